@@ -1,0 +1,212 @@
+"""Settings: nested frozen dataclasses, read from YAML profiles and ``key=value`` overrides."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import yaml
+
+from streamanon.errors import ConfigError
+from streamanon.types import Method
+
+
+@dataclass(frozen=True)
+class DetectConfig:
+    """``size``: the detector's input, smallest to largest, or "auto" by the frame's size. ``every``: look
+    at each n-th frame (1 to 10); the look-ahead fills in the others. ``score``: what starts a track;
+    ``revive_score``: what continues one.
+    """
+
+    size: Literal["auto", "small", "medium", "large"] = "auto"
+    every: int = 2
+    score: float = 0.35
+    revive_score: float = 0.15
+
+
+@dataclass(frozen=True)
+class LookaheadConfig:
+    """``frames``: how many frames the output is held back (0: none, and the first frames of a face that
+    the detector finds late are uncovered). ``coast_frames``: how long a lost face stays covered.
+    """
+
+    frames: int = 12
+    coast_frames: int = 12
+
+
+@dataclass(frozen=True)
+class CoverConfig:
+    """``method``: what covers a face. ``min_face_px``: narrower faces get a mosaic instead of a
+    synthesised face. ``min_confidence``: so do faces whose mesh is less sure than this. ``max_yaw_deg``:
+    and profiles. ``margin``: how much the mosaic, blur or solid cover exceeds the detected box.
+    """
+
+    method: Method = "synthesize"
+    min_face_px: float = 20.0
+    min_confidence: float = 0.5
+    max_yaw_deg: float = 50.0
+    margin: float = 0.25
+    fade_frames: int = 4
+
+
+@dataclass(frozen=True)
+class IdentityConfig:
+    """``seed``: fixes which delegates are drawn; without one every run draws others."""
+
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """``crf``: constant rate factor, lower is better. ``audio`` and ``subtitles``: packets are copied bit
+    for bit, or dropped. ``keep_metadata``: keep location, device and title tags.
+    """
+
+    codec: Literal["h264", "hevc", "av1", "vp9", "ffv1"] = "h264"
+    crf: int = 20
+    preset: str = "veryfast"
+    audio: Literal["copy", "drop"] = "copy"
+    subtitles: Literal["copy", "drop"] = "copy"
+    keep_metadata: bool = False
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """``backend``: "auto" takes the first that works; a named one that cannot be loaded is an error.
+    ``threads``: per model, 0 for one per core.
+    """
+
+    backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = "auto"
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole profile."""
+
+    detect: DetectConfig = field(default_factory=DetectConfig)
+    lookahead: LookaheadConfig = field(default_factory=LookaheadConfig)
+    cover: CoverConfig = field(default_factory=CoverConfig)
+    identity: IdentityConfig = field(default_factory=IdentityConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+
+    def __post_init__(self) -> None:
+        for key, low, high in _LIMITS:
+            section, name = key.split(".")
+            value = getattr(getattr(self, section), name)
+            if not low <= value <= high:
+                raise ConfigError(f"{key} must lie between {low} and {high}, not {value}")
+
+
+_LIMITS: tuple[tuple[str, float, float], ...] = (
+    ("detect.every", 1, 10),
+    ("detect.score", 0.01, 1.0),
+    ("detect.revive_score", 0.01, 1.0),
+    ("lookahead.frames", 0, 250),
+    ("lookahead.coast_frames", 0, 250),
+    ("cover.min_face_px", 0, 10_000),
+    ("cover.min_confidence", 0.0, 1.0),
+    ("cover.max_yaw_deg", 0.0, 90.0),
+    ("cover.margin", 0.0, 2.0),
+    ("cover.fade_frames", 0, 100),
+    ("output.crf", 0, 63),
+    ("compute.threads", 0, 256),
+)
+
+
+def load_config(profile: Path | None = None, overrides: Iterable[str] = ()) -> Config:
+    """Read a YAML profile and apply ``section.key=value`` overrides, later ones last.
+
+    Raises :class:`ConfigError` for a file that is missing or is no YAML, for an unknown key (with the
+    nearest known one), and for a value of the wrong kind.
+    """
+    values: dict[str, Any] = {}
+    if profile is not None:
+        values = _read_profile(profile)
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator or not key.strip():
+            raise ConfigError(f"--set takes section.key=value, not {override!r}")
+        _assign(values, key.strip(), _parse(text, override))
+    return typing.cast(Config, _build(Config, values, ""))
+
+
+def as_dict(config: Config) -> dict[str, Any]:
+    """The settings as plain nested dictionaries."""
+    return dataclasses.asdict(config)
+
+
+def _read_profile(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the profile {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the profile {path} is not valid YAML: {str(error).splitlines()[0]}") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"the profile {path} must hold sections with keys, not a {type(loaded).__name__}")
+    return loaded
+
+
+def _parse(text: str, override: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"cannot read the value in --set {override}") from error
+
+
+def _assign(values: dict[str, Any], key: str, value: Any) -> None:
+    *sections, name = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{key} is not a setting: {section} holds a value, not a section")
+    values[name] = value
+
+
+def _build(kind: type[Any], values: Mapping[str, Any], prefix: str) -> Any:
+    hints = get_type_hints(kind)
+    built: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if key not in hints:
+            raise ConfigError(f"unknown setting {name!r}{_nearest(str(key), hints, prefix)}")
+        built[key] = _convert(hints[key], value, name)
+    return kind(**built)
+
+
+def _nearest(key: str, known: Iterable[str], prefix: str) -> str:
+    names = list(known)
+    close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {prefix + close[0]!r}?"
+    return f"; known here: {', '.join(names)}"
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{name} is a section and takes keys, not {value!r}")
+        return _build(typing.cast("type[Any]", hint), value, f"{name}.")
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise ConfigError(f"{name} must be one of {', '.join(map(str, get_args(hint)))}, not {value!r}")
+        return value
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        hint = next(part for part in get_args(hint) if part is not type(None))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
+        raise ConfigError(f"{name} must be a {hint.__name__}, not {value!r}")
+    return value

@@ -1,0 +1,1 @@
+"""Training of every model in ``engines/`` (needs the ``train`` extra and the training data)."""

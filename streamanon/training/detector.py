@@ -1,0 +1,213 @@
+"""Train the face detector: an ultralytics YOLO with a keypoint head, from its YAML, on square crops.
+
+The network is fully convolutional, so that crops of 256 px train it for frames of any size, several
+times faster than whole pictures do.
+
+    python -m streamanon.training.detector --data DATA --out engines --minutes 75
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from ultralytics.cfg import get_cfg
+from ultralytics.nn.tasks import PoseModel
+
+from streamanon.training.scenes import CropSampler, Labels
+
+INPUT_SIZES = ((224, 384), (320, 576), (576, 1024))
+Batch = tuple[torch.Tensor, dict[str, torch.Tensor]]
+
+
+class Crops(IterableDataset[tuple[np.ndarray, Labels]]):
+    """Endless augmented crops, another stream of them in every worker."""
+
+    def __init__(self, data: Path, size_px: int, seed: int) -> None:
+        self.data, self.size_px, self.seed = data, size_px, seed
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, Labels]]:
+        import cv2
+
+        cv2.setNumThreads(1)
+        info = get_worker_info()
+        sampler = CropSampler(self.data, self.size_px, self.seed + (info.id if info else 0))
+        while True:
+            yield sampler.draw()
+
+
+def collate(items: list[tuple[np.ndarray, Labels]]) -> Batch:
+    """Stack crops [B, 3, S, S] uint8 and gather labels in the ultralytics batch layout."""
+    images = torch.from_numpy(np.stack([image for image, _ in items])).permute(0, 3, 1, 2).contiguous()
+    size = images.shape[-1]
+    index, boxes, keypoints, ignored = [], [], [], []
+    for row, (_, labels) in enumerate(items):
+        sure = labels.pick(~labels.ignore)
+        index.append(np.full(len(sure.boxes), row))
+        boxes.append(sure.boxes / size)
+        keypoints.append(sure.keypoints / np.array([size, size, 1], np.float32))
+        unsure = labels.pick(labels.ignore).boxes
+        ignored.append(np.column_stack([np.full(len(unsure), row), unsure]))
+    corners = torch.from_numpy(np.concatenate(boxes)).float()
+    xywh = torch.cat([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], 1)
+    return images, {
+        "batch_idx": torch.from_numpy(np.concatenate(index)).float(),
+        "cls": torch.zeros(len(xywh), 1),
+        "bboxes": xywh,
+        "keypoints": torch.from_numpy(np.concatenate(keypoints)).float(),
+        "ignored": torch.from_numpy(np.concatenate(ignored)).float(),
+    }
+
+
+class IgnoringBCE(nn.Module):
+    """Element-wise BCE that is silent on background anchors inside ignored boxes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mute: torch.Tensor | None = None
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        return loss if self.mute is None else loss * ~(self.mute & (targets == 0))
+
+
+def muted_anchors(ignored: torch.Tensor, batch: int, size: int, strides: list[int]) -> torch.Tensor:
+    """Which anchors [B, A, 1] lie in an ignored box; ``ignored`` [N, 5] is (image, x0, y0, x1, y1)."""
+    centres = []
+    for stride in strides:
+        steps = torch.arange(size // stride) * stride + stride / 2
+        y, x = torch.meshgrid(steps, steps, indexing="ij")
+        centres.append(torch.stack([x.flatten(), y.flatten()], 1))
+    points = torch.cat(centres)
+    mute = torch.zeros(batch, len(points), 1, dtype=torch.bool)
+    for image, x0, y0, x1, y1 in ignored.tolist():
+        inside = (points[:, 0] >= x0) & (points[:, 0] <= x1) & (points[:, 1] >= y0) & (points[:, 1] <= y1)
+        mute[int(image), :, 0] |= inside
+    return mute
+
+
+def build_model(weights: Path | None) -> PoseModel:
+    model = PoseModel("yolo11n-pose.yaml", nc=1, data_kpt_shape=[5, 3], verbose=False)
+    model.args = get_cfg(overrides={"box": 7.5, "cls": 0.7, "dfl": 1.5, "pose": 6.0, "kobj": 0.3})
+    if weights is not None:
+        model.load_state_dict(load_file(weights))
+    return model
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    save_file({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, path)
+
+
+@torch.no_grad()
+def blend_into(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Exponential moving average of weights and statistics."""
+    current = model.state_dict()
+    for key, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(current[key], 1 - decay)
+        else:
+            value.copy_(current[key])
+
+
+def learning_rate(progress: float, peak: float) -> float:
+    warm = min(1.0, progress / 0.02)
+    return peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+def train(args: argparse.Namespace) -> None:
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    device = torch.device(args.device)
+    model = build_model(args.resume).to(device, memory_format=torch.channels_last).train()
+    average = copy.deepcopy(model).eval()
+    criterion = model.init_criterion()
+    criterion.bce = IgnoringBCE()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01)
+    crops = DataLoader(
+        Crops(args.data, args.crop, args.seed),
+        batch_size=args.batch,
+        collate_fn=collate,
+        num_workers=args.workers,
+        prefetch_factor=4,
+    )
+    strides = [int(s) for s in model.stride]
+    spent, last, saved, running = 0.0, time.monotonic(), 0.0, np.zeros(5)
+    for step, (images, batch) in enumerate(crops):
+        progress = spent / (60 * args.minutes)
+        if progress >= 1:
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(progress, args.lr)
+        pixels = images.to(device, torch.float32, memory_format=torch.channels_last) / 255
+        with torch.autocast(device.type, torch.bfloat16):
+            outputs = model(pixels)
+        outputs = {k: [f.float() for f in v] if isinstance(v, list) else v.float() for k, v in outputs.items()}
+        criterion.bce.mute = muted_anchors(batch["ignored"], len(images), args.crop, strides).to(device)
+        loss, items = criterion(outputs, {k: v.to(device) for k, v in batch.items()})
+        loss.sum().backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        blend_into(average, model, min(0.999, (1 + step) / (10 + step)))
+        running = 0.98 * running + 0.02 * np.array([float(v) for v in items.values()])
+        now = time.monotonic()
+        spent, last = spent + min(now - last, 5.0), now  # a suspended process is not training
+        if step % 100 == 0:
+            rate = step * args.batch / max(spent, 1e-6)
+            print(f"{spent / 60:6.1f} min  {step:6d} steps  {rate:5.1f} crops/s  {running.round(3)}", flush=True)
+        if spent - saved > 300:
+            saved = spent
+            save_weights(average, args.weights)
+    save_weights(average, args.weights)
+    print(f"saved {args.weights} after {step * args.batch} crops", flush=True)
+
+
+def export(weights: Path, folder: Path) -> None:
+    """Write one ONNX file per input size: images [1, 3, H, W] in 0..1 RGB -> rows [1, 20, anchors]."""
+    model = build_model(weights).float().eval().fuse(verbose=False)
+    model.model[-1].export = True
+    model.model[-1].format = "onnx"
+    for height, width in INPUT_SIZES:
+        target = folder / f"face-detector-{width}x{height}.onnx"
+        sample = torch.zeros(1, 3, height, width)
+        model(sample)
+        torch.onnx.export(
+            model, (sample,), str(target), input_names=["images"], output_names=["rows"], dynamo=False,
+            opset_version=17,
+        )
+        print(f"wrote {target}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("engines"))
+    parser.add_argument("--weights", type=Path, default=Path("face-detector.safetensors"))
+    parser.add_argument("--resume", type=Path)
+    parser.add_argument("--minutes", type=float, default=75)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--crop", type=int, default=256)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    if args.minutes > 0:
+        train(args)
+    args.out.mkdir(parents=True, exist_ok=True)
+    export(args.weights, args.out)
+
+
+if __name__ == "__main__":
+    main()

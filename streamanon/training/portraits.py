@@ -1,0 +1,65 @@
+"""The labelled face crops (``faces_*.tar`` and ``faces_labels.npz``) that the models learn from."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+#: Mesh indices of the five detection keypoints, in image order: left eye (iris), right eye, nose,
+#: left and right mouth corner.
+KEYPOINT_INDICES = (468, 473, 4, 61, 291)
+FACE_OVAL_POINTS = 468
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One crop: image [H, W, 3] uint8 BGR, its 478 mesh points in px, and what the label file says."""
+
+    image: NDArray[np.uint8]
+    points: NDArray[np.float32]
+    depth: NDArray[np.float32] | None
+    group: str
+    source: str
+    split: str
+
+    @property
+    def keypoints(self) -> NDArray[np.float32]:
+        return self.points[list(KEYPOINT_INDICES)]
+
+    @property
+    def box(self) -> NDArray[np.float32]:
+        mesh = self.points[:FACE_OVAL_POINTS]
+        return np.concatenate([mesh.min(0), mesh.max(0)]).astype(np.float32)
+
+
+def read_portraits(
+    data: Path, sets: Collection[str], splits: Collection[str] = ("train",)
+) -> Iterator[Portrait]:
+    """Yield the portraits of some sets and splits, set by set, in the order of their tar files."""
+    labels = np.load(data / "faces_labels.npz")
+    rows = {str(name): row for row, name in enumerate(labels["name"])}
+    columns = {key: labels[key] for key in ("xy", "z", "z_scale", "ident", "split")}
+    for source in sets:
+        with tarfile.open(data / f"faces_{source}.tar") as archive:
+            for member in archive:
+                row = rows.get(Path(member.name).name)
+                if row is None or str(columns["split"][row]) not in splits:
+                    continue
+                stream = archive.extractfile(member)
+                assert stream is not None
+                image = cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_COLOR)
+                z = columns["z"][row]
+                yield Portrait(
+                    image=np.asarray(image, np.uint8),
+                    points=columns["xy"][row].astype(np.float32) / 4,
+                    depth=z.astype(np.float32) * float(columns["z_scale"][row]) if z.any() else None,
+                    group=str(columns["ident"][row]),
+                    source=source,
+                    split=str(columns["split"][row]),
+                )

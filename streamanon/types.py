@@ -1,0 +1,245 @@
+"""What the stages hand to one another: small immutable types that import nothing of ours.
+
+Pixel coordinates have x to the right, y down, and their origin at the centre of the top-left pixel.
+Floating point arrays are float32. No ``repr`` here ever shows pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+Plane = NDArray[Any]  # uint8 or uint16
+
+Method = Literal["synthesize", "mosaic", "blur", "solid"]
+METHODS: tuple[Method, ...] = ("synthesize", "mosaic", "blur", "solid")
+
+Status = Literal["seen", "skipped", "failed"]
+
+#: Planar formats that a :class:`Picture` can hold: (horizontal, vertical) chroma step and bits.
+PIXEL_FORMATS: dict[str, tuple[int, int, int]] = {
+    "gray": (1, 1, 8),
+    "yuv420p": (2, 2, 8),
+    "yuv422p": (2, 1, 8),
+    "yuv444p": (1, 1, 8),
+    "gbrp": (1, 1, 8),
+    "gray10le": (1, 1, 10),
+    "yuv420p10le": (2, 2, 10),
+    "yuv422p10le": (2, 1, 10),
+    "yuv444p10le": (1, 1, 10),
+    "gbrp10le": (1, 1, 10),
+}
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Picture:
+    """Pixels in the decoder's planes.
+
+    ``planes``: Y, U, V (or G, B, R, or grey alone), each [H, W], uint8 or uint16 (10 bits, low end).
+    ``matrix``: "bt601", "bt709" or "bt2020"; how Y, U, V relate to RGB.
+    ``full_range``: whether black is 0 (true) or 16 of 255 (false).
+    """
+
+    planes: tuple[Plane, ...]
+    pixel_format: str
+    matrix: str = "bt601"
+    full_range: bool = False
+
+    def __post_init__(self) -> None:
+        _require(self.pixel_format in PIXEL_FORMATS, f"unknown pixel format {self.pixel_format!r}")
+        _require(len(self.planes) == (1 if self.pixel_format.startswith("gray") else 3), "wrong plane count")
+        step_x, step_y, bits = PIXEL_FORMATS[self.pixel_format]
+        chroma = (-(-self.height // step_y), -(-self.width // step_x))
+        _require(all(p.shape == chroma for p in self.planes[1:]), "chroma planes do not fit the luma plane")
+        wanted = np.uint8 if bits == 8 else np.uint16
+        _require(all(p.dtype == wanted for p in self.planes), f"{self.pixel_format} needs {wanted.__name__}")
+
+    @property
+    def width(self) -> int:
+        return int(self.planes[0].shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.planes[0].shape[0])
+
+    @property
+    def chroma_step(self) -> tuple[int, int]:
+        """Luma pixels per chroma sample, (horizontal, vertical)."""
+        return PIXEL_FORMATS[self.pixel_format][:2]
+
+    @property
+    def bits(self) -> int:
+        return PIXEL_FORMATS[self.pixel_format][2]
+
+    def __repr__(self) -> str:
+        return f"Picture({self.width}x{self.height} {self.pixel_format} {self.matrix})"
+
+
+@dataclass(frozen=True, eq=False)
+class RawFrame:
+    """A decoded frame. ``pts`` counts in ``time_base`` seconds; ``index`` counts frames from 0."""
+
+    index: int
+    pts: int
+    time_base: Fraction
+    picture: Picture
+    duration: int | None = None
+
+    @property
+    def pts_seconds(self) -> float:
+        return float(self.pts * self.time_base)
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """Detections of one frame: ``boxes`` [N, 4] xyxy px, ``scores`` [N] in 0..1, ``keypoints`` [N, 5, 2]
+    px (left eye, right eye, nose, left and right mouth corner as seen in the image), ``track_ids`` [N]
+    int64 (-1: not tracked yet).
+    """
+
+    boxes: Float
+    scores: Float
+    keypoints: Float
+    track_ids: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        count = len(self.boxes)
+        _require(self.boxes.shape == (count, 4), f"boxes must be [N, 4], not {self.boxes.shape}")
+        _require(self.scores.shape == (count,), f"scores must be [{count}], not {self.scores.shape}")
+        _require(self.keypoints.shape == (count, 5, 2), f"keypoints must be [{count}, 5, 2]")
+        _require(self.track_ids.shape == (count,), f"track_ids must be [{count}]")
+
+    @staticmethod
+    def empty() -> Faces:
+        return Faces(
+            np.zeros((0, 4), np.float32),
+            np.zeros(0, np.float32),
+            np.zeros((0, 5, 2), np.float32),
+            np.zeros(0, np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, keep: Any) -> Faces:
+        """The faces that a boolean mask or an index array picks."""
+        return Faces(self.boxes[keep], self.scores[keep], self.keypoints[keep], self.track_ids[keep])
+
+    def with_ids(self, track_ids: NDArray[np.int64]) -> Faces:
+        return Faces(self.boxes, self.scores, self.keypoints, track_ids)
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """A frame with what the detector made of it.
+
+    ``status``: "seen" (``faces`` holds what was found, perhaps nothing), "skipped" (not looked at, by the
+    stride) or "failed". ``cut``: whether this frame is the first of a new shot.
+    """
+
+    frame: RawFrame
+    faces: Faces
+    status: Status
+    cut: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One face to cover in one frame. ``detected`` is false where the box was carried, filled in or
+    coasted, ``distance`` frames away from the nearest detection.
+    """
+
+    track_id: int
+    box: Float  # [4] xyxy px
+    keypoints: Float  # [5, 2] px
+    detected: bool
+    distance: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Resolved:
+    """A frame whose faces are settled. ``cover_all``: nothing is known, so the whole frame is covered."""
+
+    frame: RawFrame
+    targets: tuple[Target, ...]
+    cut: bool = False
+    cover_all: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """A face's mesh: ``points`` [478, 3] px (z on the scale of x, towards the camera negative),
+    ``confidence`` in 0..1, and how the face presents: ``masculine`` in 0..1 and ``age`` in years.
+    """
+
+    points: Float
+    confidence: float
+    masculine: float = 0.5
+    age: float = 40.0
+
+    def __post_init__(self) -> None:
+        _require(self.points.shape == (478, 3), f"points must be [478, 3], not {self.points.shape}")
+
+
+@dataclass(frozen=True, eq=False)
+class Delegate:
+    """Nobody's face: ``texture`` [256, 256, 3] uint8 RGB in UV space, ``shape`` [478, 3] (unit
+    inter-ocular distance, origin between the eyes), ``code`` [C]; and how it presents.
+    """
+
+    id: str
+    texture: NDArray[np.uint8] = field(repr=False)
+    shape: Float = field(repr=False)
+    code: Float = field(repr=False)
+    masculine: float
+    age: float
+
+    def __post_init__(self) -> None:
+        _require(self.texture.shape == (256, 256, 3), "texture must be [256, 256, 3]")
+        _require(self.shape.shape == (478, 3), "shape must be [478, 3]")
+
+
+@dataclass(frozen=True)
+class Cover:
+    """What was done to one face in one frame; ``box`` is the covered region, xyxy px."""
+
+    track_id: int
+    box: tuple[float, float, float, float]
+    method: Method
+    detected: bool
+
+
+@dataclass(frozen=True)
+class FrameReport:
+    """What was done to one frame; ``withheld`` frames are covered whole."""
+
+    covers: tuple[Cover, ...]
+    withheld: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class SafeFrame:
+    """A frame in which every known face is covered. Only the compositor makes one, and the sink takes
+    nothing else.
+    """
+
+    index: int
+    pts: int
+    time_base: Fraction
+    picture: Picture
+    report: FrameReport
+    duration: int | None = None
+
+    @property
+    def pts_seconds(self) -> float:
+        return float(self.pts * self.time_base)
