@@ -1,0 +1,376 @@
+"""Train the face mesh: 478 points, a confidence and how the face presents, from an aligned 128 px crop.
+
+    python -m streamanon.training.mesh --data DATA --out engines --minutes 35
+
+The confidence learns the network's own error: its target is exp(-NME / 5 %), and 0 where there is no face.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from streamanon.geometry import CROP_PX, EYE_CORNERS, alignment, transform
+from streamanon.training.detector import blend_into, learning_rate, save_weights
+from streamanon.training.portraits import Portrait, read_portraits
+from streamanon.training.scenes import Scene, degrade, read_scenes
+
+SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
+POINTS = 478
+NEGATIVE_SHARE = 0.1
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*_conv(width, width, 1), *_conv(width, width, 1)[:2])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.relu(x + self.body(x))
+
+
+def _conv(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
+    conv = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+    return [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+class MeshNet(nn.Module):
+    """RGB crop [B, 3, 128, 128] in 0..1 -> points [B, 478, 3] in crop px and traits [B, 3]: logits of
+    confidence and of a masculine presentation, and age / 100.
+    """
+
+    def __init__(self, mean_shape: torch.Tensor | None = None) -> None:
+        super().__init__()
+        widths = (16, 24, 48, 96, 128)
+        layers: list[nn.Module] = _conv(3, widths[0], 2)
+        for inputs, outputs in zip(widths, widths[1:], strict=False):
+            layers += [*_conv(inputs, outputs, 2), ResidualBlock(outputs), ResidualBlock(outputs)]
+        self.trunk = nn.Sequential(*layers)
+        self.neck = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1] * 16, 256), nn.ReLU())
+        self.points = nn.Linear(256, POINTS * 3)
+        self.traits = nn.Linear(256, 3)
+        nn.init.normal_(self.points.weight, std=0.002)
+        nn.init.zeros_(self.points.bias)
+        shape = torch.zeros(POINTS, 3) if mean_shape is None else mean_shape
+        self.register_buffer("mean_shape", shape)
+
+    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.neck(self.trunk(crops))
+        offsets = self.points(features).view(-1, POINTS, 3) * CROP_PX
+        return self.mean_shape + offsets, self.traits(features)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A crop [128, 128, 3] uint8 RGB with points [478, 3] px; masks say which labels are known."""
+
+    crop: np.ndarray
+    points: np.ndarray
+    is_face: bool
+    has_depth: bool
+    masculine: float  # NaN: unknown
+    age: float  # NaN: unknown
+
+
+def presentation(portrait: Portrait) -> tuple[float, float]:
+    """(masculine 0 or 1, age / 100) as the label file tells them; NaN where it does not."""
+    if portrait.source == "utk":
+        age, sex = portrait.group.split("_")[:2]
+        return 1.0 - float(sex), float(age) / 100
+    if portrait.source == "generated":
+        return (0.0 if portrait.group.startswith("female") else 1.0), math.nan
+    return math.nan, math.nan
+
+
+def mirror_table(points: np.ndarray) -> np.ndarray:
+    """For each mesh point the index of its mirror twin, from frontal meshes [N, 478, 2]."""
+    centred = points - points.mean(1, keepdims=True)
+    mean = (centred / np.abs(centred).max((1, 2), keepdims=True)).mean(0)
+    flipped = mean * [-1, 1]
+    return np.argmin(((mean[:, None] - flipped[None]) ** 2).sum(-1), axis=1)
+
+
+class SampleSource:
+    """Draws jittered, degraded crops of portraits, and crops without a face."""
+
+    def __init__(self, portraits: list[Portrait], scenes: list[Scene], seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.portraits, self.scenes = portraits, scenes
+        frontal = np.stack([p.points for p in portraits if p.source == "generated"][:500])
+        self.mirror = mirror_table(frontal)
+
+    def draw(self) -> Sample:
+        if self.scenes and self.rng.random() < NEGATIVE_SHARE:
+            return self._negative()
+        portrait = self.portraits[self.rng.integers(len(self.portraits))]
+        return self._positive(portrait)
+
+    def _positive(self, portrait: Portrait) -> Sample:
+        rng = self.rng
+        points = portrait.points
+        depth = np.zeros(POINTS, np.float32) if portrait.depth is None else portrait.depth
+        image = portrait.image
+        if rng.random() < 0.5:
+            image = np.ascontiguousarray(image[:, ::-1])
+            points = (points * [-1, 1] + [image.shape[1] - 1, 0])[self.mirror].astype(np.float32)
+            depth = depth[self.mirror]
+        matrix = jittered_alignment(points, rng)
+        image, matrix = self._resampled(image, matrix)
+        crop = cv2.warpAffine(image, matrix, (CROP_PX, CROP_PX), borderMode=self._border())
+        moved = transform(matrix, np.column_stack([points * self._scale, depth * self._scale]))
+        masculine, age = presentation(portrait)
+        crop = self._occlude(np.asarray(crop, np.uint8))
+        crop = degrade(crop, rng)[..., ::-1]
+        return Sample(crop, moved, True, portrait.depth is not None, masculine, age)
+
+    def _border(self) -> int:
+        return int(self.rng.choice([cv2.BORDER_REFLECT_101, cv2.BORDER_REPLICATE, cv2.BORDER_CONSTANT]))
+
+    def _resampled(self, image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Sometimes shrink the picture first, as faces of 14 px and more arrive in a video."""
+        self._scale = 1.0
+        natural = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+        if self.rng.random() < 0.4:
+            self._scale = min(1.0, natural * float(np.exp(self.rng.uniform(np.log(0.18), 0))))
+            shape = (max(8, round(image.shape[1] * self._scale)), max(8, round(image.shape[0] * self._scale)))
+            self._scale = shape[0] / image.shape[1]
+            image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
+            matrix = matrix.copy()
+            matrix[:, :2] /= self._scale
+        return image, matrix
+
+    def _occlude(self, crop: np.ndarray) -> np.ndarray:
+        rng = self.rng
+        if rng.random() > 0.3:
+            return crop
+        crop = crop.copy()
+        mask = np.zeros(crop.shape[:2], np.uint8)
+        centre = tuple(int(v) for v in rng.integers(16, 112, 2))
+        axes = tuple(int(v) for v in rng.integers(6, 34, 2))
+        cv2.ellipse(mask, centre, axes, float(rng.uniform(0, 180)), 0, 360, 255, -1)
+        if rng.random() < 0.5:
+            filling = np.full_like(crop, rng.integers(0, 256, 3))
+        else:
+            other = self.portraits[rng.integers(len(self.portraits))].image
+            filling = cv2.resize(other, (CROP_PX, CROP_PX))
+        return np.where(mask[..., None] > 0, filling, crop)
+
+    def _negative(self) -> Sample:
+        rng = self.rng
+        scene = self.scenes[rng.integers(len(self.scenes))]
+        height, width = scene.image.shape[:2]
+        side = float(np.exp(rng.uniform(np.log(16), np.log(min(height, width)))))
+        corner = rng.uniform(0, 1, 2) * [max(1, width - side), max(1, height - side)]
+        box = np.array([*corner, *(corner + side)])
+        faces = scene.labels.boxes
+        low, high = np.maximum(faces[:, :2], box[:2]), np.minimum(faces[:, 2:], box[2:])
+        if np.prod((high - low).clip(0), axis=1).sum() > 0.08 * side * side:
+            return self.draw()
+        scale = CROP_PX / side
+        matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
+        crop = cv2.warpAffine(scene.image, matrix, (CROP_PX, CROP_PX), borderMode=cv2.BORDER_REPLICATE)
+        crop = degrade(np.asarray(crop, np.uint8), rng)[..., ::-1]
+        return Sample(crop, np.zeros((POINTS, 3), np.float32), False, False, math.nan, math.nan)
+
+
+def jittered_alignment(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The alignment that a detector with noisy keypoints would give, and now and then a poor one."""
+    keypoints = points[[468, 473, 4, 61, 291], :2].copy()
+    spread = float(np.ptp(keypoints[:, 1]) + np.ptp(keypoints[:, 0])) / 2
+    noise = 0.03 if rng.random() < 0.6 else 0.09
+    keypoints += rng.normal(0, noise * spread, (5, 2)) + rng.normal(0, 0.05 * spread, 2)
+    matrix = alignment(keypoints.astype(np.float32)).astype(np.float64)
+    angle, scale = rng.normal(0, 5), float(np.exp(rng.normal(0, 0.08)))
+    middle = (CROP_PX - 1) / 2
+    turn = cv2.getRotationMatrix2D((middle, middle), angle, scale)
+    return np.column_stack([turn[:, :2] @ matrix[:, :2], turn[:, :2] @ matrix[:, 2] + turn[:, 2]])
+
+
+class Samples(IterableDataset):
+    def __init__(self, data: Path, seed: int) -> None:
+        self.data, self.seed = data, seed
+
+    def __iter__(self) -> Iterator[Sample]:
+        cv2.setNumThreads(1)
+        info = get_worker_info()
+        portraits = list(read_portraits(self.data, SETS))
+        source = SampleSource(portraits, read_scenes(self.data, "train"), self.seed + (info.id if info else 0))
+        while True:
+            yield source.draw()
+
+
+def collate(items: list[Sample]) -> dict[str, torch.Tensor]:
+    def column(values: list[float]) -> torch.Tensor:
+        return torch.tensor(values, dtype=torch.float32)
+
+    crops = np.ascontiguousarray(np.stack([s.crop for s in items]).transpose(0, 3, 1, 2))
+    return {
+        "crops": torch.from_numpy(crops),
+        "points": torch.from_numpy(np.stack([s.points for s in items])),
+        "face": column([s.is_face for s in items]),
+        "depth": column([s.has_depth for s in items]),
+        "masculine": column([s.masculine for s in items]),
+        "age": column([s.age for s in items]),
+    }
+
+
+def point_weights() -> torch.Tensor:
+    """Eyes, brows, lips and irises count double: a wrong eye is seen at once."""
+    weights = torch.ones(POINTS)
+    weights[468:] = 2
+    feature = [33, 133, 159, 145, 263, 362, 386, 374, 61, 291, 13, 14, 0, 17, 78, 308, 4, 1, 70, 300, 105, 334]
+    weights[feature] = 2.5
+    return weights
+
+
+def nme(predicted: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """Mean 2-D error over the distance of the outer eye corners, per face [B]."""
+    eyes = (points[:, EYE_CORNERS[0], :2] - points[:, EYE_CORNERS[1], :2]).norm(dim=-1)
+    width = (points[:, 234, :2] - points[:, 454, :2]).norm(dim=-1)
+    error = (predicted[..., :2] - points[..., :2]).norm(dim=-1).mean(1)
+    return error / torch.maximum(eyes, 0.5 * width).clamp(min=1)
+
+
+def losses(
+    points: torch.Tensor, traits: torch.Tensor, batch: dict[str, torch.Tensor], weights: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    face, truth = batch["face"], batch["points"]
+    count = face.sum().clamp(min=1)
+    apart = (points - truth).abs()
+    plane = (apart[..., :2].sum(-1) * weights).mean(1)
+    depth = (apart[..., 2].mean(1) * batch["depth"]).sum() / batch["depth"].sum().clamp(min=1)
+    with torch.no_grad():
+        sure = torch.exp(-nme(points, truth) / 0.05) * face
+    bce = nn.functional.binary_cross_entropy_with_logits
+    sex, age = batch["masculine"], batch["age"]
+    known, aged = ~sex.isnan(), ~age.isnan()
+    return {
+        "points": (plane * face).sum() / count,
+        "depth": 0.5 * depth,
+        "confidence": 2 * bce(traits[:, 0], sure),
+        "sex": bce(traits[known, 1], sex[known]) if known.any() else traits.sum() * 0,
+        "age": 4 * (traits[aged, 2] - age[aged]).abs().mean() if aged.any() else traits.sum() * 0,
+    }
+
+
+def train(args: argparse.Namespace) -> None:
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    device = torch.device(args.device)
+    loader = DataLoader(
+        Samples(args.data, args.seed), args.batch, collate_fn=collate, num_workers=args.workers, prefetch_factor=4
+    )
+    batches = iter(loader)
+    first = next(batches)
+    mean = (first["points"] * first["face"][:, None, None]).sum(0) / first["face"].sum()
+    mean[:, 2] = first["points"][..., 2].sum(0) / first["depth"].sum().clamp(min=1)
+    model = MeshNet(mean)
+    if args.resume:
+        model.load_state_dict({k: v.float() for k, v in load_file(args.resume).items()})
+    model = model.to(device, memory_format=torch.channels_last).train()
+    average = copy.deepcopy(model).eval()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=1e-4)
+    weights = point_weights().to(device)
+    spent, last, saved, running = 0.0, time.monotonic(), 0.0, dict.fromkeys("pdcsa", 0.0)
+    for step, batch in enumerate(batches):
+        progress = spent / (60 * args.minutes)
+        if progress >= 1:
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(progress, args.lr)
+        batch = {key: value.to(device) for key, value in batch.items()}
+        pixels = batch["crops"].float().to(memory_format=torch.channels_last) / 255
+        with torch.autocast(device.type, torch.bfloat16):
+            features = model.trunk(pixels)
+        features = model.neck(features.float())
+        points = model.mean_shape + model.points(features).view(-1, POINTS, 3) * CROP_PX
+        parts = losses(points, model.traits(features), batch, weights)
+        total = torch.stack(list(parts.values())).sum()
+        total.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 50.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        blend_into(average, model, min(0.999, (1 + step) / (10 + step)))
+        for key, part in parts.items():
+            running[key[0]] = 0.98 * running[key[0]] + 0.02 * float(part)
+        now = time.monotonic()
+        spent, last = spent + min(now - last, 5.0), now
+        if step % 200 == 0:
+            rate = step * args.batch / max(spent, 1e-6)
+            numbers = "  ".join(f"{k} {v:.3f}" for k, v in running.items())
+            print(f"{spent / 60:6.1f} min  {step:6d} steps  {rate:6.1f} crops/s  {numbers}", flush=True)
+        if spent - saved > 180:
+            saved = spent
+            save_weights(average, args.weights)
+    save_weights(average, args.weights)
+    print(f"saved {args.weights} after {step * args.batch} crops", flush=True)
+
+
+class Exported(nn.Module):
+    """The network with its traits in final units: confidence and masculine in 0..1, age in years."""
+
+    def __init__(self, net: MeshNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        points, traits = self.net(crops)
+        return points, torch.cat([traits[:, :2].sigmoid(), traits[:, 2:] * 100], 1)
+
+
+def load_weights(path: Path) -> MeshNet:
+    net = MeshNet()
+    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+    return net.eval()
+
+
+def export(weights: Path, folder: Path) -> None:
+    """ONNX: crops [B, 3, 128, 128] RGB 0..1 -> points [B, 478, 3] crop px, traits [B, 3]."""
+    target = folder / "face-mesh.onnx"
+    torch.onnx.export(
+        Exported(load_weights(weights)),
+        (torch.zeros(1, 3, CROP_PX, CROP_PX),),
+        str(target),
+        input_names=["crops"],
+        output_names=["points", "traits"],
+        dynamic_axes={"crops": {0: "batch"}, "points": {0: "batch"}, "traits": {0: "batch"}},
+        dynamo=False,
+        opset_version=17,
+    )
+    print(f"wrote {target}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("engines"))
+    parser.add_argument("--weights", type=Path, default=Path("face-mesh.safetensors"))
+    parser.add_argument("--resume", type=Path)
+    parser.add_argument("--minutes", type=float, default=35)
+    parser.add_argument("--batch", type=int, default=48)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    if args.minutes > 0:
+        train(args)
+    args.out.mkdir(parents=True, exist_ok=True)
+    export(args.weights, args.out)
+
+
+if __name__ == "__main__":
+    main()
