@@ -1,0 +1,102 @@
+"""The gallery of delegates: nobody's faces in one texture space, read from one file.
+
+The file is a plain ``.npz`` (no pickle); ``streamanon.training.delegates`` writes it:
+
+========== ==================== ==================================================================
+version    int32                1
+ids        [N] str              "d000", "d001", ...
+jpegs      [bytes] uint8        the textures' JPEG files, one after the other (256×256, RGB once read)
+jpeg_sizes [N] int32            how many bytes each takes
+shapes     [N, 478, 3] float32  unit inter-ocular distance, origin between the irises, y down
+codes      [N, C] float32       principal components of texture and shape, unit variance
+masculine  [N] float32          0..1
+ages       [N] float32          years
+weights    [N, K] float32       share of each blended portrait, in falling order, 0 where none
+uv         [478, 2] float32     where the mesh points lie in the texture, px
+triangles  [T, 3] int32         triangles of mesh points, all turning the same way in ``uv``
+mirror     [478] int32          for each mesh point its left-right counterpart
+========== ==================== ==================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from streamanon.types import Delegate, Float
+
+TEXTURE_PX = 256
+VERSION = 1
+_FIELDS = (
+    "version ids jpegs jpeg_sizes shapes codes masculine ages weights uv triangles mirror".split()  # noqa: SIM905
+)
+
+
+@dataclass(frozen=True, eq=False)
+class DelegateGallery:
+    """All delegates, and the texture space they share.
+
+    ``uv`` [478, 2] float32: the mesh points' place in a 256 px texture, px, origin at the centre of the
+    top-left pixel. ``triangles`` [T, 3] int32 into the mesh points; they cover the hull of ``uv`` without
+    overlap. ``mirror`` [478] int32: each point's counterpart on the other side; ``uv`` and the triangles'
+    hull are symmetric about x = 127.5. ``weights`` [N, K] float32: how much of each of K blended
+    portraits is in a delegate. Textures hold plausible skin outside the hull too.
+    """
+
+    delegates: tuple[Delegate, ...]
+    uv: Float = field(repr=False)
+    triangles: NDArray[np.int32] = field(repr=False)
+    mirror: NDArray[np.int32] = field(repr=False)
+    weights: Float = field(repr=False)
+
+    def __post_init__(self) -> None:
+        shapes = {"uv": (478, 2), "mirror": (478,)}
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} must be {list(shape)}")
+        if self.triangles.ndim != 2 or self.triangles.shape[1] != 3:
+            raise ValueError("triangles must be [T, 3]")
+        if len(self.weights) != len(self.delegates):
+            raise ValueError("weights must have one row a delegate")
+
+    def __len__(self) -> int:
+        return len(self.delegates)
+
+
+def load_delegates(path: Path | str) -> DelegateGallery:
+    """Read a gallery. Raises OSError where it cannot be read and ValueError where it is no gallery."""
+    with np.load(path, allow_pickle=False) as archive:
+        missing = [name for name in _FIELDS if name not in archive.files]
+        if missing:
+            raise ValueError(f"no delegate gallery: {missing[0]!r} is missing")
+        arrays = {name: archive[name] for name in _FIELDS}
+    if int(arrays["version"]) != VERSION:
+        raise ValueError(f"delegate gallery of version {int(arrays['version'])}, not {VERSION}")
+    ends = np.cumsum(arrays["jpeg_sizes"])
+    textures = [_decode(data) for data in np.split(arrays["jpegs"], ends[:-1])]
+    delegates = tuple(
+        Delegate(
+            id=str(arrays["ids"][row]),
+            texture=texture,
+            shape=arrays["shapes"][row],
+            code=arrays["codes"][row],
+            masculine=float(arrays["masculine"][row]),
+            age=float(arrays["ages"][row]),
+        )
+        for row, texture in enumerate(textures)
+    )
+    return DelegateGallery(
+        delegates, arrays["uv"], arrays["triangles"], arrays["mirror"], arrays["weights"]
+    )
+
+
+def _decode(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A JPEG file's bytes as [256, 256, 3] uint8 RGB."""
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError("a delegate's texture cannot be decoded")
+    return np.ascontiguousarray(image[..., ::-1], np.uint8)

@@ -1,0 +1,621 @@
+"""Build the gallery of delegates: blends of synthetic portraits that show nobody.
+
+    python -m streamanon.training.delegates --data DATA --out engines
+
+Steps: read and screen the portraits; bring all into one texture space (UV) by the mesh; screen the
+textures; even out their light; for seeds spread over presentation, skin and age, blend each with its
+nearest likes; give the blend back the fine detail that averaging takes; fade its rim into skin.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial import Delaunay
+from scipy.spatial.distance import cdist
+
+from streamanon.geometry import yaw_degrees
+from streamanon.identity.delegates import TEXTURE_PX, VERSION, DelegateGallery, load_delegates
+from streamanon.training.portraits import read_portraits
+from streamanon.types import Delegate, Float
+
+SETS = ("generated", "faker")
+COUNT = 112
+MARGIN_PX = 6.0
+MAX_YAW = 12.0
+MAX_MOUTH_GAP = 0.05  # of the inter-ocular distance: beyond it teeth show
+BLEND = (4, 6)
+MAX_WEIGHT = 0.45
+MAX_USES = 3  # of one portrait, over all blends
+CODE_SIZE = 32
+BANDS = (1.0, 2.0, 4.0)  # px: where the bands of detail end
+ENERGY_SIGMA = 6.0  # px: the neighbourhood over which a band's energy is taken
+MAX_GAIN = 2.2
+RIM_PX = 14.0
+JPEG_QUALITY = 94
+RIDGE = 0.5
+SEED = 7
+
+FOREHEAD = (103, 67, 109, 10, 338, 297, 332, 333, 299, 337, 151, 108, 69, 104)
+CHEEKS = ((50, 101, 118, 117, 123, 187, 205, 36), (280, 330, 347, 346, 352, 411, 425, 266))
+BRIDGE = (168, 193, 122, 196, 197, 419, 351, 417)
+UNDER_EYES = ((119, 120, 100, 101, 50, 118), (348, 349, 329, 330, 280, 347))
+BROWS = ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276))
+EYES = (
+    (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7),
+    (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249),
+)
+LIPS = (61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91)
+NOSTRILS = (64, 240, 97, 2, 326, 460, 294, 1)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """The texture space: ``uv`` [478, 2] px, ``triangles`` [T, 3], ``mirror`` [478], ``mean`` [478, 3]
+    (inter-ocular units); and per texture pixel its triangle's points [256, 256, 3] int with their
+    weights [256, 256, 3], the hull [256, 256] bool and the depth below its rim [256, 256] px.
+    """
+
+    uv: Float
+    triangles: NDArray[np.int32]
+    mirror: NDArray[np.int32]
+    mean: Float
+    corners: NDArray[np.int64]
+    weights: Float
+    hull: NDArray[np.bool_]
+    depth: Float
+
+
+@dataclass(frozen=True)
+class Face:
+    """One portrait in texture space: ``texture`` [256, 256, 3] float32 RGB 0..1, light evened out;
+    ``shape`` [478, 3]; ``skin`` [3] Lab; and how it presents.
+    """
+
+    texture: NDArray[np.float16]
+    shape: Float
+    skin: Float
+    masculine: float
+    age: float
+    group: str
+    embedding: Float
+
+
+# --- texture space -------------------------------------------------------------------------------
+
+
+def normalise(points: Float) -> Float:
+    """Points [478, 3] with the irises at distance 1 about the origin."""
+    left, right = points[468], points[473]
+    return np.asarray((points - (left + right) / 2) / np.linalg.norm((right - left)[:2]), np.float32)
+
+
+def align(points: Float, mean: Float) -> Float:
+    """Rotate, scale and shift ``points`` [478, 3] onto ``mean`` (Procrustes in three dimensions)."""
+    a, b = points - points.mean(0), mean - mean.mean(0)
+    u, s, vt = np.linalg.svd(a.T @ b)
+    flip = np.diag([1, 1, np.sign(np.linalg.det(u @ vt))])
+    scale = float((s * np.diag(flip)).sum() / (a * a).sum())
+    return np.asarray(scale * a @ (u @ flip @ vt) + mean.mean(0), np.float32)
+
+
+def mirror_table(mean: Float) -> NDArray[np.int32]:
+    """Each mesh point's counterpart on the other side of a mean face [478, 3]."""
+    flipped = mean * np.array([-1, 1, 1], np.float32)
+    cost = np.linalg.norm(mean[:, None] - flipped[None], axis=2)
+    cost[:468, 468:] = cost[468:, :468] = 10  # irises go to irises
+    return np.asarray(linear_sum_assignment(cost + cost.T)[1], np.int32)
+
+
+def make_chart(points: Float) -> Chart:
+    """The texture space of portraits' meshes [N, 478, 3]: their symmetric mean, scaled to the texture."""
+    mean = normalise(points[0])
+    for _ in range(4):
+        mean = np.mean([align(p, mean) for p in points], axis=0)
+        mirror = mirror_table(normalise(mean))
+        mean = normalise((mean + (mean * np.array([-1, 1, 1]) + [2 * mean[:, 0].mean(), 0, 0])[mirror]) / 2)
+        mean[:, 0] -= (mean[:, 0] + mean[mirror, 0]).mean() / 2
+    low, high = mean[:, :2].min(0), mean[:, :2].max(0)
+    scale = (TEXTURE_PX - 1 - 2 * MARGIN_PX) / float((high - low).max())
+    uv = ((mean[:, :2] - (low + high) / 2) * scale + (TEXTURE_PX - 1) / 2).astype(np.float32)
+    triangulation = Delaunay(uv.astype(np.float64))
+    grid = np.stack(np.meshgrid(*[np.arange(TEXTURE_PX, dtype=np.float64)] * 2), axis=-1)
+    label = triangulation.find_simplex(grid.reshape(-1, 2)).reshape(grid.shape[:2])
+    hull = label >= 0
+    affine = triangulation.transform[label]
+    two = np.einsum("hwij,hwj->hwi", affine[..., :2, :], grid - affine[..., 2, :])
+    weights = np.concatenate([two, 1 - two.sum(-1, keepdims=True)], axis=-1)
+    depth = cv2.distanceTransform(np.asarray(hull, np.uint8), cv2.DIST_L2, 5)
+    return Chart(
+        uv=uv,
+        triangles=_same_turn(uv, np.asarray(triangulation.simplices, np.int32)),
+        mirror=mirror,
+        mean=mean.astype(np.float32),
+        corners=np.asarray(triangulation.simplices[label], np.int64),
+        weights=np.asarray(weights, np.float32),
+        hull=hull,
+        depth=np.asarray(depth, np.float32),
+    )
+
+
+def _same_turn(uv: Float, triangles: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The triangles with their corners in the same sense of rotation, none degenerate."""
+    a, b, c = uv[triangles].astype(np.float64).transpose(1, 0, 2)
+    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    turned = np.where((area < 0)[:, None], triangles[:, [0, 2, 1]], triangles)
+    return np.ascontiguousarray(turned[np.abs(area) > 1e-6], np.int32)
+
+
+def unwrap(image: NDArray[np.uint8], points: Float, chart: Chart) -> Float:
+    """A portrait [H, W, 3] with mesh ``points`` [478, 2] px as a texture [256, 256, 3] float32, same
+    channels, 0..1; black outside the hull.
+    """
+    at = np.einsum("hwk,hwkc->hwc", chart.weights, points[chart.corners]).astype(np.float32)
+    texture = cv2.remap(image, at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(texture, np.float32) / 255 * chart.hull[..., None]
+
+
+def region(chart: Chart, *outlines: tuple[int, ...], grow_px: int = 0) -> NDArray[np.bool_]:
+    """The convex hulls of mesh points in the texture as one mask [256, 256], grown or (< 0) shrunk."""
+    mask = np.zeros((TEXTURE_PX, TEXTURE_PX), np.uint8)
+    for outline in outlines:
+        corners = cv2.convexHull(np.round(chart.uv[list(outline)]).astype(np.int32))
+        cv2.fillConvexPoly(mask, corners, 1)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, [2 * abs(grow_px) + 1] * 2)
+    return np.asarray((cv2.dilate if grow_px >= 0 else cv2.erode)(mask, kernel), np.bool_)
+
+
+def bare_skin(chart: Chart) -> NDArray[np.bool_]:
+    """Where a face shows skin and nothing else, well inside the rim: [256, 256]."""
+    features = region(chart, *BROWS, *EYES, LIPS, NOSTRILS, grow_px=6)
+    return np.asarray((chart.depth > 18) & ~features)
+
+
+# --- filters -------------------------------------------------------------------------------------
+
+
+def blur(image: Float, sigma: float, mask: Float | None = None) -> Float:
+    """A Gaussian blur; with a mask [H, W] of weights, of what the mask covers only."""
+    if mask is None:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
+    weights = mask if image.ndim == 2 else mask[..., None]
+    below = cv2.GaussianBlur(np.asarray(mask, np.float32), (0, 0), sigma)
+    below = below if image.ndim == 2 else below[..., None]
+    return np.asarray(
+        cv2.GaussianBlur(image * weights, (0, 0), sigma) / np.maximum(below, 1e-6), np.float32
+    )
+
+
+def fill(image: Float, mask: Float) -> Float:
+    """Extend an image [256, 256, 3] smoothly beyond the weights [256, 256] that say what is known."""
+    if min(mask.shape) <= 1:
+        return image
+    weights = cv2.resize(mask, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    known = cv2.resize(image * mask[..., None], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    coarse = fill(known / np.maximum(weights, 1e-4)[..., None], np.minimum(4 * weights, 1))
+    wide = cv2.resize(coarse, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(mask[..., None] * image + (1 - mask[..., None]) * wide, np.float32)
+
+
+def smoothstep(values: Float, low: float, high: float) -> Float:
+    t = np.clip((values - low) / (high - low), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
+
+
+def luma(image: Float) -> Float:
+    return np.asarray(image @ np.array([0.299, 0.587, 0.114], np.float32), np.float32)
+
+
+def lab(image: Float) -> Float:
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(image, np.float32), cv2.COLOR_RGB2LAB), np.float32)
+
+
+def low_light(texture: Float, skin: NDArray[np.bool_]) -> tuple[Float, Float]:
+    """Log tone [256, 256, 3] of a texture, and its coarse part as the bare skin shows it."""
+    mask = skin.astype(np.float32)
+    tone = np.log(np.maximum(texture, 0.02))
+    return tone, fill(blur(tone, 16, mask), smoothstep(blur(mask, 16), 0.02, 0.2))
+
+
+def relief(texture: Float, skin: NDArray[np.bool_]) -> Float:
+    """The symmetric part [256, 256] of a texture's light, log, mean 0 over the skin."""
+    low = low_light(texture, skin)[1].mean(2)
+    both = (low + low[:, ::-1]) / 2
+    return np.asarray(both - both[skin].mean(), np.float32)
+
+
+def even_light(texture: Float, skin: NDArray[np.bool_], typical: Float) -> Float:
+    """Take a texture's light towards the middle: the difference between left and right goes wholly, what
+    differs from the ``typical`` relief [256, 256] by half.
+    """
+    tone, low = low_light(texture, skin)
+    sided = (low - low[:, ::-1]) / 2
+    excess = 0.5 * (relief(texture, skin) - typical)[..., None]
+    return np.asarray(np.exp(tone - sided - excess).clip(0, 1), np.float32)
+
+
+# --- reading and screening -----------------------------------------------------------------------
+
+
+def read_embeddings(data: Path, source: str) -> tuple[Float, NDArray[np.str_]]:
+    """The recogniser's embeddings [N, 128] and labels [N] of a set's training rows, in the tar's order."""
+    labels = np.load(data / "faces_labels.npz")
+    rows = (labels["set"] == source) & (labels["split"] == "train")
+    return labels["embedding"][rows].astype(np.float32), labels["ident"][rows]
+
+
+def fit_presentation(data: Path) -> Float:
+    """Linear maps [129, 2] from an embedding (and 1) to (log-odds of male, years), learnt on ``utk``.
+
+    Ridge regression; the log-odds are scaled regression scores, which is near enough for two classes.
+    """
+    features, labels = read_embeddings(data, "utk")
+    fields = [str(label).split("_") for label in labels]
+    male = np.array([5.0 if f[1] == "0" else -5.0 for f in fields])
+    age = np.array([min(float(f[0]), 80.0) for f in fields])
+    x = np.column_stack([features, np.ones(len(features))])
+    gram = x.T @ x + np.diag([RIDGE] * features.shape[1] + [0])
+    return np.linalg.solve(gram, x.T @ np.column_stack([male, age])).astype(np.float32)
+
+
+def screen_geometry(points: Float) -> bool:
+    """Whether a mesh [478, 3] shows a frontal head with its mouth closed and its eyes open."""
+    scale = float(np.linalg.norm(points[468, :2] - points[473, :2]))
+    gap = float(np.linalg.norm(points[13, :2] - points[14, :2])) / scale
+    lids = (
+        min(float(np.linalg.norm(points[a, :2] - points[b, :2])) for a, b in ((159, 145), (386, 374)))
+        / scale
+    )
+    return abs(yaw_degrees(points)) < MAX_YAW and gap < MAX_MOUTH_GAP and lids > 0.085 and scale > 40
+
+
+def flaws(texture: Float, chart: Chart, skin: NDArray[np.bool_]) -> dict[str, float]:
+    """How far a raw texture [256, 256, 3] is from bare, evenly lit skin, one number a flaw."""
+    grey, inner = luma(texture), float(np.median(luma(texture)[skin]))
+    ratio = grey / max(inner, 0.02)
+    fine = np.abs(grey - blur(grey, 3)) / max(inner, 0.02)
+    forehead = region(chart, FOREHEAD) & (chart.depth > 10)
+    temples = (
+        (chart.depth > 12)
+        & (np.indices(grey.shape)[0] < chart.uv[168, 1])
+        & ~region(chart, *BROWS, *EYES, grow_px=6)
+    )
+    cheeks = region(chart, *CHEEKS)
+    rim = (chart.depth > 8) & (chart.depth < 16)
+    half = np.indices(grey.shape)[1] < TEXTURE_PX / 2
+    sides = [float(ratio[skin & s].mean()) for s in (half, ~half)]
+    chroma = lab(texture)[..., 1:]
+    off = np.linalg.norm(chroma - np.median(chroma[skin], axis=0), axis=2)
+    return {
+        "fringe": float((np.abs(ratio[temples | forehead] - 1) > 0.33).mean()),
+        "strands": float(fine[forehead].mean()),
+        "cheeks": float(fine[cheeks].mean()),
+        "glasses": float(fine[region(chart, BRIDGE)].mean() + fine[region(chart, *UNDER_EYES)].mean()),
+        "rim": float((np.abs(ratio[rim] - 1) > 0.45).mean() + (off[rim] > 18).mean()),
+        "side": abs(sides[0] - sides[1]) / sum(sides),
+    }
+
+
+def clean(found: dict[str, float]) -> bool:
+    """Whether a texture's flaws are small enough to be blended."""
+    limits = {"fringe": 0.15, "strands": 0.03, "cheeks": 0.03, "glasses": 0.09, "rim": 0.25, "side": 0.09}
+    return all(found[name] <= limit for name, limit in limits.items())
+
+
+def read_faces(data: Path) -> tuple[Chart, list[Face]]:
+    """All portraits that pass the screens, in texture space with their light evened out."""
+    maps = fit_presentation(data)
+    kept = []
+    for source in SETS:
+        embeddings, _ = read_embeddings(data, source)
+        for portrait, embedding in zip(read_portraits(data, [source]), embeddings, strict=True):
+            assert portrait.depth is not None
+            points = np.column_stack([portrait.points, portrait.depth])
+            if screen_geometry(points):
+                kept.append((portrait, points, embedding))
+    chart = make_chart(np.array([points for _, points, _ in kept]))
+    skin = bare_skin(chart)
+    # float16: a thousand textures are to fit beside a training run
+    textures = [unwrap(p.image[..., ::-1], p.points, chart).astype(np.float16) for p, _, _ in kept]
+    good = [
+        row for row, texture in enumerate(textures) if clean(flaws(texture.astype(np.float32), chart, skin))
+    ]
+    average = np.mean([textures[row] for row in good], axis=0, dtype=np.float32)
+    typical = relief(average, skin)
+    faces = []
+    for row in good:
+        portrait, points, embedding = kept[row]
+        even = even_light(textures[row].astype(np.float32), skin, typical)
+        faces.append(
+            Face(
+                texture=even.astype(np.float16),
+                shape=normalise(align(points, chart.mean)),
+                skin=np.median(lab(even)[skin], axis=0),
+                masculine=masculine(embedding, portrait.group, maps),
+                age=float(np.clip(np.append(embedding, 1) @ maps[:, 1], 16, 85)),
+                group=portrait.group.partition("/")[2],
+                embedding=embedding,
+            )
+        )
+    return chart, faces
+
+
+def masculine(embedding: Float, group: str, maps: Float) -> float:
+    """How male a face presents, 0..1: the probe's word, and the folder's where there is one."""
+    odds = float(np.append(embedding, 1) @ maps[:, 0])
+    chance = 1 / (1 + np.exp(-odds))
+    label = {"male": 1.0, "female": 0.0}.get(group.partition("/")[0], chance)
+    return float((chance + label) / 2)
+
+
+def with_groups(faces: list[Face]) -> list[Face]:
+    """Faces without a group get the one whose mean embedding is nearest among the labelled faces."""
+    names = sorted({face.group for face in faces if face.group})
+    centres = np.array([np.mean([f.embedding for f in faces if f.group == n], axis=0) for n in names])
+    nearest = [int(np.linalg.norm(centres - face.embedding, axis=1).argmin()) for face in faces]
+    return [
+        face if face.group else replace(face, group=names[at])
+        for face, at in zip(faces, nearest, strict=True)
+    ]
+
+
+# --- blending ------------------------------------------------------------------------------------
+
+
+def likeness_space(faces: list[Face], chart: Chart) -> Float:
+    """Where each face lies [N, D] so that near faces blend without ghosts: brows, eyes, beard and tone
+    (coarse texture), proportions (shape), age.
+    """
+    coarse = [
+        cv2.resize(
+            f.texture.astype(np.float32) * chart.hull[..., None], (48, 48), interpolation=cv2.INTER_AREA
+        )
+        for f in faces
+    ]
+    texture = np.array([lab(c).ravel() for c in coarse]) / 100
+    shape = np.array([f.shape[:, :2].ravel() for f in faces])
+    parts = [(texture, 2.0), (shape, 1.0), (np.array([[f.age] for f in faces]), 0.6)]
+    scaled = [weight * (p - p.mean(0)) / np.sqrt(p.var(0).sum()) for p, weight in parts]
+    return np.concatenate(scaled, axis=1).astype(np.float32)
+
+
+def draw_weights(rng: np.random.Generator, count: int) -> Float:
+    """Dirichlet weights, falling, none above the limit and none negligible."""
+    while True:
+        weights = np.sort(rng.dirichlet(np.full(count, 4.0)))[::-1]
+        if weights[0] <= MAX_WEIGHT - 0.01 and weights[-1] >= 0.06:
+            return weights.astype(np.float32)
+
+
+def choose_blends(faces: list[Face], space: Float, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """The faces to blend, one array of 4..6 rows a delegate, presentation and groups in equal parts.
+
+    Within a part seeds are taken one after the other: far from the seeds before, near to their own
+    neighbours. No face serves in more than three blends.
+    """
+    blends: list[NDArray[np.int64]] = []
+    used = np.zeros(len(faces), np.int64)
+    groups = sorted({face.group for face in faces})
+    for male in (False, True):
+        for group in groups:
+            part = np.array(
+                [i for i, f in enumerate(faces) if f.group == group and (f.masculine > 0.5) == male]
+            )
+            blends += _choose_in(part, space, used, COUNT // (2 * len(groups)), rng)
+    return blends
+
+
+def _choose_in(
+    part: NDArray[np.int64], space: Float, used: NDArray[np.int64], count: int, rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    gaps = cdist(space[part], space[part])
+    chosen: list[NDArray[np.int64]] = []
+    spacing = np.full(len(part), np.median(gaps))
+    for _ in range(count):
+        free = used[part] < MAX_USES
+        if free.sum() < BLEND[1]:
+            break
+        order = np.argsort(np.where(free[None], gaps, np.inf), axis=1)
+        closeness = np.take_along_axis(gaps, order[:, 1 : BLEND[0] + 1], axis=1).mean(1)
+        score = np.where(free, spacing - 1.5 * closeness, -np.inf)
+        seed = int(score.argmax())
+        rows = order[seed, : int(rng.integers(BLEND[0], BLEND[1] + 1))]
+        used[part[rows]] += 1
+        spacing = np.minimum(spacing, gaps[seed])
+        spacing[seed] = -1
+        chosen.append(part[rows])
+    return chosen
+
+
+def blend(textures: Float, weights: Float) -> Float:
+    """Textures [K, 256, 256, 3] mixed by ``weights`` [K], with the detail that averaging takes put back:
+    each band is amplified, where it is weaker than in the portraits, to their mean energy.
+    """
+    mixed = np.tensordot(weights, textures, 1)
+    result = blur(mixed, BANDS[-1])
+    lows = [textures] + [np.array([blur(t, s) for t in textures]) for s in BANDS]
+    for fine, rough in pairwise(lows):
+        bands = fine - rough
+        band = np.tensordot(weights, bands, 1)
+        wanted = blur(np.tensordot(weights, luma(bands) ** 2, 1), ENERGY_SIGMA)
+        there = blur(luma(band) ** 2, ENERGY_SIGMA)
+        gain = np.sqrt((wanted + 1e-7) / (there + 1e-7)).clip(1, MAX_GAIN)
+        result = result + band * gain[..., None]
+    return np.asarray(result.clip(0, 1), np.float32)
+
+
+def fade_rim(texture: Float, chart: Chart) -> Float:
+    """Let a texture's rim, and hair that reaches into it, fade into the skin further in; extend the skin
+    beyond the hull.
+    """
+    grey, skin = luma(texture), bare_skin(chart)
+    level = float(np.median(grey[skin]))
+    rows = np.indices(grey.shape)[0]
+    features = blur(region(chart, *BROWS, *EYES, grow_px=8).astype(np.float32), 2)
+    above = smoothstep(chart.uv[168, 1] + 10 - rows, 0, 20) * (1 - features)
+    hair = above * smoothstep(level - blur(grey, 1.5), 0.22 * level, 0.38 * level)
+    spread = np.asarray(cv2.dilate(hair, np.ones((9, 9), np.uint8)), np.float32)
+    known = smoothstep(chart.depth, 3, RIM_PX) * (1 - blur(spread, 2)).clip(0, 1)
+    far = fill(texture, smoothstep(chart.depth, 8, 22) * (known > 0.98))
+    grain = texture - blur(texture, 2.5)
+    tame = grain.clip(-0.02, 0.02) * smoothstep(chart.depth, 1, 6)[..., None]
+    return np.asarray(
+        (known[..., None] * texture + (1 - known[..., None]) * (far + tame)).clip(0, 1), np.float32
+    )
+
+
+# --- the gallery ---------------------------------------------------------------------------------
+
+
+def principal_codes(textures: Float, shapes: Float) -> Float:
+    """Principal components [N, C] of textures [N, 256, 256, 3] and shapes [N, 478, 3], unit variance."""
+    small = np.array([cv2.resize(t, (64, 64), interpolation=cv2.INTER_AREA) for t in textures])
+    parts = [small.reshape(len(small), -1), shapes.reshape(len(shapes), -1)]
+    centred = [(p - p.mean(0)) / np.sqrt(p.var(0).sum()) for p in parts]
+    u = np.linalg.svd(np.concatenate(centred, axis=1), full_matrices=False)[0]
+    return np.asarray(u[:, :CODE_SIZE] * np.sqrt(len(u)), np.float32)
+
+
+def nearest_likeness(textures: Float, others: Float, chart: Chart, average: Float) -> Float:
+    """For each texture the highest correlation with any of the others, both less the average face."""
+
+    def flat(images: Float) -> Float:
+        inner = np.array([cv2.resize(i - average, (64, 64), interpolation=cv2.INTER_AREA) for i in images])
+        mask = cv2.resize(chart.depth, (64, 64)) > 10
+        rows = inner[:, mask].reshape(len(images), -1)
+        rows = rows - rows.mean(1, keepdims=True)
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+    return np.asarray((flat(textures) @ flat(others).T).max(1), np.float32)
+
+
+def build(data: Path, out: Path) -> None:
+    """Write ``delegates-v1.npz`` and the card's picture below ``out``; print what was measured as JSON."""
+    rng = np.random.default_rng(SEED)
+    chart, faces = read_faces(data)
+    faces = with_groups(faces)
+    blends = choose_blends(faces, likeness_space(faces, chart), rng)
+    textures, shapes, shares = [], [], np.zeros((len(blends), BLEND[1]), np.float32)
+    for row, members in enumerate(blends):
+        weights = draw_weights(rng, len(members))
+        shares[row, : len(weights)] = weights
+        stack = np.array([faces[m].texture for m in members], np.float32)
+        textures.append(fade_rim(blend(stack, weights), chart))
+        shapes.append(normalise(np.tensordot(weights, np.array([faces[m].shape for m in members]), 1)))
+    mean_of = [np.array([getattr(faces[m], k) for m in ms]) for ms in blends for k in ("masculine", "age")]
+    masculine_, ages = (
+        np.array([w[: len(v)] @ v for w, v in zip(shares, mean_of[k::2], strict=True)], np.float32)
+        for k in (0, 1)
+    )
+    jpegs = [encode(texture) for texture in textures]
+    out.joinpath("cards").mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        out / "delegates-v1.npz",
+        version=np.int32(VERSION),
+        ids=np.array([f"d{row:03d}" for row in range(len(blends))]),
+        jpegs=np.concatenate(jpegs),
+        jpeg_sizes=np.array([len(j) for j in jpegs], np.int32),
+        shapes=np.array(shapes, np.float32),
+        codes=principal_codes(np.array(textures), np.array(shapes)),
+        masculine=masculine_,
+        ages=ages,
+        weights=shares,
+        uv=chart.uv,
+        triangles=chart.triangles,
+        mirror=chart.mirror,
+    )
+    gallery = load_delegates(out / "delegates-v1.npz")
+    sheet = contact_sheet(gallery, chart)
+    cv2.imwrite(str(out / "cards" / "delegates-v1.jpg"), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+    own = np.array([d.texture for d in gallery.delegates], np.float32) / 255
+    sources = np.array([f.texture for f in faces], np.float16)
+    average = sources.mean(0, dtype=np.float32)
+    likeness = nearest_likeness(own, sources, chart, average)
+    groups = Counter(
+        f"{'male' if m > 0.5 else 'female'}/{faces[b[0]].group}"
+        for m, b in zip(masculine_, blends, strict=True)
+    )
+    print(
+        json.dumps(
+            {
+                "portraits": len(faces),
+                "delegates": len(blends),
+                "groups": groups,
+                "ages": np.percentile(ages, [0, 10, 25, 50, 75, 90, 100]).round(1).tolist(),
+                "blended": Counter(len(b) for b in blends),
+                "max_weight": round(float(shares.max()), 3),
+                "likeness": {
+                    "median": round(float(np.median(likeness)), 3),
+                    "max": round(float(likeness.max()), 3),
+                },
+            },
+            indent=2,
+        )
+    )
+
+
+def encode(texture: Float) -> NDArray[np.uint8]:
+    """A texture [256, 256, 3] RGB 0..1 as a JPEG file without chroma subsampling."""
+    pixels = np.round(texture[..., ::-1] * 255).clip(0, 255).astype(np.uint8)
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
+    return np.asarray(cv2.imencode(".jpg", pixels, options)[1], np.uint8).ravel()
+
+
+def contact_sheet(
+    gallery: DelegateGallery, chart: Chart, tile_px: int = 128, columns: int = 14
+) -> NDArray[np.uint8]:
+    """All delegates on grey, each texture on its own proportions, [H, W, 3] RGB."""
+    tiles = [render(d, gallery, tile_px) for d in gallery.delegates]
+    tiles += [np.full_like(tiles[0], 128)] * (-len(tiles) % columns)
+    return np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
+
+
+def render(delegate: Delegate, gallery: DelegateGallery, tile_px: int) -> NDArray[np.uint8]:
+    """A delegate's texture on its own shape, frontal, on grey: [tile, tile, 3] RGB."""
+    big = 2 * tile_px
+    centre, scale = np.array([0.5, 0.40]) * big, 0.30 * big
+    at = delegate.shape[:, :2] * scale + centre
+    canvas = np.full((big, big, 3), 128, np.uint8)
+    covered = np.zeros((big, big), np.uint8)
+    for corners in gallery.triangles:
+        source, target = gallery.uv[corners], at[corners].astype(np.float32)
+        low = np.floor(target.min(0)).astype(int).clip(0)
+        high = np.ceil(target.max(0)).astype(int) + 1
+        size = (int(high[0] - low[0]), int(high[1] - low[1]))
+        patch = cv2.warpAffine(
+            delegate.texture,
+            cv2.getAffineTransform(source, np.asarray(target - low, np.float32)),
+            size,
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        mask = np.zeros(size[::-1], np.uint8)
+        cv2.fillConvexPoly(mask, np.round(target - low).astype(np.int32), 1)
+        window = (slice(low[1], high[1]), slice(low[0], high[0]))
+        canvas[window][mask > 0] = patch[mask > 0]
+        covered[window] |= mask
+    return np.asarray(cv2.resize(canvas, (tile_px, tile_px), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with faces_*.tar and faces_labels.npz"
+    )
+    parser.add_argument("--out", type=Path, default=Path("engines"), help="where the gallery goes")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    build(arguments.data, arguments.out)
+
+
+if __name__ == "__main__":
+    main()

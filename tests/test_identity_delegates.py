@@ -1,0 +1,152 @@
+"""The committed gallery of delegates keeps its promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from streamanon.identity import DelegateGallery, load_delegates
+
+GALLERY = Path(__file__).parents[1] / "engines" / "delegates-v1.npz"
+TEXTURE_PX = 256
+
+
+@pytest.fixture(scope="module")
+def gallery() -> DelegateGallery:
+    return load_delegates(GALLERY)
+
+
+@pytest.fixture(scope="module")
+def coarse(gallery: DelegateGallery) -> NDArray[np.float64]:
+    """The textures' insides [N, 3072], small, each with mean 0 and length 1, less the average face."""
+    small = np.array(
+        [cv2.resize(d.texture, (32, 32), interpolation=cv2.INTER_AREA) for d in gallery.delegates]
+    )
+    flat = small.reshape(len(small), -1).astype(np.float64)
+    flat -= flat.mean(0)
+    flat -= flat.mean(1, keepdims=True)
+    return np.asarray(flat / np.linalg.norm(flat, axis=1, keepdims=True))
+
+
+def hull(gallery: DelegateGallery) -> NDArray[np.uint8]:
+    mask = np.zeros((TEXTURE_PX, TEXTURE_PX), np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(gallery.uv).astype(np.int32)), 1)
+    return mask
+
+
+def test_there_are_enough(gallery: DelegateGallery) -> None:
+    assert len(gallery) >= 64
+    assert len({d.id for d in gallery.delegates}) == len(gallery)
+
+
+def test_the_file_is_small() -> None:
+    assert GALLERY.stat().st_size < 8_000_000
+
+
+def test_arrays_have_their_shapes(gallery: DelegateGallery) -> None:
+    codes = np.array([d.code for d in gallery.delegates])
+    assert codes.shape == (len(gallery), 32)
+    assert codes.dtype == np.float32
+    assert np.isfinite(codes).all()
+    assert all(d.texture.dtype == np.uint8 for d in gallery.delegates)
+    assert all(d.shape.dtype == np.float32 for d in gallery.delegates)
+    assert (gallery.uv.dtype, gallery.triangles.dtype, gallery.mirror.dtype) == (
+        np.float32,
+        np.int32,
+        np.int32,
+    )
+
+
+def test_every_delegate_blends_at_least_four_portraits(gallery: DelegateGallery) -> None:
+    weights = gallery.weights
+    assert ((weights > 0).sum(1) >= 4).all()
+    assert (weights[weights > 0] >= 0.05).all()
+    assert weights.max() <= 0.45
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-4)
+
+
+def test_shapes_are_normalised(gallery: DelegateGallery) -> None:
+    for delegate in gallery.delegates:
+        left, right = delegate.shape[468], delegate.shape[473]
+        assert np.linalg.norm((right - left)[:2]) == pytest.approx(1, abs=1e-3)
+        np.testing.assert_allclose((left + right) / 2, 0, atol=1e-3)
+        assert delegate.shape[152, 1] > 0.8  # the chin is below the eyes
+
+
+def test_uv_lies_inside_the_texture(gallery: DelegateGallery) -> None:
+    assert gallery.uv.min() >= 1
+    assert gallery.uv.max() <= TEXTURE_PX - 2
+
+
+def test_uv_is_symmetric(gallery: DelegateGallery) -> None:
+    mirror, uv = gallery.mirror, gallery.uv
+    np.testing.assert_array_equal(mirror[mirror], np.arange(478))
+    np.testing.assert_allclose(uv[mirror] * [-1, 1] + [TEXTURE_PX - 1, 0], uv, atol=0.05)
+    assert mirror[33] == 263
+    assert mirror[468] == 473
+    assert mirror[61] == 291
+
+
+def test_triangles_cover_the_hull_once(gallery: DelegateGallery) -> None:
+    triangles = gallery.triangles
+    assert triangles.min() >= 0
+    assert triangles.max() < 478
+    assert len({tuple(sorted(t)) for t in triangles.tolist()}) == len(triangles)
+    a, b, c = gallery.uv[triangles].transpose(1, 0, 2)
+    areas = ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
+    assert (areas > 0).all()
+    outline = cv2.contourArea(cv2.convexHull(gallery.uv))
+    assert areas.sum() == pytest.approx(outline, rel=0.01)
+
+
+def test_presentation_is_balanced(gallery: DelegateGallery) -> None:
+    masculine = np.array([d.masculine for d in gallery.delegates])
+    assert ((masculine >= 0) & (masculine <= 1)).all()
+    assert 0.4 <= (masculine > 0.5).mean() <= 0.6
+
+
+def test_ages_and_skin_tones_are_spread(gallery: DelegateGallery) -> None:
+    ages = np.array([d.age for d in gallery.delegates])
+    assert ((ages >= 10) & (ages <= 100)).all()
+    assert np.percentile(ages, 95) - np.percentile(ages, 5) > 12
+    inside = hull(gallery) > 0
+    tones = [np.median(d.texture[inside].mean(1)) for d in gallery.delegates]
+    assert np.percentile(tones, 95) - np.percentile(tones, 5) > 50
+
+
+def test_no_two_delegates_are_alike(coarse: NDArray[np.float64]) -> None:
+    likeness = coarse @ coarse.T
+    np.fill_diagonal(likeness, 0)
+    assert likeness.max() < 0.98
+
+
+def test_textures_are_light_evenly_and_never_black(gallery: DelegateGallery) -> None:
+    inside = hull(gallery) > 0
+    for delegate in gallery.delegates:
+        grey = delegate.texture.mean(2)
+        assert grey[~inside].min() > 20, delegate.id
+        left, right = grey[:, : TEXTURE_PX // 2][inside[:, :128]], grey[:, 128:][inside[:, 128:]]
+        assert abs(left.mean() - right.mean()) < 0.08 * grey.mean(), delegate.id
+
+
+def test_a_repr_shows_no_pixels(gallery: DelegateGallery) -> None:
+    assert "array" not in repr(gallery.delegates[0])
+
+
+def test_an_archive_without_its_fields_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.npz"
+    np.savez(path, version=np.int32(1))
+    with pytest.raises(ValueError, match="ids"):
+        load_delegates(path)
+
+
+def test_another_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "newer.npz"
+    with np.load(GALLERY, allow_pickle=False) as archive:
+        np.savez(path, **{**{name: archive[name] for name in archive.files}, "version": np.int32(2)})
+    with pytest.raises(ValueError, match="version 2"):
+        load_delegates(path)
