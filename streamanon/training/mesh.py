@@ -1,4 +1,7 @@
-"""Train the face mesh: 478 points, a confidence and how the face presents, from an aligned 128 px crop.
+"""Train the face mesh: 478 points, a confidence, how the face presents, and a likeness vector.
+
+The likeness is distilled from a recogniser's embedding. It only tells whether a face that comes into view
+is one that was in view before, so that it gets the same delegate again.
 
     python -m streamanon.training.mesh --data DATA --out engines --minutes 35
 
@@ -29,6 +32,8 @@ from streamanon.training.scenes import Scene, degrade, read_scenes
 
 SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 POINTS = 478
+LIKENESS = 128
+Outputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 NEGATIVE_SHARE = 0.1
 
 
@@ -47,8 +52,8 @@ def _conv(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
 
 
 class MeshNet(nn.Module):
-    """RGB crop [B, 3, 128, 128] in 0..1 -> points [B, 478, 3] in crop px and traits [B, 3]: logits of
-    confidence and of a masculine presentation, and age / 100.
+    """RGB crop [B, 3, 128, 128] in 0..1 -> points [B, 478, 3] in crop px, traits [B, 3] (logits of
+    confidence and of a masculine presentation, and age / 100) and likeness [B, 128], unit length.
     """
 
     def __init__(self, mean_shape: torch.Tensor | None = None) -> None:
@@ -61,15 +66,21 @@ class MeshNet(nn.Module):
         self.neck = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1] * 16, 256), nn.ReLU())
         self.points = nn.Linear(256, POINTS * 3)
         self.traits = nn.Linear(256, 3)
+        self.likeness = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(widths[-1] * 16, LIKENESS))
         nn.init.normal_(self.points.weight, std=0.002)
         nn.init.zeros_(self.points.bias)
         shape = torch.zeros(POINTS, 3) if mean_shape is None else mean_shape
         self.register_buffer("mean_shape", shape)
 
-    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        features = self.neck(self.trunk(crops))
+    def forward(self, crops: torch.Tensor) -> Outputs:
+        return self.heads(self.trunk(crops))
+
+    def heads(self, trunk: torch.Tensor) -> Outputs:
+        """The part that is kept in float32: coordinates need more than bfloat16's eight bits."""
+        features = self.neck(trunk)
         offsets = self.points(features).view(-1, POINTS, 3) * CROP_PX
-        return self.mean_shape + offsets, self.traits(features)
+        likeness = nn.functional.normalize(self.likeness(trunk), dim=1)
+        return self.mean_shape + offsets, self.traits(features), likeness
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,7 @@ class Sample:
     has_depth: bool
     masculine: float  # NaN: unknown
     age: float  # NaN: unknown
+    embedding: np.ndarray  # [128], the recogniser's
 
 
 def presentation(portrait: Portrait) -> tuple[float, float]:
@@ -133,7 +145,7 @@ class SampleSource:
         masculine, age = presentation(portrait)
         crop = self._occlude(np.asarray(crop, np.uint8))
         crop = degrade(crop, rng)[..., ::-1]
-        return Sample(crop, moved, True, portrait.depth is not None, masculine, age)
+        return Sample(crop, moved, True, portrait.depth is not None, masculine, age, portrait.embedding)
 
     def _border(self) -> int:
         return int(self.rng.choice([cv2.BORDER_REFLECT_101, cv2.BORDER_REPLICATE, cv2.BORDER_CONSTANT]))
@@ -182,7 +194,8 @@ class SampleSource:
         matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
         crop = cv2.warpAffine(scene.image, matrix, (CROP_PX, CROP_PX), borderMode=cv2.BORDER_REPLICATE)
         crop = degrade(np.asarray(crop, np.uint8), rng)[..., ::-1]
-        return Sample(crop, np.zeros((POINTS, 3), np.float32), False, False, math.nan, math.nan)
+        nothing = np.zeros((POINTS, 3), np.float32)
+        return Sample(crop, nothing, False, False, math.nan, math.nan, np.zeros(LIKENESS, np.float32))
 
 
 def jittered_alignment(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -223,6 +236,7 @@ def collate(items: list[Sample]) -> dict[str, torch.Tensor]:
         "depth": column([s.has_depth for s in items]),
         "masculine": column([s.masculine for s in items]),
         "age": column([s.age for s in items]),
+        "embedding": torch.from_numpy(np.stack([s.embedding for s in items])),
     }
 
 
@@ -244,9 +258,11 @@ def nme(predicted: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
 
 
 def losses(
-    points: torch.Tensor, traits: torch.Tensor, batch: dict[str, torch.Tensor], weights: torch.Tensor
+    outputs: Outputs, batch: dict[str, torch.Tensor], weights: torch.Tensor, centre: torch.Tensor
 ) -> dict[str, torch.Tensor]:
+    points, traits, likeness = outputs
     face, truth = batch["face"], batch["points"]
+    wanted = nn.functional.normalize(batch["embedding"] - centre, dim=1)
     count = face.sum().clamp(min=1)
     apart = (points - truth).abs()
     plane = (apart[..., :2].sum(-1) * weights).mean(1)
@@ -259,10 +275,18 @@ def losses(
     return {
         "points": (plane * face).sum() / count,
         "depth": 0.5 * depth,
+        "likeness": 12 * ((1 - (likeness * wanted).sum(1)) * face).sum() / count,
         "confidence": 2 * bce(traits[:, 0], sure),
         "sex": bce(traits[known, 1], sex[known]) if known.any() else traits.sum() * 0,
         "age": 4 * (traits[aged, 2] - age[aged]).abs().mean() if aged.any() else traits.sum() * 0,
     }
+
+
+def embedding_centre(data: Path) -> torch.Tensor:
+    """The mean embedding: faces differ little from it, so that likeness is measured from there."""
+    labels = np.load(data / "faces_labels.npz")
+    rows = labels["split"] == "train"
+    return torch.from_numpy(labels["embedding"][rows].astype(np.float32).mean(0))
 
 
 def train(args: argparse.Namespace) -> None:
@@ -282,8 +306,8 @@ def train(args: argparse.Namespace) -> None:
     model = model.to(device, memory_format=torch.channels_last).train()
     average = copy.deepcopy(model).eval()
     optimiser = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=1e-4)
-    weights = point_weights().to(device)
-    spent, last, saved, running = 0.0, time.monotonic(), 0.0, dict.fromkeys("pdcsa", 0.0)
+    weights, centre = point_weights().to(device), embedding_centre(args.data).to(device)
+    spent, last, saved, running = 0.0, time.monotonic(), 0.0, dict.fromkeys("pdlcsa", 0.0)
     for step, batch in enumerate(batches):
         progress = spent / (60 * args.minutes)
         if progress >= 1:
@@ -294,9 +318,7 @@ def train(args: argparse.Namespace) -> None:
         pixels = batch["crops"].float().to(memory_format=torch.channels_last) / 255
         with torch.autocast(device.type, torch.bfloat16):
             features = model.trunk(pixels)
-        features = model.neck(features.float())
-        points = model.mean_shape + model.points(features).view(-1, POINTS, 3) * CROP_PX
-        parts = losses(points, model.traits(features), batch, weights)
+        parts = losses(model.heads(features.float()), batch, weights, centre)
         total = torch.stack(list(parts.values())).sum()
         total.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 50.0)
@@ -304,7 +326,7 @@ def train(args: argparse.Namespace) -> None:
         optimiser.zero_grad(set_to_none=True)
         blend_into(average, model, min(0.999, (1 + step) / (10 + step)))
         for key, part in parts.items():
-            running[key[0]] = 0.98 * running[key[0]] + 0.02 * float(part)
+            running[key[0]] = 0.98 * running[key[0]] + 0.02 * float(part.detach())
         now = time.monotonic()
         spent, last = spent + min(now - last, 5.0), now
         if step % 200 == 0:
@@ -325,9 +347,9 @@ class Exported(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        points, traits = self.net(crops)
-        return points, torch.cat([traits[:, :2].sigmoid(), traits[:, 2:] * 100], 1)
+    def forward(self, crops: torch.Tensor) -> Outputs:
+        points, traits, likeness = self.net(crops)
+        return points, torch.cat([traits[:, :2].sigmoid(), traits[:, 2:] * 100], 1), likeness
 
 
 def load_weights(path: Path) -> MeshNet:
@@ -337,15 +359,15 @@ def load_weights(path: Path) -> MeshNet:
 
 
 def export(weights: Path, folder: Path) -> None:
-    """ONNX: crops [B, 3, 128, 128] RGB 0..1 -> points [B, 478, 3] crop px, traits [B, 3]."""
+    """ONNX: crops [B, 3, 128, 128] RGB 0..1 -> points [B, 478, 3] crop px, traits, likeness."""
     target = folder / "face-mesh.onnx"
     torch.onnx.export(
         Exported(load_weights(weights)),
         (torch.zeros(1, 3, CROP_PX, CROP_PX),),
         str(target),
         input_names=["crops"],
-        output_names=["points", "traits"],
-        dynamic_axes={"crops": {0: "batch"}, "points": {0: "batch"}, "traits": {0: "batch"}},
+        output_names=["points", "traits", "likeness"],
+        dynamic_axes={name: {0: "batch"} for name in ("crops", "points", "traits", "likeness")},
         dynamo=False,
         opset_version=17,
     )

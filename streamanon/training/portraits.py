@@ -19,11 +19,14 @@ FACE_OVAL_POINTS = 468
 
 @dataclass(frozen=True)
 class Portrait:
-    """One crop: image [H, W, 3] uint8 BGR, its 478 mesh points in px, and what the label file says."""
+    """One crop: image [H, W, 3] uint8 BGR, its 478 mesh points in px, a recogniser's embedding [128],
+    and what the label file says.
+    """
 
     image: NDArray[np.uint8]
     points: NDArray[np.float32]
     depth: NDArray[np.float32] | None
+    embedding: NDArray[np.float32]
     group: str
     source: str
     split: str
@@ -44,7 +47,7 @@ def read_portraits(
     """Yield the portraits of some sets and splits, set by set, in the order of their tar files."""
     labels = np.load(data / "faces_labels.npz")
     rows = {str(name): row for row, name in enumerate(labels["name"])}
-    columns = {key: labels[key] for key in ("xy", "z", "z_scale", "ident", "split")}
+    columns = {key: labels[key] for key in ("xy", "z", "z_scale", "embedding", "ident", "split")}
     for source in sets:
         with tarfile.open(data / f"faces_{source}.tar") as archive:
             for member in archive:
@@ -59,6 +62,7 @@ def read_portraits(
                     image=np.asarray(image, np.uint8),
                     points=columns["xy"][row].astype(np.float32) / 4,
                     depth=z.astype(np.float32) * float(columns["z_scale"][row]) if z.any() else None,
+                    embedding=columns["embedding"][row].astype(np.float32),
                     group=str(columns["ident"][row]),
                     source=source,
                     split=str(columns["split"][row]),
