@@ -148,7 +148,7 @@ def _read_profile(path: Path) -> dict[str, Any]:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read the profile {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: bad UTF-8, or a date like 2020-13-01
         raise ConfigError(f"the profile {path} is not valid YAML: {str(error).splitlines()[0]}") from error
     if loaded is None:
         return {}
@@ -160,7 +160,7 @@ def _read_profile(path: Path) -> dict[str, Any]:
 def _parse(text: str, override: str) -> Any:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"cannot read the value in --set {override}") from error
 
 

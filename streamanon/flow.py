@@ -49,17 +49,18 @@ def prefetch(items: Iterable[T], size: int, name: str) -> Generator[T, None, Non
 
 
 def _pump(items: Iterable[T], hand_over: queue.Queue[T | _End], stop: threading.Event) -> None:
-    iterator: Iterator[T] = iter(items)
+    iterator: Iterator[T] | None = None
     error: BaseException | None = None
     try:
+        iterator = iter(items)
         for item in iterator:
             if not _put(hand_over, item, stop):
                 break
     except BaseException as caught:  # handed to the consumer, whatever it is
         error = caught
     finally:
-        error = _close(iterator) or error
-        _put(hand_over, _End(error), stop)
+        close_error = _close(iterator)
+        _put(hand_over, _End(error or close_error), stop)
 
 
 def _put(hand_over: queue.Queue[T | _End], item: T | _End, stop: threading.Event) -> bool:

@@ -57,12 +57,17 @@ class Picture:
 
     def __post_init__(self) -> None:
         _require(self.pixel_format in PIXEL_FORMATS, f"unknown pixel format {self.pixel_format!r}")
-        _require(len(self.planes) == (1 if self.pixel_format.startswith("gray") else 3), "wrong plane count")
+        _require(
+            len(self.planes) == (1 if self.pixel_format.startswith("gray") else 3), "wrong plane count"
+        )
+        _require(self.planes[0].ndim == 2, "planes must be [H, W]")
         step_x, step_y, bits = PIXEL_FORMATS[self.pixel_format]
         chroma = (-(-self.height // step_y), -(-self.width // step_x))
         _require(all(p.shape == chroma for p in self.planes[1:]), "chroma planes do not fit the luma plane")
         wanted = np.uint8 if bits == 8 else np.uint16
-        _require(all(p.dtype == wanted for p in self.planes), f"{self.pixel_format} needs {wanted.__name__}")
+        _require(
+            all(p.dtype == wanted for p in self.planes), f"{self.pixel_format} needs {wanted.__name__}"
+        )
 
     @property
     def width(self) -> int:
