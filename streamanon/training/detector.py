@@ -25,7 +25,6 @@ from ultralytics.nn.tasks import PoseModel
 
 from streamanon.training.scenes import CropSampler, Labels
 
-INPUT_SIZES = ((224, 384), (320, 576), (576, 1024))
 Batch = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
 
@@ -99,7 +98,7 @@ def build_model(weights: Path | None) -> PoseModel:
     model = PoseModel("yolo11n-pose.yaml", nc=1, data_kpt_shape=[5, 3], verbose=False)
     model.args = get_cfg(overrides={"box": 7.5, "cls": 0.7, "dfl": 1.5, "pose": 6.0, "kobj": 0.3})
     if weights is not None:
-        model.load_state_dict(load_file(weights))
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(weights).items()})
     return model
 
 
@@ -172,20 +171,50 @@ def train(args: argparse.Namespace) -> None:
     print(f"saved {args.weights} after {step * args.batch} crops", flush=True)
 
 
+class Exported(nn.Module):
+    """The network without its anchors, so that one file serves every input size.
+
+    Boxes and keypoints come out in strides from the anchor's centre; the detector adds the anchors.
+    """
+
+    def __init__(self, model: PoseModel) -> None:
+        super().__init__()
+        self.layers, self.save = model.model[:-1], model.save
+        self.head = model.model[-1]
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        kept: list[torch.Tensor | None] = []
+        x = images
+        for layer in self.layers:
+            if layer.f != -1:
+                sources = [layer.f] if isinstance(layer.f, int) else layer.f
+                inputs = [x if source == -1 else kept[source] for source in sources]
+                x = inputs[0] if isinstance(layer.f, int) else inputs
+            x = layer(x)
+            kept.append(x if layer.i in self.save else None)
+        features = [kept[source] for source in self.head.f]
+        head = self.head
+        raw = head.forward_head(features, head.cv2, head.cv3, head.cv4)
+        keypoints = raw["kpts"].view(1, 5, 3, -1)[:, :, :2] * 2 - 0.5
+        return head.dfl(raw["boxes"]), raw["scores"].sigmoid(), keypoints.flatten(1, 2)
+
+
 def export(weights: Path, folder: Path) -> None:
-    """Write one ONNX file per input size: images [1, 3, H, W] in 0..1 RGB -> rows [1, 20, anchors]."""
+    """ONNX: images [1, 3, H, W] RGB 0..1 -> boxes [1, 4, A], scores [1, 1, A], keypoints [1, 10, A]."""
     model = build_model(weights).float().eval().fuse(verbose=False)
-    model.model[-1].export = True
-    model.model[-1].format = "onnx"
-    for height, width in INPUT_SIZES:
-        target = folder / f"face-detector-{width}x{height}.onnx"
-        sample = torch.zeros(1, 3, height, width)
-        model(sample)
-        torch.onnx.export(
-            model, (sample,), str(target), input_names=["images"], output_names=["rows"], dynamo=False,
-            opset_version=17,
-        )
-        print(f"wrote {target}")
+    target = folder / "face-detector.onnx"
+    names = ["boxes", "scores", "keypoints"]
+    torch.onnx.export(
+        Exported(model).eval(),
+        (torch.zeros(1, 3, 320, 576),),
+        str(target),
+        input_names=["images"],
+        output_names=names,
+        dynamic_axes={"images": {2: "height", 3: "width"}, **{name: {2: "anchors"} for name in names}},
+        dynamo=False,
+        opset_version=17,
+    )
+    print(f"wrote {target}")
 
 
 def main() -> None:

@@ -1,0 +1,158 @@
+"""The front door from Python: models loaded once, then any number of videos and images."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamanon.backends import open_backend
+from streamanon.compositor import Compositor, Synthesis
+from streamanon.config import Config, as_dict, load_config
+from streamanon.detector import FaceDetector
+from streamanon.engines import Engines
+from streamanon.errors import ConfigError, DetectionError, ModelError
+from streamanon.generator import WarpGenerator
+from streamanon.identity.casting import Casting
+from streamanon.identity.delegates import DelegateGallery, load_delegates
+from streamanon.mesh import FaceMesh
+from streamanon.metrics import RunReport, StageClock, Tally
+from streamanon.pipeline import anonymise
+from streamanon.pixels import from_rgb, to_rgb
+from streamanon.sink import VideoSink
+from streamanon.source import SourceInfo, probe, read_frames
+from streamanon.types import RawFrame, SafeFrame, Target
+
+Progress = Callable[[SafeFrame], None]
+
+
+class Anonymizer:
+    """Anonymises videos and images by one profile.
+
+    ``profile``: a :class:`Config`, the path of a YAML profile, or None for the defaults. Raises
+    :class:`ConfigError` or :class:`ModelError`.
+    """
+
+    def __init__(self, profile: Config | Path | str | None = None) -> None:
+        self.config = profile if isinstance(profile, Config) else load_config(Path(profile) if profile else None)
+        self.engines = Engines.open()
+        self.backend = open_backend(self.config.compute)
+        self._detector = FaceDetector(self.backend, self.engines, self.config.detect)
+        self._mesh: FaceMesh | None = None
+        self._gallery: DelegateGallery | None = None
+        if self.config.cover.method == "synthesize":
+            self._mesh = FaceMesh(self.backend, self.engines)
+            self._gallery = _load_gallery(self.engines)
+
+    def frames(self, path: Path | str) -> Iterator[SafeFrame]:
+        """The frames of a video, anonymised; ``streamanon.to_rgb(frame.picture)`` gives their pixels."""
+        info = probe(path)
+        yield from self._chain(read_frames(path, info), StageClock())
+
+    def image(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """An image [H, W, 3] uint8 RGB, anonymised; pixels outside the faces stay as they are."""
+        return self.image_with_report(rgb)[0]
+
+    def image_with_report(self, rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], RunReport]:
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+            raise ConfigError(f"an image must be [H, W, 3] uint8 RGB, not {rgb.shape} {rgb.dtype}")
+        begun, clock, tally = time.perf_counter(), StageClock(), Tally()
+        frame = RawFrame(0, 0, Fraction(1), from_rgb(rgb))
+        still = dataclasses.replace(
+            self.config, lookahead=dataclasses.replace(self.config.lookahead, frames=0)
+        )
+        safe = next(anonymise([frame], still, self._detector, self._compositor(), clock, threaded=False))
+        tally.count(safe)
+        report = self._report(None, {}, tally, time.perf_counter() - begun, clock)
+        return to_rgb(safe.picture), report
+
+    def run(
+        self,
+        source: Path | str,
+        output: Path | str,
+        progress: Progress | None = None,
+        should_stop: Callable[[], bool] | None = None,
+        info: SourceInfo | None = None,
+    ) -> RunReport:
+        """Anonymise a video file into another.
+
+        ``progress`` is called with each frame written. ``should_stop`` is asked after each; the file is
+        then finished where it is, and plays.
+        """
+        info = info or probe(source)
+        clock, tally, skipped = StageClock(), Tally(), []
+        begun, interrupted = time.perf_counter(), False
+        with VideoSink(output, info, self.config.output, source) as sink:
+            chain = self._chain(read_frames(source, info, skipped.append), clock)
+            try:
+                for frame in chain:
+                    before = time.perf_counter()
+                    sink.write(frame)
+                    clock.add("encode", time.perf_counter() - before)
+                    tally.count(frame)
+                    if progress is not None:
+                        progress(frame)
+                    if should_stop is not None and should_stop():
+                        interrupted = True
+                        break
+            finally:
+                chain.close()
+            sink.close(complete=not interrupted)
+            facts = _output_facts(Path(output), sink, info, self.config)
+        report = self._report(info, facts, tally, time.perf_counter() - begun, clock)
+        return dataclasses.replace(
+            report, notes=sink.notes, skipped_packets=len(skipped), interrupted=interrupted
+        )
+
+    def _chain(self, frames: Iterator[RawFrame], clock: StageClock):  # type: ignore[no-untyped-def]
+        return anonymise(frames, self.config, self._detector, self._compositor(), clock)
+
+    def _compositor(self) -> Compositor:
+        if self._mesh is None or self._gallery is None:
+            return Compositor(self.config.cover, None)
+        casting = Casting(self._gallery, self.config.identity.seed)
+        return Compositor(
+            self.config.cover, Synthesis(self._mesh, casting, WarpGenerator(self._gallery))
+        )
+
+    def _report(
+        self, info: SourceInfo | None, facts: dict[str, object], tally: Tally, seconds: float, clock: StageClock
+    ) -> RunReport:
+        return RunReport(
+            source=info,
+            output=facts,
+            tally=tally,
+            seconds=seconds,
+            stage_seconds=clock.stages(),
+            backend=self.backend.name,
+            models=self.engines.digests(),
+            settings=as_dict(self.config),
+        )
+
+
+def anonymize(image: NDArray[np.uint8], profile: Config | Path | str | None = None) -> NDArray[np.uint8]:
+    """One image [H, W, 3] uint8 RGB, anonymised. For many, keep an :class:`Anonymizer`."""
+    return Anonymizer(profile).image(image)
+
+
+def _load_gallery(engines: Engines) -> DelegateGallery:
+    path = engines.path("delegates")
+    try:
+        return load_delegates(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read {path}: {error}; install streamanon again") from error
+
+
+def _output_facts(path: Path, sink: VideoSink, info: SourceInfo, config: Config) -> dict[str, object]:
+    return {
+        "name": path.name,
+        "bytes": path.stat().st_size,
+        "width": info.width,
+        "height": info.height,
+        "frames": sink.frames,
+    }

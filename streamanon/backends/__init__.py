@@ -1,0 +1,85 @@
+"""Where the models run. One interface, one file a runtime; ``auto`` takes the first that works.
+
+A backend that was named and cannot be loaded is an error, never a silent fallback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from streamanon.config import ComputeConfig
+from streamanon.errors import ModelError
+
+Array = NDArray[Any]
+
+
+class Model(Protocol):
+    """One loaded model: float32 arrays in, float32 arrays out, batch first."""
+
+    def run(self, batch: Array) -> list[Array]: ...
+
+
+class Backend(Protocol):
+    """A runtime that loads ONNX files."""
+
+    name: str
+
+    def load(self, path: Path, *, precise: bool) -> Model:
+        """``precise`` asks for float32 arithmetic throughout, even where less is quicker."""
+        ...
+
+
+#: Name -> (package that must be there, our module), in the order of preference.
+_CANDIDATES = {
+    "tensorrt": ("tensorrt", "streamanon.backends.tensorrt"),
+    "openvino": ("openvino", "streamanon.backends.openvino"),
+    "onnxruntime": ("onnxruntime", "streamanon.backends.onnxruntime"),
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a backend works here, and in words why not."""
+
+    name: str
+    works: bool
+    reason: str
+
+
+def open_backend(config: ComputeConfig) -> Backend:
+    """The named backend, or with "auto" the first that works. Raises :class:`ModelError`."""
+    names = list(_CANDIDATES) if config.backend == "auto" else [config.backend]
+    reasons = []
+    for name in names:
+        backend, reason = _try(name, config.threads)
+        if backend is not None:
+            return backend
+        reasons.append(f"{name}: {reason}")
+    raise ModelError(f"no backend can be used ({'; '.join(reasons)})")
+
+
+def examine_backends() -> list[Verdict]:
+    """Try every backend, for ``streamanon doctor``."""
+    verdicts = []
+    for name in _CANDIDATES:
+        backend, reason = _try(name, 0)
+        verdicts.append(Verdict(name, backend is not None, reason))
+    return verdicts
+
+
+def _try(name: str, threads: int) -> tuple[Backend | None, str]:
+    package, module = _CANDIDATES[name]
+    if importlib.util.find_spec(package) is None:
+        return None, f"the package {package} is not installed"
+    try:
+        create: Callable[[int], Backend] = importlib.import_module(module).create
+        return create(threads), "works"
+    except Exception as error:  # a broken driver raises anything; the reason is shown
+        return None, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no detail'}"

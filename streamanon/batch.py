@@ -1,0 +1,155 @@
+"""Files, folders and images: what ``streamanon run`` goes through, with its progress bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from streamanon.anonymizer import Anonymizer
+from streamanon.errors import ConfigError, SinkError, SourceError, StreamanonError
+from streamanon.metrics import RunReport
+from streamanon.source import SourceInfo, probe
+from streamanon.types import SafeFrame
+
+IMAGES = (".jpg", ".jpeg", ".png")
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".ts", ".avi", ".m4v", ".mts", ".m2ts", ".mpg", ".mpeg", ".3gp")
+WRITABLE_VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".ts")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input file and where its output goes."""
+
+    source: str
+    output: Path
+
+    @property
+    def is_image(self) -> bool:
+        return Path(self.source).suffix.lower() in IMAGES
+
+
+@dataclass
+class Outcome:
+    reports: list[RunReport] = field(default_factory=list)
+    failed: int = 0
+    interrupted: bool = False
+
+
+def find_jobs(source: str, output: Path) -> list[Job]:
+    """What to do for an input: itself, or every video and image in it if it is a folder.
+
+    Raises :class:`SourceError` for a folder with nothing to do and :class:`ConfigError` where two inputs
+    would give one output.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        return [Job(source, _within(output, folder) if output.is_dir() else output)]
+    files = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in IMAGES + VIDEOS)
+    if not files:
+        raise SourceError(f"the folder {folder} holds no video and no image; give another")
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"the output {output} is a file, but the input is a folder; give a folder")
+    jobs = [Job(str(path), _within(output, path)) for path in files]
+    taken: dict[Path, str] = {}
+    for job in jobs:
+        if job.output in taken:
+            raise ConfigError(f"{taken[job.output]} and {job.source} would both become {job.output}; rename one")
+        taken[job.output] = job.source
+    return jobs
+
+
+def _within(folder: Path, source: Path) -> Path:
+    known = source.suffix.lower() in IMAGES + WRITABLE_VIDEOS
+    return folder / (source.name if known else f"{source.stem}.mp4")
+
+
+def run_jobs(anonymizer: Anonymizer, jobs: Sequence[Job], quiet: bool, stop: list[bool]) -> Outcome:
+    """Do one job after the other. With several, one that fails is told and does not stop the others."""
+    outcome = Outcome()
+    for job in jobs:
+        if len(jobs) > 1:
+            job.output.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            run_one = _run_image if job.is_image else _run_video
+            report = run_one(anonymizer, job, quiet, stop)
+        except StreamanonError as error:
+            if len(jobs) == 1:
+                raise
+            print(f"streamanon: {error}", file=sys.stderr)
+            outcome.failed += 1
+            continue
+        outcome.reports.append(report)
+        if not quiet:
+            print(_summary(job, report))
+        if stop:
+            outcome.interrupted = True
+            break
+    return outcome
+
+
+def _run_video(anonymizer: Anonymizer, job: Job, quiet: bool, stop: list[bool]) -> RunReport:
+    info = probe(job.source)
+    with _progress(info, job, quiet) as bar:
+        faces = 0
+
+        def show(frame: SafeFrame) -> None:
+            nonlocal faces
+            faces += len(frame.report.covers)
+            bar.set_postfix(faces=faces, refresh=False)
+            bar.update()
+
+        return anonymizer.run(job.source, job.output, show, lambda: bool(stop), info)
+
+
+def _progress(info: SourceInfo, job: Job, quiet: bool) -> tqdm[object]:
+    hidden = quiet or not sys.stderr.isatty()
+    return tqdm(total=info.frames, desc=Path(job.source).name, unit=" frames", disable=hidden)
+
+
+def _run_image(anonymizer: Anonymizer, job: Job, _quiet: bool, _stop: list[bool]) -> RunReport:
+    if job.output.suffix.lower() not in IMAGES:
+        raise ConfigError(f"an image becomes an image: give {job.output} one of {', '.join(IMAGES)}")
+    if job.output.exists() and job.output.samefile(job.source):
+        raise ConfigError(f"the output {job.output} is the input itself; give another name")
+    bgr, alpha = _read_image(Path(job.source))
+    rgb, report = anonymizer.image_with_report(np.ascontiguousarray(bgr[..., ::-1]))
+    safe = rgb[..., ::-1] if alpha is None else np.dstack([rgb[..., ::-1], alpha])
+    # OpenCV writes pixels only, so no location or device tag comes along.
+    ok, packed = cv2.imencode(job.output.suffix.lower(), safe, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    try:
+        if not ok:
+            raise OSError(0, "the image cannot be encoded")
+        job.output.write_bytes(packed.tobytes())
+    except OSError as error:
+        raise SinkError(f"cannot write {job.output}: {error.strerror}; check the folder") from error
+    return report
+
+
+def _read_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Upright pixels [H, W, 3] uint8 BGR, and the transparency [H, W] of a PNG that has some."""
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}; check the path") from error
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if image is None:
+        raise SourceError(f"{path} is not an image that can be read; check that it opens elsewhere")
+    whole = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    has_alpha = whole is not None and whole.ndim == 3 and whole.shape[2] == 4
+    same_way = has_alpha and whole.shape[:2] == image.shape[:2] and whole.dtype == np.uint8
+    return np.asarray(image, np.uint8), np.asarray(whole[..., 3]) if same_way else None
+
+
+def _summary(job: Job, report: RunReport) -> str:
+    tally = report.tally
+    methods = ", ".join(f"{count} {name}" for name, count in tally.by_method.most_common()) or "none"
+    withheld = f", {tally.withheld} frames covered whole" if tally.withheld else ""
+    speed = f"{tally.frames / report.seconds:.1f} frames/s" if report.seconds else ""
+    state = "stopped early" if report.interrupted else "done"
+    return f"{job.output}: {state}, {tally.frames} frames, faces: {methods}{withheld}, {speed}"

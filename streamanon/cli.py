@@ -1,0 +1,151 @@
+"""The command line: ``streamanon run``, ``demo`` and ``doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from streamanon import __version__
+from streamanon.config import Config, load_config
+from streamanon.errors import ConfigError, SourceError, StreamanonError
+from streamanon.types import METHODS
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code. Known errors print one sentence and give 2."""
+    args = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="streamanon: %(message)s")
+    try:
+        return int(args.command(args))
+    except StreamanonError as error:
+        print(f"streamanon: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="streamanon", description="Every face in a video becomes a believable face of nobody."
+    )
+    parser.add_argument("--version", action="version", version=f"streamanon {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = verbs.add_parser("run", help="anonymise videos, images or folders of them")
+    run.add_argument("input", metavar="INPUT", help="a video, an image (jpg, png), or a folder")
+    run.set_defaults(command=_run)
+    demo = verbs.add_parser("demo", help="anonymise the clip of synthetic people that comes along")
+    demo.set_defaults(command=_demo)
+    for verb in (run, demo):
+        _add_options(verb)
+    doctor = verbs.add_parser("doctor", help="tell what this machine can do")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-o", "--output", required=True, type=Path, help="the output file, or folder for a folder")
+    add("--profile", help="a profile: cctv, dashcam, livestream, edge, or the path of a YAML file")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, e.g. output.crf=23")
+    add("--method", help=f"how faces are covered: {', '.join(METHODS)}")
+    add("--audio", help="copy (bit for bit) or drop")
+    add("--subtitles", help="copy (bit for bit) or drop")
+    add("--codec", help="h264, hevc, av1, vp9 or ffv1")
+    add("--crf", help="quality of the output, lower is better")
+    add("--keep-metadata", action="store_true", help="keep location, device and title tags")
+    add("--backend", help="auto, tensorrt, openvino or onnxruntime")
+    add("--seed", help="fix which delegates are drawn")
+    add("--report", type=Path, metavar="FILE", help="write what was done as JSON")
+    add("--quiet", action="store_true", help="no progress bar and no summary")
+
+
+def _config(args: argparse.Namespace) -> Config:
+    options = {
+        "cover.method": args.method,
+        "output.audio": args.audio,
+        "output.subtitles": args.subtitles,
+        "output.codec": args.codec,
+        "output.crf": args.crf,
+        "output.keep_metadata": "true" if args.keep_metadata else None,
+        "compute.backend": args.backend,
+        "identity.seed": args.seed,
+    }
+    given = [f"{key}={value}" for key, value in options.items() if value is not None]
+    return load_config(_profile(args.profile), [*args.set, *given])
+
+
+def _profile(name: str | None) -> Path | None:
+    """A path as it is; a bare name from the profiles that come along."""
+    if name is None or Path(name).suffix:
+        return Path(name) if name else None
+    shipped = sorted(shipped_folder("configs").glob("*.yaml"))
+    for path in shipped:
+        if path.stem == name:
+            return path
+    raise ConfigError(f"there is no profile {name!r}; known: {', '.join(path.stem for path in shipped)}")
+
+
+def shipped_folder(name: str) -> Path:
+    """A folder that comes along: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+def _demo(args: argparse.Namespace) -> int:
+    inside = Path(__file__).parent / "demo" / "demo.mp4"
+    clip = inside if inside.is_file() else Path(__file__).parent.parent / "tests" / "data" / "demo.mp4"
+    if not clip.is_file():
+        raise SourceError("the demo clip is missing: install streamanon again")
+    args.input = str(clip)
+    return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    # Here and not above: they load the media and model libraries, which --help and errors do not need.
+    from streamanon.anonymizer import Anonymizer
+    from streamanon.batch import find_jobs, run_jobs
+    from streamanon.metrics import write_reports
+
+    config = _config(args)
+    jobs = find_jobs(args.input, args.output)
+    with _stop_flag() as stop:
+        outcome = run_jobs(Anonymizer(config), jobs, args.quiet, stop)
+    if args.report is not None and outcome.reports:
+        write_reports(args.report, outcome.reports)
+    if outcome.interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_ERROR if outcome.failed else 0
+
+
+@contextmanager
+def _stop_flag() -> Iterator[list[bool]]:
+    """A list that Ctrl-C fills, so that the file is finished; a second Ctrl-C interrupts at once."""
+    pressed: list[bool] = []
+
+    def on_interrupt(_number: int, _frame: object) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(True)
+        print("\nstreamanon: finishing the file; press again to stop at once", file=sys.stderr)
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _doctor(_args: argparse.Namespace) -> int:
+    from streamanon.doctor import describe
+
+    print(describe())
+    return 0

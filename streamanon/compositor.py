@@ -1,0 +1,244 @@
+"""Covering the faces of a frame: the only place where a :class:`SafeFrame` is made.
+
+Each face is on one rung: a generated face, or an irreversible mosaic, or plain colour. Whatever fails or
+cannot be trusted falls to the next one; a generated face that fades lies on an opaque mosaic until it is
+fully there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamanon.config import CoverConfig
+from streamanon.generator import Generator, Look, Patch
+from streamanon.geometry import grow, mesh_keypoints, overlap, yaw_degrees
+from streamanon.identity.casting import Casting
+from streamanon.mesh import Measurement, MeshModel, snap
+from streamanon.pixels import read_rgb, write_rgb
+from streamanon.redact import MAX_CELLS, blur, ellipse_alpha, mosaic, solid
+from streamanon.types import (
+    Cover,
+    Float,
+    FrameReport,
+    Method,
+    Picture,
+    Plane,
+    RawFrame,
+    Resolved,
+    SafeFrame,
+    Target,
+)
+
+#: A face already generated stays so down to this much less confidence, and this much more turn.
+CONFIDENCE_SLACK = 0.12
+YAW_SLACK_DEG = 7.0
+STALE_FRAMES = 100
+
+
+@dataclass
+class _TrackState:
+    """What is remembered of a track: how far its generated face has faded in, and its last mesh."""
+
+    weight: float | None = None
+    points: Float | None = None
+    look: Look | None = None
+    last_index: int = -1
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """The parts that make a generated face."""
+
+    mesh: MeshModel
+    casting: Casting
+    generator: Generator
+
+
+class Compositor:
+    """Covers frame after frame of one video. ``synthesis`` is None for the plain methods."""
+
+    def __init__(self, config: CoverConfig, synthesis: Synthesis | None) -> None:
+        self._config = config
+        self._synthesis = synthesis
+        self._tracks: dict[int, _TrackState] = {}
+
+    def compose(self, resolved: Resolved) -> SafeFrame:
+        frame = resolved.frame
+        if resolved.cover_all:
+            return _safe(frame, _covered_whole(frame.picture), FrameReport((), withheld=True))
+        if not resolved.targets:
+            return _safe(frame, frame.picture, FrameReport(()))
+        self._drop_stale(frame.index)
+        planes = tuple(plane.copy() for plane in frame.picture.planes)
+        measured = self._measure(frame.picture, resolved.targets)
+        # Near faces last: they hide far ones.
+        order = np.argsort([_area(target.box) for target in resolved.targets])
+        covers = [self._cover(frame, planes, resolved.targets[i], measured[i]) for i in order]
+        picture = Picture(planes, frame.picture.pixel_format, frame.picture.matrix, frame.picture.full_range)
+        return _safe(frame, picture, FrameReport(tuple(covers)))
+
+    def _drop_stale(self, index: int) -> None:
+        self._tracks = {t: s for t, s in self._tracks.items() if index - s.last_index <= STALE_FRAMES}
+        if self._synthesis is not None:
+            self._synthesis.casting.forget_tracks(set(self._tracks))
+
+    def _measure(self, picture: Picture, targets: tuple[Target, ...]) -> list[Measurement | None]:
+        if self._synthesis is None:
+            return [None] * len(targets)
+        try:
+            return list(self._synthesis.mesh.measure(picture, targets))
+        except Exception:  # whatever it was, these faces go to the next rung
+            return [None] * len(targets)
+
+    def _cover(
+        self, frame: RawFrame, planes: tuple[Plane, ...], target: Target, measured: Measurement | None
+    ) -> Cover:
+        state = self._tracks.setdefault(target.track_id, _TrackState())
+        state.last_index = frame.index
+        patch = self._generated(frame, target, measured, state)
+        weight = 0.0 if patch is None or state.weight is None else state.weight
+        if weight < 1:
+            region, method = self._plain(frame.picture, planes, target)
+        if patch is not None:
+            write_rgb(planes, frame.picture, patch.x0, patch.y0, patch.rgb, patch.alpha * np.float32(weight))
+        if patch is not None and weight >= 0.5:
+            height, width = patch.alpha.shape
+            region, method = (patch.x0, patch.y0, patch.x0 + width, patch.y0 + height), "synthesize"
+        return Cover(target.track_id, region, method, target.detected)
+
+    def _generated(
+        self, frame: RawFrame, target: Target, measured: Measurement | None, state: _TrackState
+    ) -> Patch | None:
+        """The generated face, or None where the next rung has to do. Moves the track's fade along."""
+        if self._synthesis is None or measured is None:
+            state.weight, state.points = 0.0, None
+            return None
+        trusted = self._trusted(frame.picture, target, measured, established=bool(state.weight))
+        state.weight = self._faded(state.weight, trusted)
+        if state.weight <= 0:
+            state.points = None
+            return None
+        try:
+            return self._paint(frame, target, measured, state)
+        except Exception:  # a face that cannot be made is covered by the next rung, whatever went wrong
+            state.weight, state.points = 0.0, None
+            return None
+
+    def _paint(
+        self, frame: RawFrame, target: Target, measured: Measurement, state: _TrackState
+    ) -> Patch:
+        assert self._synthesis is not None
+        delegate = self._synthesis.casting.delegate(target.track_id, measured, frame.index)
+        geometry = measured.geometry
+        state.points = smoothed(state.points, geometry.points)
+        steady = type(geometry)(state.points, geometry.confidence, geometry.masculine, geometry.age)
+        patch, state.look = self._synthesis.generator.paint(frame.picture, steady, delegate, state.look)
+        return patch
+
+    def _faded(self, weight: float | None, trusted: bool) -> float:
+        if weight is None:  # a new face: nothing to fade from
+            return 1.0 if trusted else 0.0
+        step = 1.0 / max(1, self._config.fade_frames)
+        return float(np.clip(weight + (step if trusted else -step), 0.0, 1.0))
+
+    def _trusted(self, picture: Picture, target: Target, measured: Measurement, established: bool) -> bool:
+        """Whether the mesh is good enough to paint on; an established face is given some slack."""
+        geometry, config = measured.geometry, self._config
+        slack = float(established)
+        points = geometry.points[:, :2]
+        extent = np.concatenate([points.min(0), points.max(0)]).astype(np.float32)
+        return bool(
+            np.isfinite(points).all()
+            and geometry.confidence >= config.min_confidence - slack * CONFIDENCE_SLACK
+            and abs(yaw_degrees(geometry.points)) <= config.max_yaw_deg + slack * YAW_SLACK_DEG
+            and min(extent[2:] - extent[:2]) >= config.min_face_px * (1 - 0.15 * slack)
+            and _agrees(target, points, extent)
+            and _share_inside(points, picture) >= 0.6
+        )
+
+    def _plain(
+        self, picture: Picture, planes: tuple[Plane, ...], target: Target
+    ) -> tuple[tuple[int, int, int, int], Method]:
+        """Mosaic, blur or solid over the grown box; solid where those fail."""
+        box = grow(target.box, self._config.margin)
+        region = snap(picture, box)
+        x0, y0, x1, y1 = region
+        if x1 <= x0 or y1 <= y0:
+            return region, "solid"
+        middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+        centre = float(middle[0] - x0), float(middle[1] - y0)
+        alpha = ellipse_alpha(x1 - x0, y1 - y0, centre, (float(half[0]), float(half[1])))
+        rgb, method = self._flattened(picture, region, target.track_id)
+        write_rgb(planes, picture, x0, y0, rgb, alpha)
+        return region, method
+
+    def _flattened(
+        self, picture: Picture, region: tuple[int, int, int, int], track_id: int
+    ) -> tuple[Float, Method]:
+        method = self._config.method
+        rgb = np.zeros((region[3] - region[1], region[2] - region[0], 3), np.float32)
+        if method == "solid":
+            return solid(rgb), "solid"
+        flatten = blur if method == "blur" else mosaic
+        try:
+            rows = max(1, min(MAX_CELLS, round(MAX_CELLS * rgb.shape[0] / rgb.shape[1])))
+            flat = flatten(read_rgb(picture, *region), min(MAX_CELLS, rgb.shape[1]), rows, track_id)
+            return flat, "blur" if method == "blur" else "mosaic"
+        except Exception:  # the last rung needs nothing
+            return solid(rgb), "solid"
+
+
+def composite(frames: Iterable[Resolved], compositor: Compositor) -> Iterator[SafeFrame]:
+    """The stage: cover one frame after the other."""
+    for resolved in frames:
+        yield compositor.compose(resolved)
+
+
+def smoothed(previous: Float | None, points: Float) -> Float:
+    """A mesh [478, 3] moved towards the new one: quickly when the face moves, slowly when it trembles."""
+    if previous is None:
+        return points
+    size = max(float(np.ptp(points[:, 0])), 1.0)
+    moved = np.linalg.norm((points - previous)[:, :2], axis=1, keepdims=True) / size
+    share = np.clip(0.35 + 14 * moved, 0.35, 1.0)
+    return np.asarray(previous + share * (points - previous), np.float32)
+
+
+def _agrees(target: Target, points: Float, extent: Float) -> bool:
+    """Whether the mesh lies where the detector, which knows nothing of it, saw the face."""
+    if float(overlap(extent[None], target.box[None])[0, 0]) < 0.35:
+        return False
+    spread = float(np.sqrt(_area(extent)))
+    apart = np.linalg.norm(mesh_keypoints(points) - target.keypoints, axis=1).mean()
+    return bool(apart < (0.16 if target.detected else 0.3) * spread)
+
+
+def _share_inside(points: Float, picture: Picture) -> float:
+    inside = ((points >= 0) & (points < [picture.width, picture.height])).all(axis=1)
+    return float(inside.mean())
+
+
+def _area(box: Float) -> float:
+    return float(np.prod((box[2:] - box[:2]).clip(0)))
+
+
+def _covered_whole(picture: Picture) -> Picture:
+    """The frame as few flat cells: what is shown when nothing is known about it."""
+    planes = []
+    for plane in picture.planes:
+        rows = np.array_split(np.arange(plane.shape[0]), min(MAX_CELLS, plane.shape[0]))
+        columns = np.array_split(np.arange(plane.shape[1]), min(MAX_CELLS, plane.shape[1]))
+        flat = np.empty_like(plane)
+        for row in rows:
+            for column in columns:
+                cell = np.s_[row[0] : row[-1] + 1, column[0] : column[-1] + 1]
+                flat[cell] = int(plane[cell].mean())
+        planes.append(flat)
+    return Picture(tuple(planes), picture.pixel_format, picture.matrix, picture.full_range)
+
+
+def _safe(frame: RawFrame, picture: Picture, report: FrameReport) -> SafeFrame:
+    return SafeFrame(frame.index, frame.pts, frame.time_base, picture, report, frame.duration)

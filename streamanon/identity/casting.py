@@ -1,0 +1,83 @@
+"""Who plays whom: each person in view gets one delegate and keeps it, also after leaving and returning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamanon.identity.delegates import DelegateGallery
+from streamanon.mesh import Measurement
+from streamanon.types import Delegate, Float
+
+#: Cosine of two likenesses above which a new track is taken for a person seen before.
+SAME_PERSON = 0.62
+#: How many of the best-fitting delegates the draw is among.
+CHOICES = 8
+MAX_PERSONS = 200
+LEARNING = 0.05
+
+
+@dataclass
+class _Person:
+    likeness: Float
+    delegate: Delegate
+    last_index: int
+
+
+class Casting:
+    """Delegates by track. ``seed`` fixes the draws; without one every run draws others."""
+
+    def __init__(self, gallery: DelegateGallery, seed: int | None) -> None:
+        self._delegates = gallery.delegates
+        self._traits = np.stack([_traits(d.masculine, d.age, _skin(d)) for d in gallery.delegates])
+        self._rng = np.random.default_rng(seed)
+        self._persons: list[_Person] = []
+        self._of_track: dict[int, _Person] = {}
+
+    def delegate(self, track_id: int, measurement: Measurement, index: int) -> Delegate:
+        """The delegate of a track in frame ``index``: the track's own, a known person's, or a new one."""
+        person = self._of_track.get(track_id)
+        if person is None:
+            person = self._recognise(measurement.likeness, index) or self._cast(measurement, index)
+            self._of_track[track_id] = person
+        person.last_index = index
+        moved = (1 - LEARNING) * person.likeness + LEARNING * measurement.likeness
+        person.likeness = (moved / max(float(np.linalg.norm(moved)), 1e-6)).astype(np.float32)
+        return person.delegate
+
+    def forget_tracks(self, live: set[int]) -> None:
+        """Drop tracks that have ended; the persons behind them stay known."""
+        self._of_track = {track: person for track, person in self._of_track.items() if track in live}
+
+    def _recognise(self, likeness: Float, index: int) -> _Person | None:
+        away = [p for p in self._persons if p.last_index < index]
+        if not away:
+            return None
+        scores = [float(p.likeness @ likeness) for p in away]
+        best = int(np.argmax(scores))
+        return away[best] if scores[best] >= SAME_PERSON else None
+
+    def _cast(self, measurement: Measurement, index: int) -> _Person:
+        geometry = measurement.geometry
+        wanted = _traits(geometry.masculine, geometry.age, measurement.skin)
+        distances = np.linalg.norm(self._traits - wanted, axis=1)
+        taken = {p.delegate.id for p in self._persons}
+        order = [i for i in np.argsort(distances) if self._delegates[i].id not in taken]
+        pick = self._rng.choice(order[:CHOICES] or np.argsort(distances)[:CHOICES])
+        person = _Person(measurement.likeness, self._delegates[int(pick)], index)
+        self._persons = sorted(self._persons, key=lambda p: p.last_index)[-MAX_PERSONS + 1 :]
+        self._persons.append(person)
+        return person
+
+
+def _traits(masculine: float, age: float, skin: Float) -> Float:
+    """How a face presents, on one scale: presentation counts most, then skin tone, then age."""
+    tone = float(skin @ np.array([0.3, 0.59, 0.11])) / 255
+    warmth = float(skin[0] - skin[2]) / 255
+    return np.array([2.0 * (masculine > 0.5) + masculine, age / 40, 1.5 * tone, warmth], np.float32)
+
+
+def _skin(delegate: Delegate) -> Float:
+    """Mean colour of the middle of the face's texture."""
+    return np.asarray(delegate.texture[96:176, 80:176].reshape(-1, 3).mean(0), np.float32)

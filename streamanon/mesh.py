@@ -1,0 +1,103 @@
+"""Measuring a face: 478 mesh points and a confidence, from an aligned crop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from streamanon.backends import Backend
+from streamanon.engines import Engines
+from streamanon.geometry import CROP_PX, alignment, invert, transform
+from streamanon.pixels import read_rgb
+from streamanon.types import Float, Geometry, Picture, Target
+
+
+#: Mesh points on cheeks, nose and forehead, where skin is seldom covered.
+SKIN = (50, 280, 205, 425, 101, 330, 4, 5, 195, 151, 9)
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """A face's geometry in frame px; its likeness [128], of unit length, by which a returning person is
+    known again; and its skin's mean colour [3], RGB 0..255. None of it leaves the process.
+    """
+
+    geometry: Geometry
+    likeness: Float
+    skin: Float
+
+    def __repr__(self) -> str:
+        return f"Measurement(confidence={self.geometry.confidence:.2f})"
+
+
+class MeshModel(Protocol):
+    """The seam that a fake fills in tests."""
+
+    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Measurement]:
+        """One measurement a target, in order."""
+        ...
+
+
+class FaceMesh:
+    """The project's own mesh network."""
+
+    def __init__(self, backend: Backend, engines: Engines) -> None:
+        self._model = backend.load(engines.path("face-mesh"), precise=True)
+
+    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Measurement]:
+        return [self._measure_one(picture, target.keypoints) for target in targets]
+
+    def _measure_one(self, picture: Picture, keypoints: Float) -> Measurement:
+        matrix = alignment(keypoints)
+        crop = aligned_crop(picture, matrix)
+        batch = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / 255
+        points, traits, likeness = (array[0] for array in self._model.run(batch))
+        at = np.clip(np.rint(points[list(SKIN)]), 0, CROP_PX - 1).astype(int)
+        skin = crop[at[:, 1], at[:, 0]].mean(axis=0)
+        geometry = Geometry(
+            points=transform(invert(matrix), points),
+            confidence=float(traits[0]),
+            masculine=float(traits[1]),
+            age=float(traits[2]),
+        )
+        return Measurement(geometry, likeness, skin)
+
+
+def aligned_crop(picture: Picture, matrix: Float) -> Float:
+    """The crop [128, 128, 3] RGB 0..255 that ``matrix`` [2, 3] (frame px to crop px) cuts out."""
+    x0, y0, x1, y1 = _region(picture, matrix)
+    if x1 <= x0 or y1 <= y0:
+        return np.zeros((CROP_PX, CROP_PX, 3), np.float32)
+    patch = read_rgb(picture, x0, y0, x1, y1)
+    local = matrix.astype(np.float64)
+    local[:, 2] += local[:, :2] @ [x0, y0]
+    scale = float(np.sqrt(abs(np.linalg.det(local[:, :2]))))
+    if scale < 0.5:  # average first: the warp alone would alias
+        size = max(1, round(patch.shape[1] * scale)), max(1, round(patch.shape[0] * scale))
+        steps = np.array([size[0] / patch.shape[1], size[1] / patch.shape[0]])
+        patch = cv2.resize(patch, size, interpolation=cv2.INTER_AREA)
+        local[:, 2] += local[:, :2] @ (0.5 / steps - 0.5)
+        local[:, :2] = local[:, :2] / steps
+    warped = cv2.warpAffine(patch, local, (CROP_PX, CROP_PX), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, np.float32)
+
+
+def _region(picture: Picture, matrix: Float) -> tuple[int, int, int, int]:
+    """The part of the picture under the crop, on the chroma grid."""
+    edge = CROP_PX - 1
+    corners = np.array([[0, 0], [edge, 0], [0, edge], [edge, edge]], np.float32)
+    inside = transform(invert(matrix), corners)
+    return snap(picture, np.concatenate([inside.min(0) - 1, inside.max(0) + 2]))
+
+
+def snap(picture: Picture, box: Float) -> tuple[int, int, int, int]:
+    """The smallest region around a box that lies on the chroma grid and inside the picture."""
+    step_x, step_y = picture.chroma_step
+    x0, y0 = (max(0, int(np.floor(v / s)) * s) for v, s in zip(box[:2], (step_x, step_y), strict=True))
+    x1 = min(picture.width, int(np.ceil(box[2] / step_x)) * step_x)
+    y1 = min(picture.height, int(np.ceil(box[3] / step_y)) * step_y)
+    return x0, y0, x1, y1

@@ -1,0 +1,133 @@
+"""What a run did, as numbers: no pixels, no likenesses, no credentials."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from streamanon.errors import SinkError
+from streamanon.source import SourceInfo
+from streamanon.types import SafeFrame
+
+T = TypeVar("T")
+
+
+class StageClock:
+    """Seconds spent in each stage. Every key is written by one thread only."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    def watch(self, items: Iterable[T], key: str) -> Iterator[T]:
+        """Pass ``items`` on and add the time that it takes to get them to ``key``."""
+        iterator = iter(items)
+        self._seconds.setdefault(key, 0.0)
+        while True:
+            begun = time.perf_counter()
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            finally:
+                self._seconds[key] += time.perf_counter() - begun
+            yield item
+
+    def add(self, key: str, seconds: float) -> None:
+        self._seconds[key] = self._seconds.get(key, 0.0) + seconds
+
+    def stages(self) -> dict[str, float]:
+        """Working seconds by stage: what ``stage`` took less what it waited for ``stage/wait``."""
+        return {
+            key: max(0.0, seconds - self._seconds.get(f"{key}/wait", 0.0))
+            for key, seconds in self._seconds.items()
+            if not key.endswith("/wait")
+        }
+
+
+@dataclass
+class Tally:
+    """Counts over the frames written."""
+
+    frames: int = 0
+    withheld: int = 0
+    faces: int = 0
+    by_method: Counter[str] = field(default_factory=Counter)
+    detected: int = 0
+    tracks: set[int] = field(default_factory=set)
+
+    def count(self, frame: SafeFrame) -> None:
+        self.frames += 1
+        self.withheld += frame.report.withheld
+        for cover in frame.report.covers:
+            self.faces += 1
+            self.by_method[cover.method] += 1
+            self.detected += cover.detected
+            self.tracks.add(cover.track_id)
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """One input's run; ``as_dict`` is what ``--report`` writes."""
+
+    source: SourceInfo | None
+    output: dict[str, Any]
+    tally: Tally
+    seconds: float
+    stage_seconds: dict[str, float]
+    backend: str
+    models: dict[str, str]
+    settings: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    skipped_packets: int = 0
+    interrupted: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        tally = self.tally
+        return {
+            "input": None if self.source is None else _plain(dataclasses.asdict(self.source)),
+            "output": self.output,
+            "frames": {
+                "out": tally.frames,
+                "withheld": tally.withheld,
+                "packets_not_decoded": self.skipped_packets,
+            },
+            "face_frames": {
+                "all": tally.faces,
+                "detected": tally.detected,
+                "carried": tally.faces - tally.detected,
+                "by_method": dict(sorted(tally.by_method.items())),
+            },
+            "tracks": len(tally.tracks),
+            "seconds": round(self.seconds, 3),
+            "frames_per_second": round(tally.frames / self.seconds, 2) if self.seconds else None,
+            "stage_seconds": {key: round(value, 3) for key, value in self.stage_seconds.items()},
+            "backend": self.backend,
+            "models": self.models,
+            "settings": self.settings,
+            "notes": list(self.notes),
+            "interrupted": self.interrupted,
+        }
+
+
+def write_reports(path: Path, reports: list[RunReport]) -> None:
+    """One report as an object, several as a list."""
+    content = [report.as_dict() for report in reports]
+    try:
+        path.write_text(json.dumps(content[0] if len(content) == 1 else content, indent=2) + "\n")
+    except OSError as error:
+        raise SinkError(f"cannot write the report {path}: {error.strerror}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Fractions and tuples as JSON has them."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

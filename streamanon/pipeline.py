@@ -1,0 +1,52 @@
+"""The chain, written once: decode, detect, track, hold back, resolve, composite.
+
+Each group of stages runs in a thread of its own behind a bounded queue. Without threads the same chain runs
+in one, which is how tests and profilers want it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
+from typing import TypeVar
+
+from streamanon.compositor import Compositor, composite
+from streamanon.config import Config
+from streamanon.detector import Detector, observe
+from streamanon.flow import prefetch
+from streamanon.lookahead import resolve
+from streamanon.metrics import StageClock
+from streamanon.tracker import track
+from streamanon.types import RawFrame, SafeFrame
+
+T = TypeVar("T")
+QUEUE_FRAMES = 4
+
+
+def anonymise(
+    frames: Iterable[RawFrame],
+    config: Config,
+    detector: Detector,
+    compositor: Compositor,
+    clock: StageClock,
+    threaded: bool = True,
+) -> Generator[SafeFrame, None, None]:
+    """Yield one safe frame for every raw one, in order. Close the generator to stop early.
+
+    An error in any stage rises here, after the frames that were finished before it.
+    """
+    with ExitStack() as stack:
+
+        def hand_over(items: Iterator[T], name: str) -> Iterator[T]:
+            if not threaded:
+                return items
+            # A stage that fails does not close what it iterates over; the stack does, last one first.
+            return stack.enter_context(closing(prefetch(items, QUEUE_FRAMES, name)))
+
+        decoded = hand_over(clock.watch(frames, "decode"), "decode")
+        seen = observe(clock.watch(decoded, "detect/wait"), detector, config.detect)
+        settled = resolve(track(seen, config.detect), config.lookahead)
+        resolved = hand_over(clock.watch(settled, "detect"), "detect")
+        covered = composite(clock.watch(resolved, "composite/wait"), compositor)
+        yield from hand_over(clock.watch(covered, "composite"), "composite")
+
