@@ -119,7 +119,9 @@ def _between(track_id: int, first: _Sighting, second: _Sighting, index: int) -> 
     box = first.box + part * (second.box - first.box)
     keypoints = first.keypoints + part * (second.keypoints - first.keypoints)
     distance = min(index - first.index, second.index - index)
-    return Target(track_id, box, keypoints, detected=False, distance=distance)
+    # A long gap may hide a turn; next to a detection there is no room for one.
+    grown = grow(box, min(_GROWTH * (distance - 1), _MOST_GROWTH))
+    return Target(track_id, grown, keypoints, detected=False, distance=distance)
 
 
 def _carry(track_id: int, origin: _Sighting, fit: list[_Sighting], index: int) -> Target:

@@ -22,8 +22,10 @@ MAX_LOST_FRAMES = 60
 _KEEP_SPEED = 0.95
 #: Faces whose sizes differ more than this (as a ratio) are not the same.
 _MAX_SIZE_RATIO = 2.0
-#: Farthest match, in box sizes, however long a track was lost.
-_MAX_REACH = 3.0
+#: A face whose speed is unknown moves at most this part of the picture's diagonal in a frame.
+_MAX_SPEED = 0.025
+#: Farthest match of a track with and without a history, in box sizes, however long it was lost.
+_MAX_REACH, _MAX_FRESH_REACH = 1.5, 2.5
 
 
 def track(observations: Iterable[Observation], config: DetectConfig) -> Iterator[Observation]:
@@ -54,17 +56,18 @@ class Tracker:
         self._tracks = [t for t in self._tracks if index - t.index <= MAX_LOST_FRAMES]
         if observation.status != "seen":
             return observation
-        faces = self._assign(observation.faces, index)
+        picture = observation.frame.picture
+        faces = self._assign(observation.faces, index, float(np.hypot(picture.width, picture.height)))
         return Observation(observation.frame, faces, observation.status, observation.cut)
 
-    def _assign(self, faces: Faces, index: int) -> Faces:
+    def _assign(self, faces: Faces, index: int, diagonal: float) -> Faces:
         ids = np.full(len(faces), -1, np.int64)
         confident = faces.scores >= self._config.score
         weak = ~confident & (faces.scores >= self._config.revive_score)
         free = list(self._tracks)
         for group in (confident, weak):
             candidates = np.flatnonzero(group)
-            for row, column in _match(free, faces.boxes[candidates], index):
+            for row, column in _match(free, faces.boxes[candidates], index, diagonal):
                 face = int(candidates[column])
                 free[row].see(faces.boxes[face], index)
                 ids[face] = free[row].id
@@ -99,24 +102,24 @@ class _Track:
         shift = self.velocity * np.float32(frames)
         return np.concatenate([self.box[:2] + shift, self.box[2:] + shift])
 
-    def reach(self, index: int) -> float:
+    def reach(self, index: int, diagonal: float) -> float:
         """How far from the predicted place a face may lie, in box sizes.
 
-        A track without a history may be moving at any speed. An established one must not jump to a
-        neighbour's face: it would take the cover along from a face that was only missed.
+        In doubt a face starts a track of its own: then both stay covered by the look-ahead. A track that
+        jumped to a neighbour's face would take the cover along from a face that was only missed.
         """
+        frames, size = index - self.index, float(_sizes(self.box))
         if self.sightings < 3:
-            per_frame = 1.2
-        else:
-            per_frame = 0.3 + 0.5 * float(np.hypot(*self.velocity)) / float(_sizes(self.box))
-        return min(0.4 + per_frame * (index - self.index), _MAX_REACH)
+            return min(0.4 + min(1.2, _MAX_SPEED * diagonal / size) * frames, _MAX_FRESH_REACH)
+        speed = float(np.hypot(*self.velocity)) / size
+        return min(0.4 + (0.3 + 0.5 * speed) * frames, _MAX_REACH)
 
 
-def _match(tracks: list[_Track], boxes: Float, index: int) -> list[tuple[int, int]]:
+def _match(tracks: list[_Track], boxes: Float, index: int, diagonal: float) -> list[tuple[int, int]]:
     """Pairs (track, box), each used at most once, cheapest first."""
     if not tracks or not len(boxes):
         return []
-    costs = _costs(tracks, boxes, index)
+    costs = _costs(tracks, boxes, index, diagonal)
     pairs: list[tuple[int, int]] = []
     used_rows: set[int] = set()
     used_columns: set[int] = set()
@@ -131,10 +134,10 @@ def _match(tracks: list[_Track], boxes: Float, index: int) -> list[tuple[int, in
     return pairs
 
 
-def _costs(tracks: list[_Track], boxes: Float, index: int) -> NDArray[np.float64]:
+def _costs(tracks: list[_Track], boxes: Float, index: int, diagonal: float) -> NDArray[np.float64]:
     """[tracks, boxes]: the cost of each pairing, infinite where it is out of the question."""
     predicted = np.stack([t.predict(index) for t in tracks])
-    reach = np.array([t.reach(index) for t in tracks])[:, None]
+    reach = np.array([t.reach(index, diagonal) for t in tracks])[:, None]
     sizes, others = _sizes(predicted)[:, None], _sizes(boxes)[None]
     apart = np.linalg.norm(_centres(predicted)[:, None] - _centres(boxes)[None], axis=2)
     distance = apart / np.sqrt(sizes * others)

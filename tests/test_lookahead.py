@@ -63,8 +63,10 @@ def test_a_gap_is_filled_in_linearly() -> None:
     for n in (1, 2, 3):
         (target,) = resolved[n].targets
         assert not target.detected
-        np.testing.assert_allclose(target.box, [100 + 3 * n, 100, 140 + 3 * n, 150], atol=1e-3)
-        expected = faces_at(target.box[None]).keypoints[0]
+        straight = np.array([100 + 3 * n, 100, 140 + 3 * n, 150], np.float32)
+        wider = np.array([-1.2, -1.5, 1.2, 1.5], np.float32) * (target.distance - 1)
+        np.testing.assert_allclose(target.box, straight + wider, atol=1e-3)
+        expected = faces_at(straight[None]).keypoints[0]
         np.testing.assert_allclose(target.keypoints, expected, atol=1e-3)
 
 

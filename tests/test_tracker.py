@@ -14,7 +14,7 @@ from streamanon.tracker import MAX_LOST_FRAMES, Tracker, track
 from streamanon.types import Faces, Observation, Picture, RawFrame, Status
 
 CONFIG = DetectConfig(score=0.5, revive_score=0.2)
-PICTURE = Picture((np.zeros((8, 8), np.uint8),), "gray")
+PICTURE = Picture((np.zeros((360, 640), np.uint8),), "gray")
 
 
 def observation(
@@ -42,7 +42,7 @@ def tracked_truth(
     truth: Truth, count: int, every: int = 1, misses: Misses = frozenset()
 ) -> dict[int, set[int]]:
     """Which track ids each true face got, by the nearest box."""
-    source = FakeSource(count, 64, 64, truth)
+    source = FakeSource(count, 640, 360, truth)
     got: dict[int, set[int]] = {i: set() for i in truth}
     for seen in track(observe(source, FakeDetector(truth, misses, noise_px=0.7), every), CONFIG):
         for box, track_id in zip(seen.faces.boxes, seen.faces.track_ids, strict=True):
@@ -143,6 +143,13 @@ def test_a_missed_face_does_not_jump_to_its_new_neighbour() -> None:
     """Else the neighbour would take the cover along, and the missed face would stay bare."""
     clip = [observation(n, [square(100)]) for n in range(6)] + [observation(6, [square(130)])]
     assert ids(clip)[-1] == [1]
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_a_fresh_track_does_not_jump_across_the_picture_either(every: int) -> None:
+    """Two faces that are found in turn, as in a clip where one was missed and then the other."""
+    clip = [observation(0, [square(100, size=40)]), observation(every, [square(210, size=46)])]
+    assert ids(clip) == [[0], [1]]
 
 
 def test_a_face_of_another_size_is_another_face() -> None:
