@@ -78,7 +78,7 @@ def choose_encoding(path: Path, info: SourceInfo, config: OutputConfig) -> Encod
 def muxer_options(path: Path, config: OutputConfig) -> dict[str, str]:
     """Options that keep times as they are and what is on disk playable."""
     # Else one audio packet before zero (every AAC file has one) would shift the whole video.
-    options = {"avoid_negative_ts": "disabled"}
+    options = {"avoid_negative_ts": "disabled", "flush_packets": "1"}
     if path.suffix.lower() in (".mp4", ".mov"):
         options["movflags"] = _FRAGMENTS + ("+use_metadata_tags" if config.keep_metadata else "")
     return options

@@ -39,6 +39,8 @@ _STRUCTURAL_TAGS = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "rotate", "handler_name"}
     | {"vendor_id", "language", "number_of_frames", "number_of_bytes", "bps"}
 )
+#: FFmpeg knows these by another code in QuickTime files, and writes none for codes that it does not know.
+_QUICKTIME_LANGUAGES = {"deu": "ger", "nld": "dut", "swe": "sve", "isl": "ice", "zho": "chi", "sqi": "alb"}
 
 
 class VideoSink:
@@ -166,7 +168,7 @@ class _PassThrough:
         if source is None:
             return
         opened = stack.enter_context(open_input(source))
-        self.notes = self._add_streams(opened, path, config)
+        self.notes = self._add_streams(opened, source, path, config)
         if config.keep_metadata:
             output.metadata.update(_kept_tags(opened.metadata))
             _keep_video_tags(output, opened, redact_url(str(source)))
@@ -192,7 +194,9 @@ class _PassThrough:
             one.stream = self._targets[index]
             self._output.mux(one)
 
-    def _add_streams(self, opened: InputContainer, path: Path, config: OutputConfig) -> tuple[str, ...]:
+    def _add_streams(
+        self, opened: InputContainer, source: str | Path, path: Path, config: OutputConfig
+    ) -> tuple[str, ...]:
         wanted: list[Stream] = []
         if config.audio == "copy":
             wanted += opened.streams.audio
@@ -200,15 +204,18 @@ class _PassThrough:
             wanted += opened.streams.subtitles
         notes = []
         for stream in sorted(wanted, key=lambda item: item.index):
-            target = _add_copy(self._output, stream, path)
+            framed = _frames_itself(stream, path)
+            setup = _adts_setup(source, stream.index) if framed else None
+            target = None if framed and setup is None else _add_copy(self._output, stream, path)
             if target is None:
                 notes.append(f"{_label(stream)} cannot be copied into {path.suffix} and is dropped")
                 continue
             self._targets[stream.index] = target
-            target.metadata.update(_stream_tags(stream, config.keep_metadata))
+            target.metadata.update(_stream_tags(stream, path, config.keep_metadata))
             target.disposition = stream.disposition
-            if _needs_config(stream, path):
-                self._filters[stream.index] = BitStreamFilterContext("aac_adtstoasc", stream, target)
+            if setup is not None:
+                target.codec_context.extradata = setup
+                self._filters[stream.index] = BitStreamFilterContext("aac_adtstoasc", stream)
         return tuple(notes)
 
 
@@ -264,10 +271,26 @@ def _add_copy(output: OutputContainer, stream: Stream, path: Path) -> Stream | N
         return None
 
 
-def _needs_config(stream: Stream, path: Path) -> bool:
-    """AAC of MPEG-TS frames itself (ADTS); other containers want its set-up once, apart."""
+def _frames_itself(stream: Stream, path: Path) -> bool:
+    """AAC of MPEG-TS has a header per packet (ADTS); other containers want its set-up once, apart."""
     context = stream.codec_context
-    return context.codec.canonical_name == "aac" and not context.extradata and path.suffix.lower() != ".ts"
+    is_aac = context is not None and context.codec.canonical_name == "aac"
+    return is_aac and not context.extradata and path.suffix.lower() != ".ts"
+
+
+def _adts_setup(source: str | Path, index: int) -> bytes | None:
+    """AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1) of an ADTS stream, from its first packet's header."""
+    with open_input(source) as opened:
+        head = next(
+            (bytes(packet)[:7] for packet in opened.demux(opened.streams[index]) if packet.size), b""
+        )
+    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
+        return None
+    profile, rate = (head[2] >> 6) + 1, (head[2] >> 2) & 15
+    channels = (head[2] & 1) << 2 | head[3] >> 6
+    if not channels:  # the layout is told inside the audio
+        return None
+    return (profile << 11 | rate << 7 | channels << 3).to_bytes(2, "big")
 
 
 def _readable(packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
@@ -287,13 +310,17 @@ def _readable(packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
 
 
 def _label(stream: Stream) -> str:
-    codec = stream.codec_context.name if stream.codec_context is not None else "unknown codec"
+    context = stream.codec_context
+    codec = context.codec.canonical_name if context is not None else "unknown codec"
     return f"{stream.type} stream {stream.index} ({codec})"
 
 
-def _stream_tags(stream: Stream, keep: bool) -> dict[str, str]:
+def _stream_tags(stream: Stream, path: Path, keep: bool) -> dict[str, str]:
     tags = _kept_tags(stream.metadata) if keep else {}
-    return tags | ({"language": stream.language} if stream.language else {})
+    language = stream.language
+    if language and path.suffix.lower() == ".mov":
+        language = _QUICKTIME_LANGUAGES.get(language, language)
+    return tags | ({"language": language} if language else {})
 
 
 def _kept_tags(tags: dict[str, str]) -> dict[str, str]:
