@@ -12,43 +12,73 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial import Delaunay
-from scipy.spatial.distance import cdist
+from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
+from scipy.spatial import Delaunay  # type: ignore[import-untyped]
+from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
 
-from streamanon.geometry import yaw_degrees
+from streamanon.geometry import NOSE_TIP, yaw_degrees
 from streamanon.identity.delegates import TEXTURE_PX, VERSION, DelegateGallery, load_delegates
 from streamanon.training.portraits import read_portraits
 from streamanon.types import Delegate, Float
 
 SETS = ("generated", "faker")
-COUNT = 112
 MARGIN_PX = 6.0
 MAX_YAW = 12.0
 MAX_MOUTH_GAP = 0.05  # of the inter-ocular distance: beyond it teeth show
-BLEND = (4, 6)
+#: The largest flaws that portraits may have. Those of ``faker`` stand outdoors, and the folds of old
+#: faces would not pass limits that fit young ones.
+LIMITS = {
+    "generated": {
+        "fringe": 0.10,
+        "hair": 0.03,
+        "foreign": 0.02,
+        "strands": 0.02,
+        "patch": 0.25,
+        "glasses": 0.045,
+    },
+    "faker": {
+        "fringe": 0.21,
+        "hair": 0.03,
+        "foreign": 0.15,
+        "strands": 0.06,
+        "patch": 0.52,
+        "glasses": 0.13,
+    },
+    "old": {"fringe": 0.21, "hair": 0.04, "foreign": 0.15, "strands": 0.12, "patch": 0.60, "glasses": 0.13},
+}
+OLD = 45.0  # years: from here on faces form a part of their own
+PARTS = {"asian": 12, "black": 18, "latino": 12, "white": 12, "old": 10}  # delegates of either sex
+FEWEST = 4  # portraits in a blend; where the material allows, 5 or 6
+BLEND = (5, 6)
 MAX_WEIGHT = 0.45
+CONCENTRATION = 12.0  # of the Dirichlet distribution: how equal the weights are
+REACH = 10  # how many nearest faces a blend may draw from
+MAX_SHARED = 2  # portraits that two blends may have in common
 MAX_USES = 3  # of one portrait, over all blends
 CODE_SIZE = 32
 BANDS = (1.0, 2.0, 4.0)  # px: where the bands of detail end
 ENERGY_SIGMA = 6.0  # px: the neighbourhood over which a band's energy is taken
-MAX_GAIN = 2.2
+MAX_GAIN = 1.5
+MAX_SPREAD = 1.4
+TEXTURE_SPREAD = 1.15
+COARSE = 3.0  # px
+MAX_LIKENESS = 0.84  # to any portrait or its mirror image: as like as two portraits may be
+MAX_LIKENESS_AMONG = 0.93
+AGE_BINS = (16, 20, 25, 30, 35, 40, 50, 60, 90)
 RIM_PX = 14.0
 JPEG_QUALITY = 94
 RIDGE = 0.5
 SEED = 7
 
 FOREHEAD = (103, 67, 109, 10, 338, 297, 332, 333, 299, 337, 151, 108, 69, 104)
-CHEEKS = ((50, 101, 118, 117, 123, 187, 205, 36), (280, 330, 347, 346, 352, 411, 425, 266))
-BRIDGE = (168, 193, 122, 196, 197, 419, 351, 417)
-UNDER_EYES = ((119, 120, 100, 101, 50, 118), (348, 349, 329, 330, 280, 347))
+BRIDGE_TOP = 168
 BROWS = ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276))
 EYES = (
     (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7),
@@ -88,6 +118,26 @@ class Face:
     age: float
     group: str
     embedding: Float
+
+    @property
+    def kind(self) -> str:
+        return f"{'male' if self.masculine > 0.5 else 'female'}/{self.group}"
+
+
+@dataclass(frozen=True)
+class Blended:
+    """Delegates in the making: ``textures`` [N, 256, 256, 3] float32 RGB 0..1, ``shapes`` [N, 478, 3],
+    ``masculine`` [N], ``ages`` [N], ``weights`` [N, K].
+    """
+
+    textures: Float
+    shapes: Float
+    masculine: Float
+    ages: Float
+    weights: Float
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> Blended:
+        return Blended(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
 # --- texture space -------------------------------------------------------------------------------
@@ -157,11 +207,12 @@ def _same_turn(uv: Float, triangles: NDArray[np.int32]) -> NDArray[np.int32]:
 
 def unwrap(image: NDArray[np.uint8], points: Float, chart: Chart) -> Float:
     """A portrait [H, W, 3] with mesh ``points`` [478, 2] px as a texture [256, 256, 3] float32, same
-    channels, 0..1; black outside the hull.
+    channels, 0..1; extended smoothly outside the hull.
     """
     at = np.einsum("hwk,hwkc->hwc", chart.weights, points[chart.corners]).astype(np.float32)
     texture = cv2.remap(image, at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(texture, np.float32) / 255 * chart.hull[..., None]
+    known = np.asarray(chart.depth > 1, np.float32)
+    return fill(np.asarray(texture / 255, np.float32), known).clip(0, 1)
 
 
 def region(chart: Chart, *outlines: tuple[int, ...], grow_px: int = 0) -> NDArray[np.bool_]:
@@ -201,7 +252,8 @@ def fill(image: Float, mask: Float) -> Float:
         return image
     weights = cv2.resize(mask, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     known = cv2.resize(image * mask[..., None], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    coarse = fill(known / np.maximum(weights, 1e-4)[..., None], np.minimum(4 * weights, 1))
+    found = np.asarray(known / np.maximum(weights, 1e-4)[..., None], np.float32)
+    coarse = fill(found, np.asarray(np.minimum(4 * weights, 1), np.float32))
     wide = cv2.resize(coarse, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(mask[..., None] * image + (1 - mask[..., None]) * wide, np.float32)
 
@@ -221,8 +273,8 @@ def lab(image: Float) -> Float:
 
 def low_light(texture: Float, skin: NDArray[np.bool_]) -> tuple[Float, Float]:
     """Log tone [256, 256, 3] of a texture, and its coarse part as the bare skin shows it."""
-    mask = skin.astype(np.float32)
-    tone = np.log(np.maximum(texture, 0.02))
+    mask = np.asarray(skin, np.float32)
+    tone = np.asarray(np.log(np.maximum(texture, 0.02)), np.float32)
     return tone, fill(blur(tone, 16, mask), smoothstep(blur(mask, 16), 0.02, 0.2))
 
 
@@ -278,37 +330,37 @@ def screen_geometry(points: Float) -> bool:
     return abs(yaw_degrees(points)) < MAX_YAW and gap < MAX_MOUTH_GAP and lids > 0.085 and scale > 40
 
 
-def flaws(texture: Float, chart: Chart, skin: NDArray[np.bool_]) -> dict[str, float]:
-    """How far a raw texture [256, 256, 3] is from bare, evenly lit skin, one number a flaw."""
-    grey, inner = luma(texture), float(np.median(luma(texture)[skin]))
-    ratio = grey / max(inner, 0.02)
-    fine = np.abs(grey - blur(grey, 3)) / max(inner, 0.02)
+def flaws(texture: Float, chart: Chart) -> dict[str, float]:
+    """How far an evened-out texture [256, 256, 3] is from a bare face, one number a flaw: dark hair and
+    foreign colours in the upper face, strands on the forehead, patches on one side, glasses.
+    """
+    skin, grey = bare_skin(chart), luma(texture)
+    ratio = grey / max(float(np.median(grey[skin])), 0.02)
+    features = region(chart, *BROWS, *EYES, LIPS, NOSTRILS, grow_px=6)
+    zone = (chart.depth > 10) & ~features
+    upper = zone & (np.indices(grey.shape)[0] < chart.uv[BRIDGE_TOP, 1] + 5)
     forehead = region(chart, FOREHEAD) & (chart.depth > 10)
-    temples = (
-        (chart.depth > 12)
-        & (np.indices(grey.shape)[0] < chart.uv[168, 1])
-        & ~region(chart, *BROWS, *EYES, grow_px=6)
-    )
-    cheeks = region(chart, *CHEEKS)
-    rim = (chart.depth > 8) & (chart.depth < 16)
-    half = np.indices(grey.shape)[1] < TEXTURE_PX / 2
-    sides = [float(ratio[skin & s].mean()) for s in (half, ~half)]
-    chroma = lab(texture)[..., 1:]
-    off = np.linalg.norm(chroma - np.median(chroma[skin], axis=0), axis=2)
+    colour = lab(texture)[..., 1:]
+    foreign = np.linalg.norm(colour - np.median(colour[skin], axis=0), axis=2) > 14
     return {
-        "fringe": float((np.abs(ratio[temples | forehead] - 1) > 0.33).mean()),
-        "strands": float(fine[forehead].mean()),
-        "cheeks": float(fine[cheeks].mean()),
-        "glasses": float(fine[region(chart, BRIDGE)].mean() + fine[region(chart, *UNDER_EYES)].mean()),
-        "rim": float((np.abs(ratio[rim] - 1) > 0.45).mean() + (off[rim] > 18).mean()),
-        "side": abs(sides[0] - sides[1]) / sum(sides),
+        "fringe": float((ratio[upper] < 0.66).mean()),
+        "hair": float((ratio[upper] < 0.42).mean()),
+        "foreign": float(foreign[upper].mean()),
+        "strands": float(np.abs(ratio - blur(ratio, 3))[forehead].mean()),
+        "patch": float(np.percentile(np.abs(blur(ratio - ratio[:, ::-1], 3))[zone], 98)),
+        "glasses": bridge_line(ratio, chart),
     }
 
 
-def clean(found: dict[str, float]) -> bool:
-    """Whether a texture's flaws are small enough to be blended."""
-    limits = {"fringe": 0.15, "strands": 0.03, "cheeks": 0.03, "glasses": 0.09, "rim": 0.25, "side": 0.09}
-    return all(found[name] <= limit for name, limit in limits.items())
+def bridge_line(ratio: Float, chart: Chart) -> float:
+    """The contrast of a thin level line across the bridge of the nose, as only glasses draw it."""
+    low, high = (int(chart.uv[point, 1]) for point in (8, 195))
+    smooth = blur(ratio, 1)
+    lines = [
+        cv2.morphologyEx(smooth, kind, np.ones((9, 1))) for kind in (cv2.MORPH_BLACKHAT, cv2.MORPH_TOPHAT)
+    ]
+    across = [cv2.erode(np.asarray(li[low + 4 : high, 118:138]), np.ones((1, 13))) for li in lines]
+    return float(max(a.max() for a in across))
 
 
 def read_faces(data: Path) -> tuple[Chart, list[Face]]:
@@ -325,23 +377,22 @@ def read_faces(data: Path) -> tuple[Chart, list[Face]]:
     chart = make_chart(np.array([points for _, points, _ in kept]))
     skin = bare_skin(chart)
     # float16: a thousand textures are to fit beside a training run
-    textures = [unwrap(p.image[..., ::-1], p.points, chart).astype(np.float16) for p, _, _ in kept]
-    good = [
-        row for row, texture in enumerate(textures) if clean(flaws(texture.astype(np.float32), chart, skin))
-    ]
-    average = np.mean([textures[row] for row in good], axis=0, dtype=np.float32)
-    typical = relief(average, skin)
+    raw = [unwrap(p.image[..., ::-1], p.points, chart).astype(np.float16) for p, _, _ in kept]
+    typical = relief(np.mean(raw, axis=0, dtype=np.float32), skin)
     faces = []
-    for row in good:
-        portrait, points, embedding = kept[row]
-        even = even_light(textures[row].astype(np.float32), skin, typical)
+    for (portrait, points, embedding), texture in zip(kept, raw, strict=True):
+        even = even_light(texture.astype(np.float32), skin, typical)
+        found, age = flaws(even, chart), float(np.append(embedding, 1) @ maps[:, 1])
+        limits = LIMITS["old" if portrait.source == "faker" and age >= OLD else portrait.source]
+        if any(found[name] > limit for name, limit in limits.items()):
+            continue
         faces.append(
             Face(
                 texture=even.astype(np.float16),
                 shape=normalise(align(points, chart.mean)),
                 skin=np.median(lab(even)[skin], axis=0),
                 masculine=masculine(embedding, portrait.group, maps),
-                age=float(np.clip(np.append(embedding, 1) @ maps[:, 1], 16, 85)),
+                age=float(np.clip(age, 16, 85)),
                 group=portrait.group.partition("/")[2],
                 embedding=embedding,
             )
@@ -368,6 +419,15 @@ def with_groups(faces: list[Face]) -> list[Face]:
     ]
 
 
+def means(faces: list[Face]) -> dict[str, Float]:
+    """The mean texture [256, 256, 3] of each kind of face."""
+    kinds = {face.kind for face in faces}
+    stacks = {kind: [face.texture for face in faces if face.kind == kind] for kind in kinds}
+    return {
+        kind: np.asarray(np.mean(s, axis=0, dtype=np.float32), np.float32) for kind, s in stacks.items()
+    }
+
+
 # --- blending ------------------------------------------------------------------------------------
 
 
@@ -375,15 +435,11 @@ def likeness_space(faces: list[Face], chart: Chart) -> Float:
     """Where each face lies [N, D] so that near faces blend without ghosts: brows, eyes, beard and tone
     (coarse texture), proportions (shape), age.
     """
-    coarse = [
-        cv2.resize(
-            f.texture.astype(np.float32) * chart.hull[..., None], (48, 48), interpolation=cv2.INTER_AREA
-        )
-        for f in faces
-    ]
+    masked = [np.asarray(f.texture * chart.hull[..., None], np.float32) for f in faces]
+    coarse = [np.asarray(cv2.resize(m, (48, 48), interpolation=cv2.INTER_AREA), np.float32) for m in masked]
     texture = np.array([lab(c).ravel() for c in coarse]) / 100
     shape = np.array([f.shape[:, :2].ravel() for f in faces])
-    parts = [(texture, 2.0), (shape, 1.0), (np.array([[f.age] for f in faces]), 0.6)]
+    parts = [(texture, 2.0), (shape, 1.0), (np.array([[f.age] for f in faces]), 1.0)]
     scaled = [weight * (p - p.mean(0)) / np.sqrt(p.var(0).sum()) for p, weight in parts]
     return np.concatenate(scaled, axis=1).astype(np.float32)
 
@@ -391,26 +447,24 @@ def likeness_space(faces: list[Face], chart: Chart) -> Float:
 def draw_weights(rng: np.random.Generator, count: int) -> Float:
     """Dirichlet weights, falling, none above the limit and none negligible."""
     while True:
-        weights = np.sort(rng.dirichlet(np.full(count, 4.0)))[::-1]
+        weights = np.sort(rng.dirichlet(np.full(count, CONCENTRATION)))[::-1]
         if weights[0] <= MAX_WEIGHT - 0.01 and weights[-1] >= 0.06:
             return weights.astype(np.float32)
 
 
 def choose_blends(faces: list[Face], space: Float, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """The faces to blend, one array of 4..6 rows a delegate, presentation and groups in equal parts.
+    """The faces to blend, one array of 4 to 6 rows a delegate, presentation and groups in equal parts.
 
     Within a part seeds are taken one after the other: far from the seeds before, near to their own
     neighbours. No face serves in more than three blends.
     """
     blends: list[NDArray[np.int64]] = []
     used = np.zeros(len(faces), np.int64)
-    groups = sorted({face.group for face in faces})
+    parts = ["old" if face.age >= OLD else face.group for face in faces]
     for male in (False, True):
-        for group in groups:
-            part = np.array(
-                [i for i, f in enumerate(faces) if f.group == group and (f.masculine > 0.5) == male]
-            )
-            blends += _choose_in(part, space, used, COUNT // (2 * len(groups)), rng)
+        for name, count in PARTS.items():
+            part = [i for i, f in enumerate(faces) if parts[i] == name and (f.masculine > 0.5) == male]
+            blends += _choose_in(np.array(part), space, used, count, rng)
     return blends
 
 
@@ -420,20 +474,33 @@ def _choose_in(
     gaps = cdist(space[part], space[part])
     chosen: list[NDArray[np.int64]] = []
     spacing = np.full(len(part), np.median(gaps))
-    for _ in range(count):
+    while len(chosen) < count:
         free = used[part] < MAX_USES
-        if free.sum() < BLEND[1]:
-            break
         order = np.argsort(np.where(free[None], gaps, np.inf), axis=1)
         closeness = np.take_along_axis(gaps, order[:, 1 : BLEND[0] + 1], axis=1).mean(1)
         score = np.where(free, spacing - 1.5 * closeness, -np.inf)
         seed = int(score.argmax())
-        rows = order[seed, : int(rng.integers(BLEND[0], BLEND[1] + 1))]
-        used[part[rows]] += 1
+        if free.sum() < BLEND[1] or spacing[seed] < 0:
+            break
+        spacing[seed] = -np.inf
+        rows = _unshared(part[order[seed, :REACH]], chosen, int(rng.integers(BLEND[0], BLEND[1] + 1)))
+        if len(rows) < FEWEST:
+            continue
+        used[rows] += 1
         spacing = np.minimum(spacing, gaps[seed])
-        spacing[seed] = -1
-        chosen.append(part[rows])
+        chosen.append(rows)
     return chosen
+
+
+def _unshared(
+    candidates: NDArray[np.int64], blends: list[NDArray[np.int64]], count: int
+) -> NDArray[np.int64]:
+    """The first ``count`` candidates that leave no more than a few faces in common with any blend."""
+    rows: list[int] = []
+    for face in candidates.tolist():
+        if len(rows) < count and all(len(np.intersect1d([*rows, face], b)) <= MAX_SHARED for b in blends):
+            rows.append(face)
+    return np.array(rows, np.int64)
 
 
 def blend(textures: Float, weights: Float) -> Float:
@@ -453,6 +520,18 @@ def blend(textures: Float, weights: Float) -> Float:
     return np.asarray(result.clip(0, 1), np.float32)
 
 
+def turned(face: Face, chart: Chart) -> Face:
+    """A face's mirror image: half of each blend is turned, so that one-sided light and habits cancel."""
+    shape = normalise(face.shape[chart.mirror] * np.array([-1, 1, 1], np.float32))
+    return replace(face, texture=face.texture[:, ::-1], shape=shape)
+
+
+def tell_apart(texture: Float, middle: Float) -> Float:
+    """A texture whose coarse part is moved away from the ``middle`` one, as averaging moved it there."""
+    coarse = blur(texture, COARSE)
+    return np.asarray((texture + (TEXTURE_SPREAD - 1) * (coarse - middle)).clip(0, 1), np.float32)
+
+
 def fade_rim(texture: Float, chart: Chart) -> Float:
     """Let a texture's rim, and hair that reaches into it, fade into the skin further in; extend the skin
     beyond the hull.
@@ -461,16 +540,20 @@ def fade_rim(texture: Float, chart: Chart) -> Float:
     level = float(np.median(grey[skin]))
     rows = np.indices(grey.shape)[0]
     features = blur(region(chart, *BROWS, *EYES, grow_px=8).astype(np.float32), 2)
-    above = smoothstep(chart.uv[168, 1] + 10 - rows, 0, 20) * (1 - features)
-    hair = above * smoothstep(level - blur(grey, 1.5), 0.22 * level, 0.38 * level)
-    spread = np.asarray(cv2.dilate(hair, np.ones((9, 9), np.uint8)), np.float32)
+    above = smoothstep(chart.uv[BRIDGE_TOP, 1] + 10 - rows, 0, 20)
+    beside = smoothstep(chart.uv[NOSE_TIP, 1] + 10 - rows, 0, 20) * smoothstep(34 - chart.depth, 0, 10)
+    soft = blur(grey, 1.5) / level
+    hair = np.maximum(above, beside) * smoothstep(1 - soft, 0.22, 0.38)
+    cloth = above * smoothstep(30 - chart.depth, 0, 8) * smoothstep(soft - 1, 0.25, 0.4)
+    spread = np.asarray(
+        cv2.dilate(np.maximum(hair, cloth) * (1 - features), np.ones((9, 9), np.uint8)), np.float32
+    )
     known = smoothstep(chart.depth, 3, RIM_PX) * (1 - blur(spread, 2)).clip(0, 1)
-    far = fill(texture, smoothstep(chart.depth, 8, 22) * (known > 0.98))
+    far = fill(texture, blur((skin & (known > 0.98)).astype(np.float32), 1.5))
     grain = texture - blur(texture, 2.5)
     tame = grain.clip(-0.02, 0.02) * smoothstep(chart.depth, 1, 6)[..., None]
-    return np.asarray(
-        (known[..., None] * texture + (1 - known[..., None]) * (far + tame)).clip(0, 1), np.float32
-    )
+    mixed = known[..., None] * texture + (1 - known[..., None]) * (far + tame)
+    return np.asarray(mixed.clip(0, 1), np.float32)
 
 
 # --- the gallery ---------------------------------------------------------------------------------
@@ -485,17 +568,90 @@ def principal_codes(textures: Float, shapes: Float) -> Float:
     return np.asarray(u[:, :CODE_SIZE] * np.sqrt(len(u)), np.float32)
 
 
-def nearest_likeness(textures: Float, others: Float, chart: Chart, average: Float) -> Float:
-    """For each texture the highest correlation with any of the others, both less the average face."""
+def flatten(textures: list[NDArray], averages: list[Float], chart: Chart) -> Float:
+    """Textures as rows [N, P] of length 1, less tone and the average face of their kind, so that their
+    products are correlations of what is individual.
+    """
+    apart = [np.asarray(t - average, np.float32) for t, average in zip(textures, averages, strict=True)]
+    small = [cv2.resize(t, (64, 64), interpolation=cv2.INTER_AREA) for t in apart]
+    rows = np.array(small)[:, cv2.resize(chart.depth, (64, 64)) > 10]  # [N, pixels, 3]
+    rows = (rows - rows.mean(1, keepdims=True)).reshape(len(rows), -1)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
-    def flat(images: Float) -> Float:
-        inner = np.array([cv2.resize(i - average, (64, 64), interpolation=cv2.INTER_AREA) for i in images])
-        mask = cv2.resize(chart.depth, (64, 64)) > 10
-        rows = inner[:, mask].reshape(len(images), -1)
-        rows = rows - rows.mean(1, keepdims=True)
-        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
-    return np.asarray((flat(textures) @ flat(others).T).max(1), np.float32)
+def sharpness(textures: list[NDArray], chart: Chart) -> float:
+    """The mean contrast of fine detail (finer than 2 px) inside the faces."""
+    grey = [luma(np.asarray(texture, np.float32)) for texture in textures]
+    return float(np.mean([(g - blur(g, 2))[chart.depth > 18].std() for g in grey]))
+
+
+def others_only(matrix: Float) -> Float:
+    """The highest of each row [N] of a square matrix, the diagonal left out."""
+    return np.asarray((matrix - 3 * np.eye(len(matrix), dtype=np.float32)).max(1), np.float32)
+
+
+def spread_out(blended: Float, sources: Float) -> Float:
+    """Shapes [N, 478, 3] moved away from the mean of the ``sources`` [M, 478, 3], whose variance averaging
+    has taken from them, so that delegates differ from one another as people do.
+    """
+    centre = sources.mean(0)
+    gain = np.sqrt(sources.var(0).sum() / blended.var(0).sum()).clip(1, MAX_SPREAD)
+    return np.array([normalise(centre + gain * (shape - centre)) for shape in blended])
+
+
+def blend_all(
+    faces: list[Face], blends: list[NDArray[np.int64]], chart: Chart, rng: np.random.Generator
+) -> Blended:
+    """One delegate for each of ``blends``."""
+    middles = {kind: blur(mean, COARSE) for kind, mean in means(faces).items()}
+    shares = np.zeros((len(blends), BLEND[1]), np.float32)
+    textures, shapes, traits = [], [], []
+    for row, members in enumerate(blends):
+        weights = shares[row, : len(members)] = draw_weights(rng, len(members))
+        sides = rng.permutation(len(members)) % 2 == 0
+        group = [turned(faces[m], chart) if s else faces[m] for m, s in zip(members, sides, strict=True)]
+        mixed = blend(np.array([f.texture for f in group], np.float32), weights)
+        textures.append(fade_rim(tell_apart(mixed, middles[faces[members[0]].kind]), chart))
+        shapes.append(np.tensordot(weights, np.array([f.shape for f in group]), 1))
+        traits.append(weights @ np.array([(f.masculine, f.age) for f in group]))
+    return Blended(
+        textures=np.array(textures),
+        shapes=spread_out(np.array(shapes), np.array([f.shape for f in faces])),
+        masculine=np.array(traits, np.float32)[:, 0],
+        ages=np.array(traits, np.float32)[:, 1],
+        weights=shares,
+    )
+
+
+def distinct(blended: Blended, flat: Float, sources: Float) -> NDArray[np.int64]:
+    """The rows of the delegates that are no portrait's double, nor one another's; ``flat`` [N, P] and
+    ``sources`` [M, P] as ``flatten`` gives them.
+    """
+    kept: list[int] = []
+    for row in np.flatnonzero((flat @ sources.T).max(1) <= MAX_LIKENESS).tolist():
+        if not kept or float((flat[kept] @ flat[row]).max()) <= MAX_LIKENESS_AMONG:
+            kept.append(row)
+    return np.array(kept, np.int64)
+
+
+def write_gallery(path: Path, made: Blended, chart: Chart) -> None:
+    """Write the file that ``load_delegates`` reads."""
+    jpegs = [encode(texture) for texture in made.textures]
+    np.savez_compressed(
+        path,
+        version=np.int32(VERSION),
+        ids=np.array([f"d{row:03d}" for row in range(len(jpegs))]),
+        jpegs=np.concatenate(jpegs),
+        jpeg_sizes=np.array([len(j) for j in jpegs], np.int32),
+        shapes=made.shapes,
+        codes=principal_codes(made.textures, made.shapes),
+        masculine=made.masculine,
+        ages=made.ages,
+        weights=made.weights,
+        uv=chart.uv,
+        triangles=chart.triangles,
+        mirror=chart.mirror,
+    )
 
 
 def build(data: Path, out: Path) -> None:
@@ -504,63 +660,40 @@ def build(data: Path, out: Path) -> None:
     chart, faces = read_faces(data)
     faces = with_groups(faces)
     blends = choose_blends(faces, likeness_space(faces, chart), rng)
-    textures, shapes, shares = [], [], np.zeros((len(blends), BLEND[1]), np.float32)
-    for row, members in enumerate(blends):
-        weights = draw_weights(rng, len(members))
-        shares[row, : len(weights)] = weights
-        stack = np.array([faces[m].texture for m in members], np.float32)
-        textures.append(fade_rim(blend(stack, weights), chart))
-        shapes.append(normalise(np.tensordot(weights, np.array([faces[m].shape for m in members]), 1)))
-    mean_of = [np.array([getattr(faces[m], k) for m in ms]) for ms in blends for k in ("masculine", "age")]
-    masculine_, ages = (
-        np.array([w[: len(v)] @ v for w, v in zip(shares, mean_of[k::2], strict=True)], np.float32)
-        for k in (0, 1)
-    )
-    jpegs = [encode(texture) for texture in textures]
+    made = blend_all(faces, blends, chart, rng)
+
+    average = means(faces)
+    both = [turned(face, chart) for face in faces] + faces
+    sources = flatten([f.texture for f in both], [average[f.kind] for f in both], chart)
+    flat = flatten(list(made.textures), [average[faces[b[0]].kind] for b in blends], chart)
+    rows = distinct(made, flat, sources)
+    made, flat = made[rows], flat[rows]
+
     out.joinpath("cards").mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        out / "delegates-v1.npz",
-        version=np.int32(VERSION),
-        ids=np.array([f"d{row:03d}" for row in range(len(blends))]),
-        jpegs=np.concatenate(jpegs),
-        jpeg_sizes=np.array([len(j) for j in jpegs], np.int32),
-        shapes=np.array(shapes, np.float32),
-        codes=principal_codes(np.array(textures), np.array(shapes)),
-        masculine=masculine_,
-        ages=ages,
-        weights=shares,
-        uv=chart.uv,
-        triangles=chart.triangles,
-        mirror=chart.mirror,
-    )
-    gallery = load_delegates(out / "delegates-v1.npz")
-    sheet = contact_sheet(gallery, chart)
+    write_gallery(out / "delegates-v1.npz", made, chart)
+    sheet = contact_sheet(load_delegates(out / "delegates-v1.npz"))
     cv2.imwrite(str(out / "cards" / "delegates-v1.jpg"), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
-    own = np.array([d.texture for d in gallery.delegates], np.float32) / 255
-    sources = np.array([f.texture for f in faces], np.float16)
-    average = sources.mean(0, dtype=np.float32)
-    likeness = nearest_likeness(own, sources, chart, average)
-    groups = Counter(
-        f"{'male' if m > 0.5 else 'female'}/{faces[b[0]].group}"
-        for m, b in zip(masculine_, blends, strict=True)
-    )
-    print(
-        json.dumps(
-            {
-                "portraits": len(faces),
-                "delegates": len(blends),
-                "groups": groups,
-                "ages": np.percentile(ages, [0, 10, 25, 50, 75, 90, 100]).round(1).tolist(),
-                "blended": Counter(len(b) for b in blends),
-                "max_weight": round(float(shares.max()), 3),
-                "likeness": {
-                    "median": round(float(np.median(likeness)), 3),
-                    "max": round(float(likeness.max()), 3),
-                },
-            },
-            indent=2,
-        )
-    )
+
+    single = sources[len(faces) :]
+    likeness = {
+        "delegate to portrait": (flat @ sources.T).max(1),
+        "portrait to portrait": others_only(single @ single.T),
+        "delegate to delegate": others_only(flat @ flat.T),
+    }
+    report = {
+        "portraits": len(faces),
+        "blended": len(blends),
+        "kept": len(rows),
+        "groups": Counter(sorted(faces[blends[row][0]].kind for row in rows)),
+        "ages up to 20, 25, 30, 35, 40, 50, 60, 90": np.histogram(made.ages, AGE_BINS)[0].tolist(),
+        "k": Counter((made.weights > 0).sum(1).tolist()),
+        "max weight": float(made.weights.max()),
+        "likeness (median, max)": {k: [float(np.median(v)), float(v.max())] for k, v in likeness.items()},
+        "detail (delegates, portraits)": [
+            sharpness(t, chart) for t in (list(made.textures), [f.texture for f in faces[::8]])
+        ],
+    }
+    print(json.dumps(report, indent=2))
 
 
 def encode(texture: Float) -> NDArray[np.uint8]:
@@ -570,9 +703,7 @@ def encode(texture: Float) -> NDArray[np.uint8]:
     return np.asarray(cv2.imencode(".jpg", pixels, options)[1], np.uint8).ravel()
 
 
-def contact_sheet(
-    gallery: DelegateGallery, chart: Chart, tile_px: int = 128, columns: int = 14
-) -> NDArray[np.uint8]:
+def contact_sheet(gallery: DelegateGallery, tile_px: int = 128, columns: int = 14) -> NDArray[np.uint8]:
     """All delegates on grey, each texture on its own proportions, [H, W, 3] RGB."""
     tiles = [render(d, gallery, tile_px) for d in gallery.delegates]
     tiles += [np.full_like(tiles[0], 128)] * (-len(tiles) % columns)
@@ -585,7 +716,6 @@ def render(delegate: Delegate, gallery: DelegateGallery, tile_px: int) -> NDArra
     centre, scale = np.array([0.5, 0.40]) * big, 0.30 * big
     at = delegate.shape[:, :2] * scale + centre
     canvas = np.full((big, big, 3), 128, np.uint8)
-    covered = np.zeros((big, big), np.uint8)
     for corners in gallery.triangles:
         source, target = gallery.uv[corners], at[corners].astype(np.float32)
         low = np.floor(target.min(0)).astype(int).clip(0)
@@ -602,7 +732,6 @@ def render(delegate: Delegate, gallery: DelegateGallery, tile_px: int) -> NDArra
         cv2.fillConvexPoly(mask, np.round(target - low).astype(np.int32), 1)
         window = (slice(low[1], high[1]), slice(low[0], high[0]))
         canvas[window][mask > 0] = patch[mask > 0]
-        covered[window] |= mask
     return np.asarray(cv2.resize(canvas, (tile_px, tile_px), interpolation=cv2.INTER_AREA), np.uint8)
 
 
