@@ -19,6 +19,8 @@ from streamanon.types import Faces, Float, Observation, Picture, RawFrame, Statu
 
 STRIDES = (8, 16, 32)
 LONG_SIDES = {"small": 384, "medium": 576, "large": 1024}
+#: The network learned from crops of 256 px, so faces larger than that are looked for in a coarse copy.
+COARSE_LONG_SIDE = 224
 NMS_IOU = 0.5
 PADDING = 114
 
@@ -44,14 +46,23 @@ class FaceDetector:
         self._config = config
 
     def detect(self, frame: RawFrame) -> Faces:
-        width, height = input_size(frame.picture.width, frame.picture.height, self._config.size)
+        width, height = frame.picture.width, frame.picture.height
+        sizes = (input_size(width, height, self._config.size), fit(width, height, COARSE_LONG_SIDE))
         try:
-            image, scale = letterbox(frame.picture, width, height)
-            outputs = self._model.run(image)
+            return merge([self._look(frame.picture, *size) for size in dict.fromkeys(sizes)])
         except Exception as error:
             raise DetectionError(f"detection failed on frame {frame.index}") from error
-        faces = decode(outputs, width, height, self._config.revive_score)
-        return Faces(faces.boxes / scale, faces.scores, faces.keypoints / scale, faces.track_ids)
+
+    def _look(self, picture: Picture, width: int, height: int) -> Faces:
+        image, scale = letterbox(picture, width, height)
+        faces = decode(self._model.run(image), width, height, self._config.revive_score)
+        shift = 0.5 / scale - 0.5  # pixel centres: half an input pixel is more of a frame's
+        return Faces(
+            faces.boxes / scale + np.float32(shift),
+            faces.scores,
+            faces.keypoints / scale + np.float32(shift),
+            faces.track_ids,
+        )
 
 
 def input_size(width: int, height: int, size: str) -> tuple[int, int]:
@@ -62,7 +73,12 @@ def input_size(width: int, height: int, size: str) -> tuple[int, int]:
     longest = max(width, height)
     if size == "auto":
         size = "small" if longest <= 416 else "medium"
-    scale = min(LONG_SIDES[size] / longest, 2.0)
+    return fit(width, height, min(LONG_SIDES[size], 2 * longest))
+
+
+def fit(width: int, height: int, long_side: int) -> tuple[int, int]:
+    """A frame's (width, height) scaled to a long side, both rounded to multiples of 32."""
+    scale = long_side / max(width, height)
     return _round_up(width * scale), _round_up(height * scale)
 
 
@@ -100,6 +116,17 @@ def decode(outputs: list[NDArray[np.float32]], width: int, height: int, min_scor
         (points[order] - shift).astype(np.float32),
         np.full(len(order), -1, np.int64),
     )
+
+
+def merge(parts: list[Faces]) -> Faces:
+    """Faces found in several copies of one frame, each face once."""
+    boxes = np.concatenate([part.boxes for part in parts])
+    scores = np.concatenate([part.scores for part in parts])
+    keypoints = np.concatenate([part.keypoints for part in parts])
+    if not len(boxes):
+        return Faces.empty()
+    order = suppress(boxes, scores)
+    return Faces(boxes[order], scores[order], keypoints[order], np.full(len(order), -1, np.int64))
 
 
 def anchors(width: int, height: int) -> tuple[Float, Float]:
