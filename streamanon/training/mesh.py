@@ -276,9 +276,9 @@ def losses(
         "points": (plane * face).sum() / count,
         "depth": 0.5 * depth,
         "likeness": 12 * ((1 - (likeness * wanted).sum(1)) * face).sum() / count,
-        "confidence": 2 * bce(traits[:, 0], sure),
-        "sex": bce(traits[known, 1], sex[known]) if known.any() else traits.sum() * 0,
-        "age": 4 * (traits[aged, 2] - age[aged]).abs().mean() if aged.any() else traits.sum() * 0,
+        "confidence": 5 * bce(traits[:, 0], sure),
+        "sex": 4 * bce(traits[known, 1], sex[known]) if known.any() else traits.sum() * 0,
+        "age": 12 * (traits[aged, 2] - age[aged]).abs().mean() if aged.any() else traits.sum() * 0,
     }
 
 

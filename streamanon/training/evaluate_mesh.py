@@ -1,0 +1,119 @@
+"""Measure the face mesh: error by set, what its confidence is worth, its traits, and its time on one core.
+
+    python -m streamanon.training.evaluate_mesh --data DATA --engines engines
+
+Crops are aligned from labelled keypoints with noise of 3 % of the face's height, as a detector's are.
+NME is the mean 2-D error of the 478 points over the distance of the outer eye corners.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from streamanon.backends import Model, open_backend
+from streamanon.config import ComputeConfig
+from streamanon.engines import Engines
+from streamanon.geometry import CROP_PX, EYE_CORNERS, alignment, transform
+from streamanon.training.mesh import presentation
+from streamanon.training.portraits import Portrait, read_portraits
+
+SETS = {"generated": "val", "faker": "val", "congress": "val", "utk": "val", "masked": "val", "lfw": "eval"}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Per face: NME, confidence, whether the presentation is right and the age error (NaN: no label)."""
+
+    nme: np.ndarray
+    confidence: np.ndarray
+    right: np.ndarray
+    years: np.ndarray
+
+
+def score(model: Model, portraits: list[Portrait], shrink: float, seed: int = 0) -> Scores:
+    """``shrink``: the crop is taken from a picture this much smaller, as faces in a video are."""
+    rng = np.random.default_rng(seed)
+    rows = [_score_one(model, portrait, shrink, rng) for portrait in portraits]
+    return Scores(*np.array(rows, np.float64).reshape(-1, 4).T)
+
+
+def _score_one(
+    model: Model, portrait: Portrait, shrink: float, rng: np.random.Generator
+) -> tuple[float, float, float, float]:
+    image = cv2.resize(portrait.image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    factor = np.array([image.shape[1] / portrait.image.shape[1], image.shape[0] / portrait.image.shape[0]])
+    keypoints = portrait.keypoints * factor
+    keypoints = keypoints + rng.normal(0, 0.03 * np.ptp(portrait.points[:, 1] * factor[1]), (5, 2))
+    matrix = alignment(keypoints.astype(np.float32))
+    crop = cv2.warpAffine(image, matrix, (CROP_PX, CROP_PX), borderMode=cv2.BORDER_REPLICATE)
+    batch = np.ascontiguousarray(crop[..., ::-1].transpose(2, 0, 1)[None], np.float32) / 255
+    points, traits, _ = (array[0] for array in model.run(batch))
+    truth = transform(matrix, (portrait.points * factor).astype(np.float32))
+    apart = float(np.linalg.norm(points[:, :2] - truth, axis=1).mean())
+    eyes = float(np.linalg.norm(truth[EYE_CORNERS[0]] - truth[EYE_CORNERS[1]]))
+    masculine, age = presentation(portrait)
+    right = np.nan if np.isnan(masculine) else float((traits[1] > 0.5) == (masculine > 0.5))
+    return apart / eyes, float(traits[0]), right, abs(float(traits[2]) - 100 * age)
+
+
+def risk_coverage(scores: Scores) -> dict[str, float]:
+    """Mean NME of the surest 50, 80, 90, 95 and 100 %, and the threshold that keeps each share."""
+    order = np.argsort(-scores.confidence)
+    curve = {}
+    for share in (0.5, 0.8, 0.9, 0.95, 1.0):
+        kept = order[: max(1, int(share * len(order)))]
+        curve[f"{share:.0%}"] = round(float(scores.nme[kept].mean()), 4)
+        curve[f"{share:.0%} threshold"] = round(float(scores.confidence[kept].min()), 3)
+    return curve
+
+
+def milliseconds(backend: str) -> float:
+    """Median time of one crop on one thread."""
+    config = ComputeConfig(backend=backend, threads=1)  # type: ignore[arg-type]
+    model = open_backend(config).load(Engines.open().path("face-mesh"), precise=True)
+    batch = np.random.default_rng(0).random((1, 3, CROP_PX, CROP_PX), np.float32)
+    times = []
+    for _ in range(200):
+        begun = time.perf_counter()
+        model.run(batch)
+        times.append(1000 * (time.perf_counter() - begun))
+    return round(float(np.median(times[20:])), 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--backend", default="onnxruntime")
+    args = parser.parse_args()
+    config = ComputeConfig(backend=args.backend)
+    model = open_backend(config).load(Engines.open().path("face-mesh"), precise=True)
+    everything: list[Scores] = []
+    for source, split in SETS.items():
+        portraits = list(read_portraits(args.data, (source,), (split,)))
+        line: dict[str, object] = {"set": source, "split": split, "faces": len(portraits)}
+        for shrink in (1.0, 0.4, 0.2):
+            scores = score(model, portraits, shrink)
+            line[f"NME x{shrink}"] = round(float(scores.nme.mean()), 4)
+            line[f"confidence x{shrink}"] = round(float(scores.confidence.mean()), 3)
+            if split == "val":
+                everything.append(scores)
+        known = score(model, portraits, 1.0)
+        if not np.isnan(known.right).all():
+            line["presentation right"] = round(float(np.nanmean(known.right)), 3)
+        if not np.isnan(known.years).all():
+            line["age error, years"] = round(float(np.nanmean(known.years)), 1)
+        print(json.dumps(line), flush=True)
+    joined = Scores(*(np.concatenate([getattr(s, n) for s in everything]) for n in Scores.__annotations__))
+    print(json.dumps({"risk-coverage on val, three sizes": risk_coverage(joined)}))
+    print(json.dumps({"milliseconds on one core": milliseconds(args.backend)}))
+
+
+if __name__ == "__main__":
+    main()
