@@ -21,6 +21,7 @@ STRIDES = (8, 16, 32)
 LONG_SIDES = {"small": 384, "medium": 576, "large": 1024}
 #: The network learned from crops of 256 px, so faces larger than that are looked for in a coarse copy.
 COARSE_LONG_SIDE = 224
+TRAINED_PX = 150
 NMS_IOU = 0.5
 PADDING = 114
 
@@ -47,9 +48,12 @@ class FaceDetector:
 
     def detect(self, frame: RawFrame) -> Faces:
         width, height = frame.picture.width, frame.picture.height
-        sizes = (input_size(width, height, self._config.size), fit(width, height, COARSE_LONG_SIDE))
+        fine_size = input_size(width, height, self._config.size)
         try:
-            return merge([self._look(frame.picture, *size) for size in dict.fromkeys(sizes)])
+            fine = self._look(frame.picture, *fine_size)
+            coarse = self._look(frame.picture, *fit(width, height, COARSE_LONG_SIDE))
+            large_px = TRAINED_PX * max(width, height) / max(fine_size)
+            return merge(without_parts(fine, coarse, large_px, self._config.score), coarse)
         except Exception as error:
             raise DetectionError(f"detection failed on frame {frame.index}") from error
 
@@ -118,11 +122,27 @@ def decode(outputs: list[NDArray[np.float32]], width: int, height: int, min_scor
     )
 
 
-def merge(parts: list[Faces]) -> Faces:
-    """Faces found in several copies of one frame, each face once."""
-    boxes = np.concatenate([part.boxes for part in parts])
-    scores = np.concatenate([part.scores for part in parts])
-    keypoints = np.concatenate([part.keypoints for part in parts])
+def without_parts(fine: Faces, coarse: Faces, large_px: float, min_score: float) -> Faces:
+    """The faces of the fine copy but for those that are parts of a large one found in the coarse copy.
+
+    Close up the network sees a cheek or half a face as a face. ``large_px``: the size in frame px beyond
+    which it does. Much smaller faces within a large one are kept: they may be somebody's.
+    """
+    sizes = [np.sqrt(np.prod(faces.boxes[:, 2:] - faces.boxes[:, :2], axis=1)) for faces in (fine, coarse)]
+    sure = (sizes[1] > large_px) & (coarse.scores >= min_score)
+    large, large_sizes = coarse.boxes[sure], sizes[1][sure]
+    low = np.maximum(fine.boxes[:, None, :2], large[None, :, :2])
+    high = np.minimum(fine.boxes[:, None, 2:], large[None, :, 2:])
+    within = np.prod((high - low).clip(0), axis=2) / np.maximum(sizes[0][:, None] ** 2, 1e-6)
+    part = (within > 0.6) & (sizes[0][:, None] > 0.25 * large_sizes[None])
+    return fine[~part.any(axis=1)]
+
+
+def merge(first: Faces, second: Faces) -> Faces:
+    """Faces found in two copies of one frame, each face once."""
+    boxes = np.concatenate([first.boxes, second.boxes])
+    scores = np.concatenate([first.scores, second.scores])
+    keypoints = np.concatenate([first.keypoints, second.keypoints])
     if not len(boxes):
         return Faces.empty()
     order = suppress(boxes, scores)
