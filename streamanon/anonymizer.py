@@ -127,6 +127,7 @@ class Anonymizer:
             source=info,
             output=facts,
             tally=tally,
+            frames_in=clock.items("decode"),
             seconds=seconds,
             stage_seconds=clock.stages(),
             backend=self.backend.name,

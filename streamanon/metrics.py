@@ -23,11 +23,13 @@ class StageClock:
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
+        self._items: dict[str, int] = {}
 
     def watch(self, items: Iterable[T], key: str) -> Iterator[T]:
         """Pass ``items`` on and add the time that it takes to get them to ``key``."""
         iterator = iter(items)
         self._seconds.setdefault(key, 0.0)
+        self._items.setdefault(key, 0)
         while True:
             begun = time.perf_counter()
             try:
@@ -36,10 +38,15 @@ class StageClock:
                 return
             finally:
                 self._seconds[key] += time.perf_counter() - begun
+            self._items[key] += 1
             yield item
 
     def add(self, key: str, seconds: float) -> None:
         self._seconds[key] = self._seconds.get(key, 0.0) + seconds
+
+    def items(self, key: str) -> int:
+        """How many items came by ``key``."""
+        return self._items.get(key, 0)
 
     def stages(self) -> dict[str, float]:
         """Working seconds by stage: what ``stage`` took less what it waited for ``stage/wait``."""
@@ -78,6 +85,7 @@ class RunReport:
     source: SourceInfo | None
     output: dict[str, Any]
     tally: Tally
+    frames_in: int
     seconds: float
     stage_seconds: dict[str, float]
     backend: str
@@ -93,6 +101,7 @@ class RunReport:
             "input": None if self.source is None else _plain(dataclasses.asdict(self.source)),
             "output": self.output,
             "frames": {
+                "in": self.frames_in,
                 "out": tally.frames,
                 "withheld": tally.withheld,
                 "packets_not_decoded": self.skipped_packets,
