@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from streamanon.compositor import Compositor, Synthesis
 from streamanon.config import Config, as_dict, load_config
 from streamanon.detector import FaceDetector
 from streamanon.engines import Engines
-from streamanon.errors import ConfigError, DetectionError, ModelError
+from streamanon.errors import ConfigError, ModelError
 from streamanon.generator import WarpGenerator
 from streamanon.identity.casting import Casting
 from streamanon.identity.delegates import DelegateGallery, load_delegates
@@ -26,7 +26,7 @@ from streamanon.pipeline import anonymise
 from streamanon.pixels import from_rgb, to_rgb
 from streamanon.sink import VideoSink
 from streamanon.source import SourceInfo, probe, read_frames
-from streamanon.types import RawFrame, SafeFrame, Target
+from streamanon.types import RawFrame, SafeFrame
 
 Progress = Callable[[SafeFrame], None]
 
@@ -39,7 +39,9 @@ class Anonymizer:
     """
 
     def __init__(self, profile: Config | Path | str | None = None) -> None:
-        self.config = profile if isinstance(profile, Config) else load_config(Path(profile) if profile else None)
+        self.config = (
+            profile if isinstance(profile, Config) else load_config(Path(profile) if profile else None)
+        )
         self.engines = Engines.open()
         self.backend = open_backend(self.config.compute)
         self._detector = FaceDetector(self.backend, self.engines, self.config.detect)
@@ -85,7 +87,8 @@ class Anonymizer:
         then finished where it is, and plays.
         """
         info = info or probe(source)
-        clock, tally, skipped = StageClock(), Tally(), []
+        clock, tally = StageClock(), Tally()
+        skipped: list[str] = []
         begun, interrupted = time.perf_counter(), False
         with VideoSink(output, info, self.config.output, source) as sink:
             chain = self._chain(read_frames(source, info, skipped.append), clock)
@@ -109,19 +112,22 @@ class Anonymizer:
             report, notes=sink.notes, skipped_packets=len(skipped), interrupted=interrupted
         )
 
-    def _chain(self, frames: Iterator[RawFrame], clock: StageClock):  # type: ignore[no-untyped-def]
+    def _chain(self, frames: Iterator[RawFrame], clock: StageClock) -> Generator[SafeFrame, None, None]:
         return anonymise(frames, self.config, self._detector, self._compositor(), clock)
 
     def _compositor(self) -> Compositor:
         if self._mesh is None or self._gallery is None:
             return Compositor(self.config.cover, None)
         casting = Casting(self._gallery, self.config.identity.seed)
-        return Compositor(
-            self.config.cover, Synthesis(self._mesh, casting, WarpGenerator(self._gallery))
-        )
+        return Compositor(self.config.cover, Synthesis(self._mesh, casting, WarpGenerator(self._gallery)))
 
     def _report(
-        self, info: SourceInfo | None, facts: dict[str, object], tally: Tally, seconds: float, clock: StageClock
+        self,
+        info: SourceInfo | None,
+        facts: dict[str, object],
+        tally: Tally,
+        seconds: float,
+        clock: StageClock,
     ) -> RunReport:
         return RunReport(
             source=info,

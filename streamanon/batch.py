@@ -6,9 +6,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Never
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from streamanon.anonymizer import Anonymizer
@@ -59,7 +61,9 @@ def find_jobs(source: str, output: Path) -> list[Job]:
     taken: dict[Path, str] = {}
     for job in jobs:
         if job.output in taken:
-            raise ConfigError(f"{taken[job.output]} and {job.source} would both become {job.output}; rename one")
+            raise ConfigError(
+                f"{taken[job.output]} and {job.source} would both become {job.output}; rename one"
+            )
         taken[job.output] = job.source
     return jobs
 
@@ -107,7 +111,7 @@ def _run_video(anonymizer: Anonymizer, job: Job, quiet: bool, stop: list[bool]) 
         return anonymizer.run(job.source, job.output, show, lambda: bool(stop), info)
 
 
-def _progress(info: SourceInfo, job: Job, quiet: bool) -> tqdm[object]:
+def _progress(info: SourceInfo, job: Job, quiet: bool) -> tqdm[Never]:
     hidden = quiet or not sys.stderr.isatty()
     return tqdm(total=info.frames, desc=Path(job.source).name, unit=" frames", disable=hidden)
 
@@ -131,7 +135,7 @@ def _run_image(anonymizer: Anonymizer, job: Job, _quiet: bool, _stop: list[bool]
     return report
 
 
-def _read_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+def _read_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Upright pixels [H, W, 3] uint8 BGR, and the transparency [H, W] of a PNG that has some."""
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
@@ -141,9 +145,10 @@ def _read_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     if image is None:
         raise SourceError(f"{path} is not an image that can be read; check that it opens elsewhere")
     whole = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    has_alpha = whole is not None and whole.ndim == 3 and whole.shape[2] == 4
-    same_way = has_alpha and whole.shape[:2] == image.shape[:2] and whole.dtype == np.uint8
-    return np.asarray(image, np.uint8), np.asarray(whole[..., 3]) if same_way else None
+    bgr = np.asarray(image, np.uint8)
+    if whole is None or whole.dtype != np.uint8 or whole.shape != (*bgr.shape[:2], 4):
+        return bgr, None
+    return bgr, np.asarray(whole[..., 3], np.uint8)
 
 
 def _summary(job: Job, report: RunReport) -> str:

@@ -77,7 +77,9 @@ class Compositor:
         # Near faces last: they hide far ones.
         order = np.argsort([_area(target.box) for target in resolved.targets])
         covers = [self._cover(frame, planes, resolved.targets[i], measured[i]) for i in order]
-        picture = Picture(planes, frame.picture.pixel_format, frame.picture.matrix, frame.picture.full_range)
+        picture = Picture(
+            planes, frame.picture.pixel_format, frame.picture.matrix, frame.picture.full_range
+        )
         return _safe(frame, picture, FrameReport(tuple(covers)))
 
     def _drop_stale(self, index: int) -> None:
@@ -103,7 +105,9 @@ class Compositor:
         if weight < 1:
             region, method = self._plain(frame.picture, planes, target)
         if patch is not None:
-            write_rgb(planes, frame.picture, patch.x0, patch.y0, patch.rgb, patch.alpha * np.float32(weight))
+            write_rgb(
+                planes, frame.picture, patch.x0, patch.y0, patch.rgb, patch.alpha * np.float32(weight)
+            )
         if patch is not None and weight >= 0.5:
             height, width = patch.alpha.shape
             region, method = (patch.x0, patch.y0, patch.x0 + width, patch.y0 + height), "synthesize"
@@ -127,9 +131,7 @@ class Compositor:
             state.weight, state.points = 0.0, None
             return None
 
-    def _paint(
-        self, frame: RawFrame, target: Target, measured: Measurement, state: _TrackState
-    ) -> Patch:
+    def _paint(self, frame: RawFrame, target: Target, measured: Measurement, state: _TrackState) -> Patch:
         assert self._synthesis is not None
         delegate = self._synthesis.casting.delegate(target.track_id, measured, frame.index)
         geometry = measured.geometry

@@ -11,13 +11,15 @@ import numpy as np
 
 from streamanon.backends import Backend
 from streamanon.engines import Engines
-from streamanon.geometry import CROP_PX, alignment, invert, transform
+from streamanon.geometry import CROP_PX, alignment, invert, mesh_keypoints, transform
 from streamanon.pixels import read_rgb
 from streamanon.types import Float, Geometry, Picture, Target
 
-
 #: Mesh points on cheeks, nose and forehead, where skin is seldom covered.
 SKIN = (50, 280, 205, 425, 101, 330, 4, 5, 195, 151, 9)
+
+#: Above this confidence a second look changes nothing.
+SURE = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,15 @@ class FaceMesh:
         self._model = backend.load(engines.path("face-mesh"), precise=True)
 
     def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Measurement]:
-        return [self._measure_one(picture, target.keypoints) for target in targets]
+        return [self._measure_well(picture, target.keypoints) for target in targets]
+
+    def _measure_well(self, picture: Picture, keypoints: Float) -> Measurement:
+        """Keypoints of a tilted or carried face are rough: an unsure mesh is measured again from itself."""
+        first = self._measure_one(picture, keypoints)
+        if first.geometry.confidence >= SURE or not np.isfinite(first.geometry.points).all():
+            return first
+        second = self._measure_one(picture, mesh_keypoints(first.geometry.points))
+        return max(first, second, key=lambda measured: measured.geometry.confidence)
 
     def _measure_one(self, picture: Picture, keypoints: Float) -> Measurement:
         matrix = alignment(keypoints)
@@ -79,7 +89,7 @@ def aligned_crop(picture: Picture, matrix: Float) -> Float:
     if scale < 0.5:  # average first: the warp alone would alias
         size = max(1, round(patch.shape[1] * scale)), max(1, round(patch.shape[0] * scale))
         steps = np.array([size[0] / patch.shape[1], size[1] / patch.shape[0]])
-        patch = cv2.resize(patch, size, interpolation=cv2.INTER_AREA)
+        patch = np.asarray(cv2.resize(patch, size, interpolation=cv2.INTER_AREA), np.float32)
         local[:, 2] += local[:, :2] @ (0.5 / steps - 0.5)
         local[:, :2] = local[:, :2] / steps
     warped = cv2.warpAffine(patch, local, (CROP_PX, CROP_PX), borderMode=cv2.BORDER_REPLICATE)

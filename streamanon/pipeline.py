@@ -49,4 +49,3 @@ def anonymise(
         resolved = hand_over(clock.watch(settled, "detect"), "detect")
         covered = composite(clock.watch(resolved, "composite/wait"), compositor)
         yield from hand_over(clock.watch(covered, "composite"), "composite")
-

@@ -18,7 +18,7 @@ def cells_of(rgb: Float, columns: int, rows: int, seed: int) -> Float:
     The noise, fixed by ``seed`` so that it does not flicker, keeps several frames' means from adding up to
     a sharper picture.
     """
-    if not (1 <= columns <= MAX_CELLS and 1 <= rows):
+    if not (1 <= columns <= MAX_CELLS and rows >= 1):
         raise ValueError(f"a mosaic has 1 to {MAX_CELLS} columns, not {columns}")
     means = cv2.resize(rgb, (columns, rows), interpolation=cv2.INTER_AREA)
     noise = np.random.default_rng(seed).normal(0, NOISE, (rows, columns, 3))

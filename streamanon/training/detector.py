@@ -98,7 +98,9 @@ def build_model(weights: Path | None) -> PoseModel:
     model = PoseModel("yolo11n-pose.yaml", nc=1, data_kpt_shape=[5, 3], verbose=False)
     model.args = get_cfg(overrides={"box": 7.5, "cls": 0.7, "dfl": 1.5, "pose": 6.0, "kobj": 0.3})
     if weights is not None:
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(weights).items()})
+        model.load_state_dict(
+            {k: v.float() if v.is_floating_point() else v for k, v in load_file(weights).items()}
+        )
     return model
 
 
@@ -150,7 +152,9 @@ def train(args: argparse.Namespace) -> None:
         pixels = images.to(device, torch.float32, memory_format=torch.channels_last) / 255
         with torch.autocast(device.type, torch.bfloat16):
             outputs = model(pixels)
-        outputs = {k: [f.float() for f in v] if isinstance(v, list) else v.float() for k, v in outputs.items()}
+        outputs = {
+            k: [f.float() for f in v] if isinstance(v, list) else v.float() for k, v in outputs.items()
+        }
         criterion.bce.mute = muted_anchors(batch["ignored"], len(images), args.crop, strides).to(device)
         loss, items = criterion(outputs, {k: v.to(device) for k, v in batch.items()})
         loss.sum().backward()
@@ -163,7 +167,10 @@ def train(args: argparse.Namespace) -> None:
         spent, last = spent + min(now - last, 5.0), now  # a suspended process is not training
         if step % 100 == 0:
             rate = step * args.batch / max(spent, 1e-6)
-            print(f"{spent / 60:6.1f} min  {step:6d} steps  {rate:5.1f} crops/s  {running.round(3)}", flush=True)
+            print(
+                f"{spent / 60:6.1f} min  {step:6d} steps  {rate:5.1f} crops/s  {running.round(3)}",
+                flush=True,
+            )
         if spent - saved > 300:
             saved = spent
             save_weights(average, args.weights)

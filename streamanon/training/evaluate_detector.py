@@ -118,7 +118,9 @@ def summarise(matches: Matches) -> dict[str, object]:
     for number, (low, high) in enumerate(BINS):
         name = f"{low}+" if high > 1000 else f"{low}-{high}"
         hits = (matches.kinds == 1) & (matches.bins == number)
-        recall[name] = round(float((hits & (matches.scores > threshold)).sum()) / max(1, matches.truths[number]), 4)
+        recall[name] = round(
+            float((hits & (matches.scores > threshold)).sum()) / max(1, matches.truths[number]), 4
+        )
         precision[name] = round(_average_precision(matches, number), 4)
     return {"threshold": round(threshold, 3), "recall": recall, "AP": precision, "faces": matches.truths}
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import math
 import time
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ class MeshNet(nn.Module):
         super().__init__()
         widths = (16, 24, 48, 96, 128)
         layers: list[nn.Module] = _conv(3, widths[0], 2)
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in itertools.pairwise(widths):
             layers += [*_conv(inputs, outputs, 2), ResidualBlock(outputs), ResidualBlock(outputs)]
         self.trunk = nn.Sequential(*layers)
         self.neck = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1] * 16, 256), nn.ReLU())
@@ -144,7 +145,7 @@ class SampleSource:
         moved = transform(matrix, np.column_stack([points * self._scale, depth * self._scale]))
         masculine, age = presentation(portrait)
         crop = self._occlude(np.asarray(crop, np.uint8))
-        crop = degrade(crop, rng)[..., ::-1]
+        crop = degrade(np.asarray(crop, np.uint8), rng)[..., ::-1]
         return Sample(crop, moved, True, portrait.depth is not None, masculine, age, portrait.embedding)
 
     def _border(self) -> int:
@@ -156,9 +157,12 @@ class SampleSource:
         natural = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
         if self.rng.random() < 0.4:
             self._scale = min(1.0, natural * float(np.exp(self.rng.uniform(np.log(0.18), 0))))
-            shape = (max(8, round(image.shape[1] * self._scale)), max(8, round(image.shape[0] * self._scale)))
+            shape = (
+                max(8, round(image.shape[1] * self._scale)),
+                max(8, round(image.shape[0] * self._scale)),
+            )
             self._scale = shape[0] / image.shape[1]
-            image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
+            image = np.asarray(cv2.resize(image, shape, interpolation=cv2.INTER_AREA), np.uint8)
             matrix = matrix.copy()
             matrix[:, :2] /= self._scale
         return image, matrix
@@ -205,7 +209,7 @@ def jittered_alignment(points: np.ndarray, rng: np.random.Generator) -> np.ndarr
     noise = 0.03 if rng.random() < 0.6 else 0.09
     keypoints += rng.normal(0, noise * spread, (5, 2)) + rng.normal(0, 0.05 * spread, 2)
     matrix = alignment(keypoints.astype(np.float32)).astype(np.float64)
-    angle, scale = rng.normal(0, 5), float(np.exp(rng.normal(0, 0.08)))
+    angle, scale = rng.normal(0, 6 if rng.random() < 0.7 else 18), float(np.exp(rng.normal(0, 0.08)))
     middle = (CROP_PX - 1) / 2
     turn = cv2.getRotationMatrix2D((middle, middle), angle, scale)
     return np.column_stack([turn[:, :2] @ matrix[:, :2], turn[:, :2] @ matrix[:, 2] + turn[:, 2]])
@@ -219,7 +223,9 @@ class Samples(IterableDataset):
         cv2.setNumThreads(1)
         info = get_worker_info()
         portraits = list(read_portraits(self.data, SETS))
-        source = SampleSource(portraits, read_scenes(self.data, "train"), self.seed + (info.id if info else 0))
+        source = SampleSource(
+            portraits, read_scenes(self.data, "train"), self.seed + (info.id if info else 0)
+        )
         while True:
             yield source.draw()
 
@@ -244,7 +250,8 @@ def point_weights() -> torch.Tensor:
     """Eyes, brows, lips and irises count double: a wrong eye is seen at once."""
     weights = torch.ones(POINTS)
     weights[468:] = 2
-    feature = [33, 133, 159, 145, 263, 362, 386, 374, 61, 291, 13, 14, 0, 17, 78, 308, 4, 1, 70, 300, 105, 334]
+    eyes, mouth = [33, 133, 159, 145, 263, 362, 386, 374], [61, 291, 13, 14, 0, 17, 78, 308]
+    feature = [*eyes, *mouth, 4, 1, 70, 300, 105, 334]
     weights[feature] = 2.5
     return weights
 
@@ -294,7 +301,11 @@ def train(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
     loader = DataLoader(
-        Samples(args.data, args.seed), args.batch, collate_fn=collate, num_workers=args.workers, prefetch_factor=4
+        Samples(args.data, args.seed),
+        args.batch,
+        collate_fn=collate,
+        num_workers=args.workers,
+        prefetch_factor=4,
     )
     batches = iter(loader)
     first = next(batches)

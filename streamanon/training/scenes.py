@@ -189,14 +189,15 @@ class CropSampler:
         alpha = self._alpha(portrait, box)
         if scale < 0.6:
             small = cv2.resize(source, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            alpha = cv2.resize(alpha, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_AREA)
+            shape = (small.shape[1], small.shape[0])
+            alpha = np.asarray(cv2.resize(alpha, shape, interpolation=cv2.INTER_AREA), np.float32)
             through = matrix.copy()
             through[:, :2] /= scale
-            source = small
+            source = np.asarray(small, np.uint8)
         else:
             through = matrix
         warped = cv2.warpAffine(source, through, (size, size), borderMode=cv2.BORDER_REPLICATE)
-        weight = cv2.warpAffine(alpha, through, (size, size))[..., None]
+        weight = np.asarray(cv2.warpAffine(alpha, through, (size, size)), np.float32)[..., None]
         blended = (image * (1 - weight) + warped * weight).astype(np.uint8)
         keypoints = np.concatenate([portrait.keypoints, np.ones((5, 1))], axis=1)[None]
         pasted = Labels(box[None], keypoints.astype(np.float32), np.zeros(1, bool))
@@ -261,19 +262,19 @@ def degrade(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     size = image.shape[1], image.shape[0]
     roll = rng.random()
     if roll < 0.15:
-        out = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.5, 2.0)))
+        out = np.asarray(cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.5, 2.0))), np.uint8)
     elif roll < 0.25:
         out = _motion_blur(out, rng)
     elif roll < 0.4:
         factor = rng.uniform(0.4, 0.8)
         small = cv2.resize(out, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        out = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
+        out = np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_LINEAR), np.uint8)
     if rng.random() < 0.25:
         noise = rng.normal(0, rng.uniform(2, 14), (size[1], size[0], 1)).astype(np.float32)
         out = np.clip(out + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.4:
         _, packed = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 80))])
-        out = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        out = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return np.asarray(out, np.uint8)
 
 
@@ -297,5 +298,5 @@ def _motion_blur(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[
     kernel = np.zeros((length, length), np.float32)
     kernel[length // 2] = 1
     turn = cv2.getRotationMatrix2D((length / 2 - 0.5, length / 2 - 0.5), rng.uniform(0, 180), 1)
-    kernel = cv2.warpAffine(kernel, turn, (length, length))
+    kernel = np.asarray(cv2.warpAffine(kernel, turn, (length, length)), np.float32)
     return np.asarray(cv2.filter2D(image, -1, kernel / max(float(kernel.sum()), 1e-6)), np.uint8)
