@@ -53,7 +53,10 @@ def verify(contender: Contender, clip: Path, folder: Path) -> None:
     if contender.name == "streamanon":
         report = json.loads((folder / "report.json").read_text())
         made = report["face_frames"]["by_method"].get("synthesize", 0)
-        print(f"streamanon: {made} of {report['face_frames']['all']} face-frames generated ({report['backend']})")
+        print(
+            f"streamanon: {made} of {report['face_frames']['all']} face-frames generated"
+            f" ({report['backend']})"
+        )
         if frames != count_frames(clip) or not made:
             raise SystemExit("streamanon's output is not complete: nothing was timed")
 
@@ -86,7 +89,16 @@ def main() -> None:
 
 def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
     """Seconds of each contender, in turn, round by round."""
-    own = (sys.executable, "-m", "streamanon", "run", "{clip}", "-o", "{output}", "--quiet")
+    own: tuple[str, ...] = (
+        sys.executable,
+        "-m",
+        "streamanon",
+        "run",
+        "{clip}",
+        "-o",
+        "{output}",
+        "--quiet",
+    )
     own += ("--profile", args.profile, "--report", str(folder / "report.json"))
     contenders = [
         Contender("streamanon", own),
