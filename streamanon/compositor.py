@@ -215,7 +215,7 @@ def _agrees(target: Target, points: Float, extent: Float) -> bool:
         return False
     spread = float(np.sqrt(_area(extent)))
     apart = np.linalg.norm(mesh_keypoints(points) - target.keypoints, axis=1).mean()
-    return bool(apart < (0.16 if target.detected else 0.3) * spread)
+    return bool(apart < (0.2 if target.detected else 0.3) * spread)
 
 
 def _share_inside(points: Float, picture: Picture) -> float:
