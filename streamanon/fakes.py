@@ -17,8 +17,12 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.errors import DetectionError
-from streamanon.types import Faces, Float, Observation, Picture, RawFrame
+from streamanon.errors import DetectionError, SynthesisError
+from streamanon.generator import Look, Patch
+from streamanon.geometry import IRISES, MOUTH_CORNERS, NOSE_TIP, OVAL_SIDES
+from streamanon.identity.delegates import DelegateGallery
+from streamanon.mesh import Measurement, snap
+from streamanon.types import Delegate, Faces, Float, Geometry, Observation, Picture, RawFrame, Target
 
 Box = tuple[float, float, float, float]  # xyxy px
 #: Where each face is: track id to one box per frame, None where it is not to be seen.
@@ -161,3 +165,95 @@ def _pixels(box: Box) -> tuple[slice, slice]:
     """The rows and columns whose centres lie in a box; slices end at the picture's edge by themselves."""
     x0, y0, x1, y1 = (max(edge, 0.0) for edge in (box[0], box[1], box[2] + 1, box[3] + 1))
     return slice(int(np.ceil(y0)), int(y1)), slice(int(np.ceil(x0)), int(x1))
+
+
+#: What :class:`FakeGenerator` paints, RGB.
+PAINT_RGB = (40.0, 200.0, 60.0)
+
+
+@dataclass(eq=False)
+class FakeMesh:
+    """A mesh that fills each target's box and has its keypoints, so a cover of it is a cover of the box.
+
+    ``confidence``: of every measurement, or a function of the call's number (from 0; one call a frame with
+    faces) and the track that returns it or raises. ``likeness`` gives a track's person (default: each track
+    another); ``yaw_degrees`` turns the head.
+    """
+
+    confidence: float | Callable[[int, int], float] = 0.95
+    likeness: Callable[[int], int] = field(default=lambda track_id: track_id)
+    yaw_degrees: float = 0.0
+    calls: int = 0
+
+    def measure(self, _picture: Picture, targets: Sequence[Target]) -> list[Measurement]:
+        """One measurement a target, in order."""
+        call, self.calls = self.calls, self.calls + 1
+        return [self._measure_one(call, target) for target in targets]
+
+    def _measure_one(self, call: int, target: Target) -> Measurement:
+        sure = (
+            self.confidence
+            if isinstance(self.confidence, float)
+            else self.confidence(call, target.track_id)
+        )
+        points = fake_points(target.box, target.keypoints, self.yaw_degrees)
+        person = np.random.default_rng(self.likeness(target.track_id)).normal(0, 1, 128)
+        skin = np.array([150, 120, 100], np.float32)
+        likeness = (person / np.linalg.norm(person)).astype(np.float32)
+        return Measurement(Geometry(points, sure), likeness, skin)
+
+
+@dataclass(eq=False)
+class FakeGenerator:
+    """Paints flat :data:`PAINT_RGB` over the mesh's box; ``fails`` (of the call's number) may raise."""
+
+    fails: Callable[[int], None] = field(default=lambda _call: None)
+    delegates: list[str] = field(default_factory=list)
+
+    def paint(
+        self, picture: Picture, geometry: Geometry, delegate: Delegate, last: Look | None
+    ) -> tuple[Patch, Look]:
+        """The painted box; notes the delegate's id."""
+        self.delegates.append(delegate.id)
+        self.fails(len(self.delegates) - 1)
+        low, high = geometry.points[:, :2].min(0), geometry.points[:, :2].max(0)
+        x0, y0, x1, y1 = snap(picture, np.concatenate([low - 1, high + 2]))
+        if x1 <= x0 or y1 <= y0:
+            raise SynthesisError("the face lies outside the frame")
+        alpha = np.ones((y1 - y0, x1 - x0), np.float32)
+        rgb = np.broadcast_to(np.array(PAINT_RGB, np.float32), (*alpha.shape, 3)).copy()
+        return Patch(x0, y0, rgb, alpha), last or Look(1.0, 0.0)
+
+
+def fake_points(box: Float, keypoints: Float, yaw_degrees: float = 0.0) -> Float:
+    """Mesh points [478, 3] that fill a box, with the five keypoints of a detection where they belong."""
+    across, down = np.meshgrid(np.linspace(0, 1, 24), np.linspace(0, 1, 20))
+    grid = np.stack([across.ravel(), down.ravel()], axis=1)[-478:]
+    points = np.zeros((478, 3), np.float32)
+    points[:, :2] = box[:2] + grid * (box[2:] - box[:2])
+    points[:4, :2] = box[[0, 1, 2, 1, 0, 3, 2, 3]].reshape(4, 2)
+    points[[*IRISES, NOSE_TIP, *MOUTH_CORNERS], :2] = keypoints
+    half = 0.25 * (box[2] - box[0])
+    shift = 1.15 * np.sin(np.radians(yaw_degrees)) * half
+    points[OVAL_SIDES[0], :2] = keypoints[2] - [half + shift, 0]
+    points[OVAL_SIDES[1], :2] = keypoints[2] + [half - shift, 0]
+    return points
+
+
+def fake_gallery(count: int = 12) -> DelegateGallery:
+    """Delegates of flat colour, "d000" onwards, on a mesh of two triangles."""
+    uv = fake_points(np.array([0, 0, 255, 255], np.float32), np.full((5, 2), 127, np.float32))[:, :2]
+    delegates = tuple(
+        Delegate(
+            id=f"d{number:03d}",
+            texture=np.full((256, 256, 3), 40 + 170 * number // count, np.uint8),
+            shape=np.zeros((478, 3), np.float32),
+            code=np.zeros(4, np.float32),
+            masculine=float(number % 2),
+            age=20.0 + number,
+        )
+        for number in range(count)
+    )
+    triangles = np.array([[0, 1, 2], [1, 3, 2]], np.int32)
+    weights = np.full((count, 4), 0.25, np.float32)
+    return DelegateGallery(delegates, uv, triangles, np.arange(478, dtype=np.int32), weights)
