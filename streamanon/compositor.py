@@ -36,6 +36,8 @@ from streamanon.types import (
 CONFIDENCE_SLACK = 0.12
 YAW_SLACK_DEG = 7.0
 STALE_FRAMES = 100
+#: An ellipse in a box grown by less than this would leave the box's own corners bare.
+LEAST_MARGIN = 0.21
 
 
 @dataclass
@@ -165,7 +167,7 @@ class Compositor:
         self, picture: Picture, planes: tuple[Plane, ...], target: Target
     ) -> tuple[tuple[int, int, int, int], Method]:
         """Mosaic, blur or solid over the grown box; solid where those fail."""
-        box = grow(target.box, self._config.margin)
+        box = grow(target.box, max(self._config.margin, LEAST_MARGIN))
         region = snap(picture, box)
         x0, y0, x1, y1 = region
         if x1 <= x0 or y1 <= y0:

@@ -1,0 +1,229 @@
+"""No face's pixels come out: the whole chain, with every model faked and a known truth.
+
+What the look-ahead promises (see :mod:`streamanon.lookahead`) is worked out here from the detector's
+observations alone, and checked in pixels.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
+
+import streamanon
+from streamanon import compositor as compositor_module
+from streamanon.compositor import Compositor, Synthesis
+from streamanon.config import Config, CoverConfig, DetectConfig, LookaheadConfig
+from streamanon.detector import observe
+from streamanon.errors import SynthesisError
+from streamanon.fakes import (
+    Box,
+    FakeDetector,
+    FakeGenerator,
+    FakeMesh,
+    FakeSource,
+    fake_gallery,
+    leaked_pixels,
+    moving,
+)
+from streamanon.identity.casting import Casting
+from streamanon.metrics import StageClock
+from streamanon.pipeline import anonymise
+from streamanon.types import METHODS, FrameReport, Observation, Resolved, SafeFrame
+
+COUNT = 30
+FAILURES: tuple[type[Exception], ...] = (SynthesisError, ValueError, MemoryError, ZeroDivisionError)
+
+
+@dataclass(frozen=True, repr=False)
+class Scene:
+    """A clip, what its detector does, and how the generated faces fail."""
+
+    source: FakeSource
+    detector: FakeDetector
+    config: Config
+    mesh: Callable[[int, int], float] = field(default=lambda _call, _track: 0.95)
+    generator: Callable[[int], None] = field(default=lambda _call: None)
+
+    def compositor(self) -> Compositor:
+        casting = Casting(fake_gallery(), seed=0)
+        synthesis = Synthesis(FakeMesh(self.mesh), casting, FakeGenerator(self.generator))
+        return Compositor(
+            self.config.cover, synthesis if self.config.cover.method == "synthesize" else None
+        )
+
+    def run(self, compositor: Compositor | None = None) -> Iterator[SafeFrame]:
+        return anonymise(
+            self.source,
+            self.config,
+            self.detector,
+            compositor or self.compositor(),
+            StageClock(),
+            threaded=False,
+        )
+
+    def promised(self) -> list[list[Box]]:
+        """For every frame the true faces that the look-ahead promises to cover."""
+        seen = list(observe(self.source, self.detector, self.config.detect))
+        shots = np.cumsum([observation.cut for observation in seen]).tolist()
+        return [self._promised(observation, seen, shots) for observation in seen]
+
+    def _promised(self, now: Observation, seen: list[Observation], shots: list[int]) -> list[Box]:
+        index, reach = now.frame.index, self.config.lookahead
+        low, high = index - reach.coast_frames, index + reach.frames
+        near = [o for o in seen[max(low, 0) : high + 1] if shots[o.frame.index] == shots[index]]
+        return [
+            box
+            for face, boxes in self.source.faces.items()
+            if (box := boxes[index]) is not None and any(self._detected(o, face) for o in near)
+        ]
+
+    def _detected(self, observation: Observation, face: int) -> bool:
+        box = self.source.faces[face][observation.frame.index]
+        return box is not None and bool((observation.faces.boxes == np.float32(box)).all(axis=1).any())
+
+
+@st.composite
+def scenes(draw: DrawFn) -> Scene:
+    """Up to three faces that cross slowly and leave the picture, and everything that can go wrong."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    faces = draw(st.integers(1, 3))
+    truth = {
+        face: moving(
+            (
+                x := 30 + 105 * face + float(rng.uniform(-40, 8)),
+                y := float(rng.uniform(-15, 60)),
+                x + 44,
+                y + 54,
+            ),
+            (float(rng.uniform(-0.8, 0.8)), float(rng.uniform(-0.8, 0.8))),
+            COUNT,
+            start=int(rng.integers(0, 8)),
+        )
+        for face in range(faces)
+    }
+    cuts = frozenset(draw(st.sets(st.integers(5, COUNT - 3), max_size=2)))
+    miss_rate = draw(st.sampled_from([0.0, 0.3, 0.7]))
+    fail_rate = draw(st.sampled_from([0.0, 0.1]))
+    misses = {(n, face) for n in range(COUNT) for face in truth if rng.random() < miss_rate}
+    fails = {n for n in range(COUNT) if rng.random() < fail_rate}
+    method = draw(st.sampled_from(METHODS))
+    config = Config(
+        detect=DetectConfig(every=draw(st.integers(1, 5))),
+        lookahead=LookaheadConfig(draw(st.integers(0, 12)), draw(st.integers(0, 12))),
+        cover=CoverConfig(
+            method,
+            margin=draw(st.sampled_from([0.0, 0.1, 0.25, 0.6])),
+            fade_frames=draw(st.integers(0, 5)),
+        ),
+    )
+    source = FakeSource(COUNT, 340, 121, truth, cuts, seed=draw(st.integers(0, 99)))
+    return Scene(
+        source,
+        FakeDetector(truth, misses, fails),
+        config,
+        _unsure(draw(st.integers(0, 99)), draw(st.sampled_from([0.0, 0.3]))),
+        _failing(draw(st.integers(0, 99)), draw(st.sampled_from([0.0, 0.3, 1.0]))),
+    )
+
+
+def _unsure(seed: int, rate: float) -> Callable[[int, int], float]:
+    """Confidences that are low, not a number, or an error."""
+
+    def confidence(call: int, track_id: int) -> float:
+        rng = np.random.default_rng((seed, call, track_id))
+        if rng.random() >= rate:
+            return 0.95
+        if rng.random() < 0.2:
+            raise FAILURES[int(rng.integers(len(FAILURES)))]("no mesh")
+        return float(rng.choice([0.1, 0.45, np.nan, -np.inf, np.inf]))
+
+    return confidence
+
+
+def _failing(seed: int, rate: float) -> Callable[[int], None]:
+    def fails(call: int) -> None:
+        rng = np.random.default_rng((seed, call))
+        if rng.random() < rate:
+            raise FAILURES[int(rng.integers(len(FAILURES)))]("no face")
+
+    return fails
+
+
+@settings(max_examples=60, deadline=None)
+@given(scenes())
+def test_no_promised_face_leaks_a_pixel(scene: Scene) -> None:
+    frames = list(scene.run())
+    assert [frame.index for frame in frames] == list(range(COUNT))
+    for frame, promised in zip(frames, scene.promised(), strict=True):
+        boxes = scene.source.boxes(frame.index) if frame.report.withheld else promised
+        assert leaked_pixels(frame.picture, boxes) == 0, (frame.index, frame.report, boxes)
+
+
+@settings(max_examples=20, deadline=None)
+@given(scenes())
+def test_failed_frames_are_withheld_and_no_others(scene: Scene) -> None:
+    failed = [o.status == "failed" for o in observe(scene.source, scene.detector, scene.config.detect)]
+    assert [frame.report.withheld for frame in scene.run()] == failed
+
+
+class _CoversNothing(Compositor):
+    def compose(self, resolved: Resolved) -> SafeFrame:
+        frame = resolved.frame
+        return SafeFrame(frame.index, frame.pts, frame.time_base, frame.picture, FrameReport(()))
+
+
+def test_a_compositor_that_covers_nothing_is_found_out() -> None:
+    truth = {0: moving((30, 30, 70, 80), (1, 0), COUNT)}
+    scene = Scene(FakeSource(COUNT, 160, 120, truth), FakeDetector(truth), Config())
+    bare = list(scene.run(_CoversNothing(CoverConfig(), None)))
+    promised = scene.promised()
+    assert all(len(boxes) == 1 for boxes in promised)
+    leaks = [leaked_pixels(f.picture, boxes) for f, boxes in zip(bare, promised, strict=True)]
+    assert min(leaks) > 800
+
+
+def test_a_late_face_leaks_without_lookahead_and_not_with_it() -> None:
+    """The promise is as long as the look-ahead, so the checks above do check it."""
+    truth = {0: moving((30, 30, 70, 80), (0, 0), COUNT)}
+    late = {(n, 0) for n in range(8)}
+    leaks = {}
+    for frames in (0, 8):
+        config = Config(DetectConfig(every=1), LookaheadConfig(frames), CoverConfig("mosaic"))
+        scene = Scene(FakeSource(COUNT, 160, 120, truth), FakeDetector(truth, late), config)
+        leaks[frames] = sum(leaked_pixels(f.picture, scene.source.boxes(f.index)) > 0 for f in scene.run())
+    assert leaks == {0: 8, 8: 0}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_sixty_faces_and_none_is_lost(method: str) -> None:
+    spots = [(20.0 + 60 * (n % 10), 15.0 + 62 * (n // 10)) for n in range(60)]
+    truth = {n: moving((x, y, x + 30, y + 36), (0.2, 0), 6) for n, (x, y) in enumerate(spots)}
+    config = Config(cover=CoverConfig(method))  # type: ignore[arg-type]
+    scene = Scene(FakeSource(6, 640, 400, truth), FakeDetector(truth), config)
+    for frame in scene.run():
+        assert len(frame.report.covers) == 60
+        assert leaked_pixels(frame.picture, scene.source.boxes(frame.index)) == 0
+
+
+def test_only_the_compositor_makes_safe_frames() -> None:
+    makers = {
+        path.relative_to(Path(streamanon.__file__).parent).as_posix()
+        for path in Path(streamanon.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and (
+            (isinstance(node.func, ast.Name)
+            and node.func.id == "SafeFrame")
+            or (isinstance(node.func, ast.Attribute)
+            and node.func.attr == "SafeFrame")
+        )
+    }
+    assert makers == {Path(compositor_module.__file__).name}
