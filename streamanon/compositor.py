@@ -36,6 +36,8 @@ from streamanon.types import (
 CONFIDENCE_SLACK = 0.12
 YAW_SLACK_DEG = 7.0
 STALE_FRAMES = 100
+#: A face at most this many frames from its nearest detection is taken to be in view.
+IN_VIEW_FRAMES = 3
 #: An ellipse in a box grown by less than this would leave the box's own corners bare.
 LEAST_MARGIN = 0.21
 
@@ -69,11 +71,12 @@ class Compositor:
 
     def compose(self, resolved: Resolved) -> SafeFrame:
         frame = resolved.frame
-        if resolved.cover_all:
+        if resolved.cover_all or not all(np.isfinite(target.box).all() for target in resolved.targets):
             return _safe(frame, _covered_whole(frame.picture), FrameReport((), withheld=True))
         if not resolved.targets:
             return _safe(frame, frame.picture, FrameReport(()))
         self._drop_stale(frame.index)
+        self._tell_who_is_in_view(resolved)
         planes = tuple(plane.copy() for plane in frame.picture.planes)
         measured = self._measure(frame.picture, resolved.targets)
         # Near faces last: they hide far ones.
@@ -89,13 +92,20 @@ class Compositor:
         if self._synthesis is not None:
             self._synthesis.casting.forget_tracks(set(self._tracks))
 
+    def _tell_who_is_in_view(self, resolved: Resolved) -> None:
+        """Coasting tracks do not count: their person may have come back under another track."""
+        if self._synthesis is not None:
+            near = [t.track_id for t in resolved.targets if t.distance <= IN_VIEW_FRAMES]
+            self._synthesis.casting.in_view(near, resolved.frame.index)
+
     def _measure(self, picture: Picture, targets: tuple[Target, ...]) -> list[Measurement | None]:
         if self._synthesis is None:
             return [None] * len(targets)
         try:
-            return list(self._synthesis.mesh.measure(picture, targets))
+            measured = list(self._synthesis.mesh.measure(picture, targets))
         except Exception:  # whatever it was, these faces go to the next rung
-            return [None] * len(targets)
+            measured = []
+        return [*measured, *[None] * len(targets)][: len(targets)]
 
     def _cover(
         self, frame: RawFrame, planes: tuple[Plane, ...], target: Target, measured: Measurement | None
@@ -168,7 +178,7 @@ class Compositor:
     ) -> tuple[tuple[int, int, int, int], Method]:
         """Mosaic, blur or solid over the grown box; solid where those fail."""
         box = grow(target.box, max(self._config.margin, LEAST_MARGIN))
-        region = snap(picture, box)
+        region = snap(picture, box + np.array([-1, -1, 2, 2], np.float32))
         x0, y0, x1, y1 = region
         if x1 <= x0 or y1 <= y0:
             return region, "solid"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,14 @@ class Casting:
         person.likeness = (moved / max(float(np.linalg.norm(moved)), 1e-6)).astype(np.float32)
         return person.delegate
 
+    def in_view(self, tracks: Iterable[int], index: int) -> None:
+        """Tell whose tracks are in frame ``index``, before any delegate of it is asked for: nobody else is
+        taken for those persons in this frame.
+        """
+        for track in tracks:
+            if track in self._of_track:
+                self._of_track[track].last_index = index
+
     def forget_tracks(self, live: set[int]) -> None:
         """Drop tracks that have ended; the persons behind them stay known."""
         self._of_track = {track: person for track, person in self._of_track.items() if track in live}
@@ -62,9 +71,12 @@ class Casting:
         geometry = measurement.geometry
         wanted = _traits(geometry.masculine, geometry.age, measurement.skin)
         distances = np.linalg.norm(self._traits - wanted, axis=1)
-        taken = {p.delegate.id for p in self._persons}
-        order = [i for i in np.argsort(distances) if self._delegates[i].id not in taken]
-        pick = self._rng.choice(order[:CHOICES] or np.argsort(distances)[:CHOICES])
+        order = np.argsort(distances)
+        live = {p.delegate.id for p in self._of_track.values()}
+        known = live | {p.delegate.id for p in self._persons}
+        # With more persons than delegates one who left gives theirs away, before anybody in view does.
+        free = [[i for i in order if self._delegates[i].id not in taken] for taken in (known, live, set())]
+        pick = self._rng.choice(next(choices for choices in free if choices)[:CHOICES])
         person = _Person(measurement.likeness, self._delegates[int(pick)], index)
         self._persons = sorted(self._persons, key=lambda p: p.last_index)[-MAX_PERSONS + 1 :]
         self._persons.append(person)

@@ -1,0 +1,354 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamanon.compositor import Compositor, Synthesis, composite, smoothed
+from streamanon.config import CoverConfig
+from streamanon.errors import SynthesisError
+from streamanon.fakes import (
+    PAINT_RGB,
+    Box,
+    FakeGenerator,
+    FakeMesh,
+    FakeSource,
+    faces_at,
+    fake_gallery,
+    fake_points,
+    leaked_pixels,
+)
+from streamanon.identity.casting import Casting
+from streamanon.mesh import Measurement
+from streamanon.pixels import to_rgb
+from streamanon.redact import MAX_CELLS
+from streamanon.types import METHODS, Cover, Float, Method, Picture, RawFrame, Resolved, SafeFrame, Target
+
+FACE: Box = (60, 30, 100, 80)
+SIZE = (160, 120)
+
+
+def frame_of(boxes: Sequence[Box], index: int = 0, size: tuple[int, int] = SIZE) -> RawFrame:
+    truth = {n: (box,) for n, box in enumerate(boxes)}
+    (frame,) = FakeSource(1, *size, truth)
+    return RawFrame(index, index, Fraction(1, 25), frame.picture, duration=1)
+
+
+def resolved(boxes: Sequence[Box], index: int = 0, size: tuple[int, int] = SIZE, **more: Any) -> Resolved:
+    faces = faces_at(np.array(boxes, np.float32).reshape(-1, 4))
+    targets = [Target(n, faces.boxes[n], faces.keypoints[n], True) for n in range(len(boxes))]
+    return Resolved(frame_of(boxes, index, size), tuple(targets), **more)
+
+
+def compositor(
+    mesh: FakeMesh | None = None, generator: FakeGenerator | None = None, **settings: Any
+) -> Compositor:
+    casting = Casting(fake_gallery(), seed=0)
+    synthesis = Synthesis(mesh or FakeMesh(), casting, generator or FakeGenerator())
+    config = CoverConfig(**settings)
+    return Compositor(config, synthesis if config.method == "synthesize" else None)
+
+
+def method_of(frame: SafeFrame) -> Method:
+    (cover,) = frame.report.covers
+    return cover.method
+
+
+def pixels(frame: SafeFrame, box: Box = FACE) -> Float:
+    """The middle of a face, [h, w, 3] RGB."""
+    x0, y0, x1, y1 = (int(v) for v in box)
+    return to_rgb(frame.picture)[y0 + 8 : y1 - 8, x0 + 8 : x1 - 8].astype(np.float32)
+
+
+def is_painted(frame: SafeFrame) -> bool:
+    return bool(np.abs(pixels(frame) - PAINT_RGB).max() < 6)
+
+
+def colours(frame: SafeFrame, box: Box = FACE) -> int:
+    """How many lumas the middle of a face has."""
+    x0, y0, x1, y1 = (int(v) for v in box)
+    return len(np.unique(frame.picture.planes[0][y0 + 8 : y1 - 8, x0 + 8 : x1 - 8]))
+
+
+def test_a_sure_face_is_painted_at_once() -> None:
+    done = compositor().compose(resolved([FACE]))
+    assert method_of(done) == "synthesize"
+    assert is_painted(done)
+    assert leaked_pixels(done.picture, [FACE]) == 0
+
+
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        FakeMesh(0.3),
+        FakeMesh(float("nan")),
+        FakeMesh(yaw_degrees=70.0),
+        FakeMesh(yaw_degrees=-70.0),
+        FakeMesh(lambda call, _track: [][call]),
+    ],
+    ids=["unsure", "nan", "right profile", "left profile", "error"],
+)
+def test_a_face_that_is_not_trusted_is_a_mosaic(mesh: FakeMesh) -> None:
+    done = compositor(mesh).compose(resolved([FACE]))
+    assert method_of(done) == "mosaic"
+    assert 1 < colours(done) <= MAX_CELLS * (MAX_CELLS + 2)
+    assert leaked_pixels(done.picture, [FACE]) == 0
+
+
+@pytest.mark.parametrize("error", [SynthesisError, ValueError, MemoryError, RecursionError, IndexError])
+def test_whatever_the_generator_raises_the_face_is_a_mosaic(error: type[Exception]) -> None:
+    def fails(_call: int) -> None:
+        raise error("no face")
+
+    done = compositor(generator=FakeGenerator(fails)).compose(resolved([FACE]))
+    assert method_of(done) == "mosaic"
+    assert leaked_pixels(done.picture, [FACE]) == 0
+
+
+def test_an_interrupt_is_not_swallowed() -> None:
+    def fails(_call: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compositor(generator=FakeGenerator(fails)).compose(resolved([FACE]))
+
+
+def test_tiny_faces_are_a_mosaic() -> None:
+    tiny: Box = (60, 30, 72, 45)
+    done = compositor().compose(resolved([tiny]))
+    assert method_of(done) == "mosaic"
+    assert leaked_pixels(done.picture, [tiny]) == 0
+
+
+class _ElsewhereMesh(FakeMesh):
+    """Sure of itself, and somewhere else."""
+
+    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Measurement]:
+        moved = [Target(t.track_id, t.box + 30, t.keypoints + 30, t.detected) for t in targets]
+        return super().measure(picture, moved)
+
+
+class _SlippedMesh(FakeMesh):
+    """In its box, with eyes and mouth where the detector saw none."""
+
+    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Measurement]:
+        moved = [Target(t.track_id, t.box, t.keypoints[::-1].copy(), t.detected) for t in targets]
+        return super().measure(picture, moved)
+
+
+class _ShortMesh(FakeMesh):
+    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Measurement]:
+        return super().measure(picture, targets)[:-1]
+
+
+@pytest.mark.parametrize("mesh", [_ElsewhereMesh(), _SlippedMesh(), _ShortMesh()])
+def test_a_mesh_that_disagrees_with_the_detector_is_not_painted(mesh: FakeMesh) -> None:
+    done = compositor(mesh).compose(resolved([FACE]))
+    assert method_of(done) == "mosaic"
+    assert leaked_pixels(done.picture, [FACE]) == 0
+
+
+def test_if_the_mosaic_fails_the_face_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Float:
+        raise MemoryError
+
+    monkeypatch.setattr("streamanon.compositor.mosaic", broken)
+    done = compositor(FakeMesh(0.1)).compose(resolved([FACE]))
+    assert method_of(done) == "solid"
+    assert colours(done) == 1
+    assert leaked_pixels(done.picture, [FACE]) == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_report_tells_the_method(method: Method) -> None:
+    done = compositor(method=method).compose(resolved([FACE]))
+    (cover,) = done.report.covers
+    assert isinstance(cover, Cover)
+    assert (cover.track_id, cover.method, cover.detected) == (0, method, True)
+    x0, y0, x1, y1 = cover.box
+    assert x0 <= FACE[0] and y0 <= FACE[1] and x1 >= FACE[2] and y1 >= FACE[3]  # noqa: PT018
+
+
+def test_an_established_face_survives_a_slightly_unsure_mesh() -> None:
+    """A new face at this confidence is not painted, one painted before stays."""
+    assert method_of(compositor(FakeMesh(0.42)).compose(resolved([FACE]))) == "mosaic"
+    steady = compositor(FakeMesh(lambda call, _track: 0.42 if call else 0.9))
+    frames = [steady.compose(resolved([FACE], n)) for n in range(10)]
+    assert all(is_painted(frame) for frame in frames)
+
+
+def test_a_lost_face_fades_over_an_opaque_mosaic() -> None:
+    fading = compositor(FakeMesh(lambda call, _track: 0.9 if call == 0 else 0.1), fade_frames=4)
+    frames = [fading.compose(resolved([FACE], n)) for n in range(7)]
+    greens = [float(pixels(f)[..., 1].mean() - pixels(f)[..., 0].mean()) for f in frames]
+    assert greens[:5] == sorted(greens[:5], reverse=True)
+    assert len({round(value) for value in greens[:5]}) == 5
+    assert [method_of(frame) for frame in frames] == ["synthesize"] * 3 + ["mosaic"] * 4
+    assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in frames)
+    # Nothing but flat cells and flat paint: with the face beneath there were far more colours.
+    assert max(colours(frame) for frame in frames) <= 2 * MAX_CELLS * MAX_CELLS
+
+
+def test_a_face_that_becomes_sure_fades_in() -> None:
+    rising = compositor(FakeMesh(lambda call, _track: 0.9 if call else 0.1), fade_frames=4)
+    frames = [rising.compose(resolved([FACE], n)) for n in range(6)]
+    assert [method_of(frame) for frame in frames] == ["mosaic"] * 2 + ["synthesize"] * 4
+    assert not is_painted(frames[3])
+    assert is_painted(frames[4])
+    assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in frames)
+
+
+def test_an_error_while_painting_falls_at_once() -> None:
+    def fails(call: int) -> None:
+        if call == 3:
+            raise SynthesisError("no face")
+
+    broken = compositor(generator=FakeGenerator(fails))
+    frames = [broken.compose(resolved([FACE], n)) for n in range(6)]
+    assert [method_of(f) for f in frames][:4] == ["synthesize"] * 3 + ["mosaic"]
+    assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in frames)
+
+
+def test_a_track_has_one_delegate_and_another_track_another() -> None:
+    generator = FakeGenerator()
+    other: Box = (10, 30, 50, 80)
+    both = compositor(generator=generator)
+    for n in range(5):
+        both.compose(resolved([FACE, other], n))
+    assert len(set(generator.delegates[0::2])) == len(set(generator.delegates[1::2])) == 1
+    assert len(set(generator.delegates)) == 2
+
+
+def test_twins_that_come_one_after_the_other_do_not_share() -> None:
+    generator = FakeGenerator()
+    twins = compositor(FakeMesh(likeness=lambda _track: 7), generator)
+    twins.compose(resolved([FACE]))
+    twins.compose(resolved([FACE, (10, 30, 45, 75)], 1))
+    assert len(set(generator.delegates)) == 2
+
+
+@pytest.mark.parametrize("size", [40, 90, 300])
+@pytest.mark.parametrize("method", ["mosaic", "blur", "solid"])
+def test_plain_covers_hold_little(method: Method, size: int) -> None:
+    """However large the face, no more than 6 cells across it: a small copy tells all there is."""
+    box: Box = (60, 60, 60 + size, 60 + size)
+    done = compositor(method=method).compose(resolved([box], size=(480, 480)))
+    assert leaked_pixels(done.picture, [box]) == 0
+    if method == "mosaic":
+        assert colours(done, box) <= MAX_CELLS * MAX_CELLS
+    if method == "solid":
+        assert colours(done, box) == 1
+    middle = pixels(done, box)
+    rows = np.abs(np.diff(middle.mean(axis=2), axis=1)).mean(axis=0)
+    assert (rows > 12).sum() <= MAX_CELLS
+
+
+def test_a_wide_or_high_face_has_few_cells_too() -> None:
+    for box in ((20, 40, 220, 60), (40, 10, 60, 230)):
+        done = compositor(method="mosaic").compose(resolved([box], size=(256, 256)))
+        assert colours(done, (box[0] - 7, box[1] - 7, box[2] + 7, box[3] + 7)) <= 15 * MAX_CELLS**2
+        assert leaked_pixels(done.picture, [box]) == 0
+
+
+def test_a_frame_that_nobody_looked_at_is_covered_whole() -> None:
+    done = compositor().compose(resolved([FACE], cover_all=True))
+    assert done.report.withheld
+    for plane in done.picture.planes:
+        assert len(np.unique(plane)) <= MAX_CELLS * MAX_CELLS
+    assert leaked_pixels(done.picture, [FACE]) == 0
+
+
+def test_a_box_that_is_no_number_covers_the_whole_frame() -> None:
+    one = resolved([FACE])
+    lost = Target(0, np.full(4, np.nan, np.float32), one.targets[0].keypoints, True)
+    done = compositor().compose(Resolved(one.frame, (lost,)))
+    assert done.report.withheld
+    assert leaked_pixels(done.picture, [FACE]) == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "box",
+    [(-20, 30, 20, 80), (140, 30, 180, 80), (60, -30, 100, 20), (60, 100, 100, 150), (-30, -30, 12, 15)],
+)
+def test_faces_partly_outside_are_covered(method: Method, box: Box) -> None:
+    done = compositor(method=method).compose(resolved([box]))
+    assert leaked_pixels(done.picture, [box]) == 0
+    assert len(done.report.covers) == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_faces_wholly_outside_do_no_harm(method: Method) -> None:
+    far: tuple[Box, ...] = ((-90, 30, -60, 80), (400, 300, 440, 350), (-5000, 0, -4000, 900))
+    one = resolved([FACE, *far])
+    done = compositor(method=method).compose(one)
+    assert len(done.report.covers) == 4
+    assert leaked_pixels(done.picture, [FACE]) == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_face_larger_than_the_frame_is_covered(method: Method) -> None:
+    whole: Box = (-40, -60, 220, 200)
+    done = compositor(method=method).compose(resolved([whole]))
+    assert leaked_pixels(done.picture, [whole]) == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("box", [(60, 30, 60.4, 30.3), (60, 30, 60, 30), (61, 33, 64, 37)])
+def test_faces_of_a_pixel_are_covered(method: Method, box: Box) -> None:
+    done = compositor(method=method).compose(resolved([box]))
+    assert leaked_pixels(done.picture, [box]) == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_pixels_away_from_faces_stay_bit_for_bit(method: Method) -> None:
+    one = resolved([FACE])
+    done = compositor(method=method).compose(one)
+    away = np.ones((SIZE[1], SIZE[0]), bool)
+    away[14:98, 46:114] = False  # the face with a third of its size on each side
+    for before, after in zip(one.frame.picture.planes, done.picture.planes, strict=True):
+        mask = away if before.shape == away.shape else away[::2, ::2]
+        assert (before[mask] == after[mask]).all()
+
+
+def test_a_frame_without_faces_is_passed_as_it_is() -> None:
+    one = resolved([])
+    done = compositor().compose(one)
+    assert done.picture is one.frame.picture
+    assert done.report.covers == ()
+
+
+def test_the_input_is_never_written_to() -> None:
+    one = resolved([FACE])
+    before = [plane.copy() for plane in one.frame.picture.planes]
+    for plane in one.frame.picture.planes:
+        plane.flags.writeable = False
+    compositor().compose(one)
+    assert all((a == b).all() for a, b in zip(before, one.frame.picture.planes, strict=True))
+
+
+def test_times_are_handed_on() -> None:
+    frame = RawFrame(7, 1234, Fraction(1, 90000), frame_of([FACE]).picture, 3003)
+    (done,) = composite([Resolved(frame, ())], compositor())
+    assert (done.index, done.pts, done.time_base, done.duration) == (7, 1234, Fraction(1, 90000), 3003)
+
+
+def test_state_of_ended_tracks_is_dropped() -> None:
+    long = compositor()
+    for n in range(400):
+        one = resolved([FACE], n)
+        (target,) = one.targets
+        long.compose(Resolved(one.frame, (Target(n, target.box, target.keypoints, True),)))
+    assert len(long._tracks) <= 102
+
+
+@pytest.mark.parametrize("move", [0.0, 0.3, 8.0])
+def test_smoothing_stills_a_tremble_and_follows_a_move(move: float) -> None:
+    points = fake_points(np.array([0, 0, 80, 100], np.float32), np.zeros((5, 2), np.float32))
+    after = smoothed(points, points + np.array([move, 0, 0], np.float32))
+    expected = {0.0: 0.0, 0.3: 0.35 * 0.3 + 14 * 0.3 * 0.3 / 80, 8.0: 8.0}[move]
+    np.testing.assert_allclose((after - points)[:, 0], expected, atol=0.02)
+    assert smoothed(None, points) is points
