@@ -6,7 +6,7 @@ import dataclasses
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from streamanon.source import SourceInfo
 from streamanon.types import SafeFrame
 
 T = TypeVar("T")
+_END = object()
 
 
 class StageClock:
@@ -25,21 +26,25 @@ class StageClock:
         self._seconds: dict[str, float] = {}
         self._items: dict[str, int] = {}
 
-    def watch(self, items: Iterable[T], key: str) -> Iterator[T]:
-        """Pass ``items`` on and add the time that it takes to get them to ``key``."""
+    def watch(self, items: Iterable[T], key: str) -> Generator[T, None, None]:
+        """Pass ``items`` on and add the time that it takes to get them to ``key``. Closes them, too."""
         iterator = iter(items)
         self._seconds.setdefault(key, 0.0)
         self._items.setdefault(key, 0)
-        while True:
-            begun = time.perf_counter()
-            try:
-                item = next(iterator)
-            except StopIteration:
-                return
-            finally:
-                self._seconds[key] += time.perf_counter() - begun
-            self._items[key] += 1
-            yield item
+        try:
+            while (item := self._next(iterator, key)) is not _END:
+                yield item
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+
+    def _next(self, iterator: Iterator[T], key: str) -> Any:
+        begun = time.perf_counter()
+        item = next(iterator, _END)
+        self._seconds[key] += time.perf_counter() - begun
+        self._items[key] += item is not _END
+        return item
 
     def add(self, key: str, seconds: float) -> None:
         self._seconds[key] = self._seconds.get(key, 0.0) + seconds

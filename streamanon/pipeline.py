@@ -37,11 +37,9 @@ def anonymise(
     """
     with ExitStack() as stack:
 
-        def hand_over(items: Iterator[T], name: str) -> Iterator[T]:
-            if not threaded:
-                return items
+        def hand_over(items: Generator[T, None, None], name: str) -> Iterator[T]:
             # A stage that fails does not close what it iterates over; the stack does, last one first.
-            return stack.enter_context(closing(prefetch(items, QUEUE_FRAMES, name)))
+            return stack.enter_context(closing(prefetch(items, QUEUE_FRAMES, name) if threaded else items))
 
         decoded = hand_over(clock.watch(frames, "decode"), "decode")
         seen = observe(clock.watch(decoded, "detect/wait"), detector, config.detect)

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from clips import write_clip
+
+from streamanon.compositor import Compositor, Synthesis
+from streamanon.config import Config, CoverConfig, DetectConfig, LookaheadConfig, OutputConfig
+from streamanon.errors import SourceError
+from streamanon.fakes import FakeDetector, FakeGenerator, FakeMesh, FakeSource, fake_gallery, moving
+from streamanon.identity.casting import Casting
+from streamanon.metrics import StageClock
+from streamanon.pipeline import anonymise
+from streamanon.sink import VideoSink
+from streamanon.source import SourceInfo, probe, read_frames
+from streamanon.types import Faces, Picture, RawFrame, Resolved, SafeFrame
+
+COUNT = 40
+TRUTH = {0: moving((20, 20, 60, 70), (1, 0), COUNT), 1: moving((100, 30, 130, 66), (0, 0.5), COUNT)}
+SOURCE = FakeSource(COUNT, 200, 120, TRUTH, cuts=frozenset({22}))
+MISSES = {(n, face) for n in range(COUNT) for face in (0, 1) if (n * 7 + face * 3) % 5 == 0}
+MOSAIC = Config(cover=CoverConfig("mosaic"), lookahead=LookaheadConfig(6, 6))
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+def mosaic() -> Compositor:
+    return Compositor(MOSAIC.cover, None)
+
+
+def chain(
+    frames: Iterator[RawFrame] | FakeSource = SOURCE,
+    detector: FakeDetector | None = None,
+    compositor: Compositor | None = None,
+    threaded: bool = True,
+    config: Config = MOSAIC,
+) -> Generator[SafeFrame, None, None]:
+    detector = detector or FakeDetector(TRUTH, MISSES)
+    return anonymise(frames, config, detector, compositor or mosaic(), StageClock(), threaded)
+
+
+@pytest.mark.parametrize("threaded", [True, False])
+@pytest.mark.parametrize("count", [0, 1, 5, 40])
+def test_as_many_frames_come_out_and_in_order(count: int, threaded: bool) -> None:
+    source = FakeSource(count, 200, 120, TRUTH)
+    frames = list(chain(source, threaded=threaded))
+    assert [(frame.index, frame.pts, frame.duration) for frame in frames] == [
+        (n, n, 1) for n in range(count)
+    ]
+
+
+def test_threads_change_nothing() -> None:
+    def synthesis() -> Compositor:
+        parts = Synthesis(FakeMesh(), Casting(fake_gallery(), seed=3), FakeGenerator())
+        return Compositor(CoverConfig(), parts)
+
+    for make in (mosaic, synthesis):
+        plain = list(chain(threaded=False, compositor=make()))
+        threads = list(chain(threaded=True, compositor=make()))
+        assert [f.report for f in plain] == [f.report for f in threads]
+        for one, two in zip(plain, threads, strict=True):
+            assert all((a == b).all() for a, b in zip(one.picture.planes, two.picture.planes, strict=True))
+
+
+def collect(frames: Iterator[SafeFrame], into: list[int]) -> None:
+    for frame in frames:
+        into.append(frame.index)  # noqa: PERF401
+
+
+class Watched:
+    """A source that tells whether it was closed, and may fail."""
+
+    def __init__(self, error: BaseException | None = None, at: int = COUNT) -> None:
+        self.error, self.at, self.closed, self.read = error, at, threading.Event(), 0
+
+    def frames(self) -> Iterator[RawFrame]:
+        try:
+            for frame in SOURCE:
+                if frame.index == self.at and self.error is not None:
+                    raise self.error
+                self.read += 1
+                yield frame
+        finally:
+            self.closed.set()
+
+
+class FailingDetector(FakeDetector):
+    def detect(self, frame: RawFrame) -> Faces:
+        if frame.index == 10:
+            raise RuntimeError("detector broke")
+        return super().detect(frame)
+
+
+class FailingCompositor(Compositor):
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(MOSAIC.cover, None)
+        self.error = error
+
+    def compose(self, resolved: Resolved) -> SafeFrame:
+        if resolved.frame.index == 7:
+            raise self.error
+        return super().compose(resolved)
+
+
+@pytest.mark.parametrize("threaded", [True, False])
+@pytest.mark.parametrize("error", [SourceError("cable pulled"), RuntimeError("odd"), KeyboardInterrupt()])
+def test_an_error_in_the_source_comes_after_the_frames_before_it(
+    error: BaseException, threaded: bool
+) -> None:
+    """As many as the look-ahead has let go: those still held are not settled, so they do not come out."""
+    source = Watched(error, 20)
+    got: list[int] = []
+    with pytest.raises(type(error)) as caught:
+        collect(chain(source.frames(), threaded=threaded), got)
+    assert caught.value is error
+    assert got == list(range(20 - MOSAIC.lookahead.frames))
+    assert source.closed.wait(5)
+
+
+@pytest.mark.parametrize("threaded", [True, False])
+def test_an_unknown_error_in_the_detector_surfaces(threaded: bool) -> None:
+    source = Watched()
+    got: list[int] = []
+    config = Config(DetectConfig(every=1), LookaheadConfig(4, 4), CoverConfig("mosaic"))
+    with pytest.raises(RuntimeError, match="detector broke"):
+        collect(chain(source.frames(), FailingDetector(TRUTH), None, threaded, config), got)
+    assert got == list(range(6))
+    assert source.closed.wait(5)
+
+
+@pytest.mark.parametrize("threaded", [True, False])
+@pytest.mark.parametrize("error", [ValueError("bad plane"), KeyboardInterrupt(), MemoryError()])
+def test_an_error_in_the_compositor_surfaces(error: BaseException, threaded: bool) -> None:
+    source = Watched()
+    got: list[int] = []
+    with pytest.raises(type(error)) as caught:
+        collect(chain(source.frames(), None, FailingCompositor(error), threaded), got)
+    assert caught.value is error
+    assert got == list(range(7))
+    assert source.closed.wait(5)
+
+
+@pytest.mark.parametrize("threaded", [True, False])
+@pytest.mark.parametrize("taken", [0, 1, 3, 30])
+def test_closing_early_stops_everything(taken: int, threaded: bool) -> None:
+    source = Watched()
+    frames = chain(source.frames(), threaded=threaded)
+    assert [next(frames).index for _ in range(taken)] == list(range(taken))
+    frames.close()
+    if taken:
+        assert source.closed.wait(5)
+    assert source.read <= taken + MOSAIC.lookahead.frames + 3 * 6
+    assert next(frames, None) is None
+
+
+def test_an_interrupt_in_the_consumer_stops_everything() -> None:
+    source = Watched()
+
+    def consume() -> None:
+        for frame in chain(source.frames()):
+            if frame.index == 5:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        consume()
+    assert source.closed.wait(5)
+
+
+def test_an_error_in_the_sink_surfaces_and_the_threads_end(tmp_path: Path, clip: Path) -> None:
+    source = Watched()
+    with VideoSink(tmp_path / "out.mkv", probe(clip), OutputConfig()) as sink:
+
+        def consume() -> None:
+            with closing(chain(source.frames())) as frames:
+                for frame in frames:
+                    sink.write(frame)
+
+        with pytest.raises(ValueError, match="size"):  # of another size than the clip
+            consume()
+    assert source.closed.wait(5)
+
+
+def test_the_sink_takes_no_raw_frame(tmp_path: Path, clip: Path) -> None:
+    info = probe(clip)
+    raw = next(read_frames(clip, info))
+    with VideoSink(tmp_path / "out.mkv", info, OutputConfig()) as sink, pytest.raises(TypeError):
+        sink.write(raw)  # type: ignore[arg-type]
+    assert not (tmp_path / "out.mkv").exists()
+
+
+def test_the_clock_counts_every_stage() -> None:
+    clock = StageClock()
+    list(anonymise(SOURCE, MOSAIC, FakeDetector(TRUTH), mosaic(), clock))
+    assert clock.items("decode") == clock.items("composite") == COUNT
+    assert set(clock.stages()) == {"decode", "detect", "composite"}
+    assert all(seconds >= 0 for seconds in clock.stages().values())
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "size"),
+    [
+        ("yuv420p", (161, 97)),
+        ("yuv420p", (160, 96)),
+        ("yuv422p", (161, 97)),
+        ("yuv444p", (161, 97)),
+        ("yuv420p10le", (161, 97)),
+        ("yuv444p10le", (160, 96)),
+        ("gray", (161, 97)),
+    ],
+)
+@pytest.mark.parametrize("method", ["mosaic", "synthesize"])
+def test_pixels_away_from_faces_come_out_bit_for_bit(
+    method: str, pixel_format: str, size: tuple[int, int], tmp_path: Path
+) -> None:
+    """From file to file through the whole chain, losslessly encoded: only what was covered differs."""
+    source = write_clip(
+        tmp_path / "in.mkv",
+        pts=8,
+        time_base=Fraction(1, 1000),
+        size=size,
+        pixel_format=pixel_format,
+        codec="ffv1",
+    )
+    truth = {0: moving((30, 20, 60, 58), (2, 1), 8), 1: moving((100, 40, 150, 110), (1, -1), 8)}
+    cover = CoverConfig(method)  # type: ignore[arg-type]
+    config = Config(lookahead=LookaheadConfig(3, 3), cover=cover, output=OutputConfig(codec="ffv1"))
+    parts = Synthesis(FakeMesh(), Casting(fake_gallery(), seed=0), FakeGenerator())
+    compositor = Compositor(cover, parts if method == "synthesize" else None)
+    info: SourceInfo = probe(source)
+    reports = []
+    with VideoSink(tmp_path / "out.mkv", info, config.output, source) as sink:
+        for frame in anonymise(
+            read_frames(source, info), config, FakeDetector(truth), compositor, StageClock()
+        ):
+            sink.write(frame)
+            reports.append(frame.report)
+    assert sink.notes == ()
+    after = list(read_frames(tmp_path / "out.mkv", probe(tmp_path / "out.mkv")))
+    assert len(after) == len(reports) == 8
+    for before, done, report in zip(read_frames(source, info), after, reports, strict=True):
+        assert len(report.covers) == 2
+        assert done.picture.pixel_format == before.picture.pixel_format == pixel_format
+        _check_outside(before.picture, done.picture, [made.box for made in report.covers])
+    with av.open(str(tmp_path / "out.mkv")) as opened:
+        assert opened.streams.video[0].codec_context.codec.name == "ffv1"
+
+
+def _check_outside(before: Picture, after: Picture, boxes: list[tuple[float, float, float, float]]) -> None:
+    step_x, step_y = before.chroma_step
+    away = np.ones((before.height, before.width), bool)
+    for x0, y0, x1, y1 in (map(int, box) for box in boxes):
+        away[max(y0, 0) : y1, max(x0, 0) : x1] = False
+    assert 0.2 < away.mean() < 0.95
+    for one, two in zip(before.planes, after.planes, strict=True):
+        mask = away if one.shape == away.shape else away[::step_y, ::step_x]
+        assert (one[mask] == two[mask]).all()
+        assert (one[~mask] != two[~mask]).any()
