@@ -34,8 +34,11 @@ class Engines:
         folder = folder or engines_folder()
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            return Engines(folder, dict(manifest["models"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            models = dict(manifest["models"])
+            if not all({"file", "sha256"} <= entry.keys() for entry in models.values()):
+                raise ValueError("an entry lacks its file or its digest")
+            return Engines(folder, models)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"cannot read {folder / MANIFEST}: install streamanon again") from error
 
     def path(self, name: str) -> Path:
