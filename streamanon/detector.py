@@ -102,8 +102,13 @@ def letterbox(picture: Picture, width: int, height: int) -> tuple[Float, float]:
 
 
 def decode(outputs: list[NDArray[np.float32]], width: int, height: int, min_score: float) -> Faces:
-    """Network outputs to faces in input pixels, overlapping ones suppressed, best first."""
+    """Network outputs to faces in input pixels, overlapping ones suppressed, best first.
+
+    Raises ValueError for what is not finite: half precision may overflow, and such faces would be lost.
+    """
     distances, scores, keypoints = (array[0] for array in outputs)
+    if not np.isfinite(scores).all():
+        raise ValueError("the detector's scores are not finite")
     keep = np.flatnonzero(scores[0] >= min_score)
     if not len(keep):
         return Faces.empty()
@@ -112,6 +117,8 @@ def decode(outputs: list[NDArray[np.float32]], width: int, height: int, min_scor
     spread = distances[:, keep].T * strides[:, None]
     boxes = np.concatenate([centres - spread[:, :2], centres + spread[:, 2:]], axis=1)
     points = keypoints[:, keep].T.reshape(-1, 5, 2) * strides[:, None, None] + centres[:, None]
+    if not (np.isfinite(boxes).all() and np.isfinite(points).all()):
+        raise ValueError("the detector's boxes are not finite")
     order = suppress(boxes, scores[0, keep])
     shift = 0.5  # the network counts from the corner of the first pixel, we from its centre
     return Faces(
