@@ -23,13 +23,15 @@ SKULL = ((0.0, -0.12, 1.15), (1.2, 1.46, 1.58))
 JAW = ((0.0, 0.72, 0.85), (0.98, 1.02, 0.9))
 UPPER_LIDS = (246, 161, 160, 159, 158, 157, 173, 466, 388, 387, 386, 385, 384, 398)
 LOWER_LIDS = (7, 163, 144, 145, 153, 154, 155, 249, 390, 373, 374, 380, 381, 382)
-LOWER_LIP = (14, 87, 178, 88, 317, 402, 318, 17, 84, 181, 91, 314, 405, 321, 15, 86, 179, 16, 85, 180)
-LOWER_LIP_TOO = (316, 403, 315, 404, 89, 319, 90, 320)
+LOWER_LIP = (
+    14, 87, 178, 88, 95, 317, 402, 318, 324, 17, 84, 181, 91, 146, 314, 405, 321, 375, 15, 16,
+    86, 179, 89, 96, 316, 403, 319, 325, 85, 180, 90, 77, 315, 404, 320, 307,
+)  # fmt: skip
 CHIN = (152, 148, 176, 377, 400, 175, 199, 200, 18, 83, 313, 201, 421, 208, 428, 171, 396)
 BODY_STEPS = 48  # body sprite pixels per unit
 BODY_LEFT, BODY_TOP = -4.5, 0.6
 RAISED = 0.35
-PARTING = 0.22
+PARTING, CROWN = 0.22, (0.0, 0.9, 1.0)
 
 
 @dataclass(frozen=True)
@@ -310,8 +312,8 @@ class Stage:
         turned[..., :2] += self.origin
         return np.asarray(turned, np.float32)
 
-    def hit(self, centre: tuple[float, ...], radii: tuple[float, ...]) -> Hit:
-        """Cast parallel rays onto an ellipsoid given in head units."""
+    def hit(self, centre: tuple[float, ...], radii: tuple[float, ...], far: bool = False) -> Hit:
+        """Cast parallel rays onto an ellipsoid given in head units; ``far``: where they leave it."""
         c = self.project(np.array(centre, np.float32))
         size = np.array(radii, np.float32) * self.pose.unit
         reach = np.sqrt(((self.turn * size) ** 2).sum(1)) + 3
@@ -323,7 +325,7 @@ class Stage:
         d = matrix[:, 2]
         a, b = float(d @ d), flat @ d
         disc = b * b - a * ((flat * flat).sum(2) - 1)
-        t = (-b - np.sqrt(np.maximum(disc, 0))) / a
+        t = (-b + (1 if far else -1) * np.sqrt(np.maximum(disc, 0))) / a
         ball = flat + t[..., None] * d
         normals = ball @ matrix
         normals /= np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-6)
@@ -358,7 +360,8 @@ def expression(shape: Float, blink: float, mouth: float) -> Float:
         floor = points[lids, 1].mean()
         points[list(irises), 1] += shut * (floor - points[list(irises), 1])
     points[upper] += shut * (shape[lower] - shape[upper])
-    points[[*LOWER_LIP, *LOWER_LIP_TOO], 1] += np.float32(mouth)
+    lip = list(LOWER_LIP)
+    points[lip, 1] += np.float32(mouth) * np.clip(1 - (shape[lip, 0] / np.float32(0.42)) ** 2, 0, 1)
     points[list(CHIN), 1] += np.float32(0.7 * mouth)
     return points
 
@@ -496,35 +499,45 @@ def _strands(style: Style) -> Float:
     return np.asarray(0.6 * fine + 0.6 * coarse, np.float32)
 
 
-def _hair_colour(stage: Stage, hit: Hit) -> tuple[Float, Float]:
-    """Colour of a hair surface, and its strands: combed sideways from a parting, or from the crown."""
+def _hair_colour(
+    stage: Stage, hit: Hit, axis: tuple[float, float, float] | None = None
+) -> tuple[Float, Float]:
+    """Colour of a hair surface, and its strands: falling around an ``axis`` (x, z and how wide for its
+    depth), else combed sideways from a parting.
+    """
     style, place = stage.person.style, hit.place
-    if style.hair in ("long", "bob"):
-        across = place[..., 2] * 90 + 40 * np.sign(place[..., 0] - PARTING)
+    if axis is None:
+        across = place[..., 2] * 55
     else:
-        across = np.arctan2(place[..., 0], place[..., 2] - 0.9) / (2 * np.pi) * 512
+        across = (
+            np.arctan2((place[..., 0] - axis[0]) / axis[2], place[..., 2] - axis[1]) / (2 * np.pi) * 512
+        )
     map_x, map_y = (
-        np.asarray(across % 512, np.float32),
-        np.asarray((place[..., 1] + 3) * 40 % 256, np.float32),
+        np.asarray(v % n, np.float32) for v, n in ((across, 512), (place[..., 1] * 40 + 120, 256))
     )
     tile = _strands(style)
     pattern = cv2.remap(tile, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     base = np.array(style.hair_rgb, np.float32)
     gloss = (4 + 0.09 * base) * smooth(0.85, 1.05, hit.light)[..., None] * (1 + 0.4 * pattern)[..., None]
-    colour = base * (hit.light * (0.86 + 0.17 * pattern))[..., None] + gloss
+    colour = base * (hit.light * (0.86 + 0.14 * pattern))[..., None] + gloss
     return np.asarray(np.clip(colour, 4, 250), np.float32), np.asarray(pattern, np.float32)
 
 
 def _mass(stage: Stage, centre: tuple[float, ...], radii: tuple[float, ...], low: float = 9.0) -> None:
     """An ellipsoid of hair, frayed where it ends below ``low``."""
     hit = stage.hit(centre, radii)
-    colour, pattern = _hair_colour(stage, hit)
+    colour, pattern = _hair_colour(stage, hit, (centre[0], centre[2], radii[0] / radii[2]))
     ends = smooth(0, 0.25, low + 0.12 * pattern - hit.place[..., 1])
     stage.lay(hit, colour, hit.cover * ends, behind=0.02)
 
 
 def _back_hair(stage: Stage) -> None:
-    """What hangs behind the neck."""
+    """The far half of the hair, and what hangs behind the neck."""
+    hit = _cap(stage, far=True)
+    colour, pattern = _hair_colour(stage, hit, CROWN)
+    line = _hairline(stage.person.style, hit.place) + 0.05 * pattern
+    cover = np.asarray(hit.cover * smooth(0, 0.15, line - hit.place[..., 1]), np.float32)
+    over(stage.rgb[hit.rows, hit.cols], stage.alpha[hit.rows, hit.cols], colour * np.float32(0.75), cover)
     if stage.person.style.hair == "long":
         _mass(stage, (0, 0.9, 1.7), (1.5, 2.5, 0.9), 3.2)
     elif stage.person.style.hair == "bob":
@@ -546,22 +559,29 @@ def _hairline(style: Style, place: Float) -> Float:
     return np.asarray(line, np.float32)
 
 
+def _cap(stage: Stage, far: bool = False) -> Hit:
+    """The hair that lies on the skull."""
+    centre, radii = SKULL
+    thick = {"short": 0.1, "bald": 0.05, "long": 0.2, "bob": 0.26, "bun": 0.1}[stage.person.style.hair]
+    return stage.hit((0, centre[1] - thick * 0.6, centre[2]), tuple(r + thick for r in radii), far)
+
+
 def _hair(stage: Stage) -> None:
     """Hair on the skull, and what hangs beside the face."""
-    style = stage.person.style
-    centre, radii = SKULL
-    thick = {"short": 0.1, "bald": 0.05, "long": 0.2, "bob": 0.26, "bun": 0.1}[style.hair]
-    hit = stage.hit((0, centre[1] - thick * 0.6, centre[2]), tuple(r + thick for r in radii))
-    colour, pattern = _hair_colour(stage, hit)
-    loose = 0.03 if style.hair in ("long", "bob") else 0.07
+    style, hit = stage.person.style, _cap(stage)
+    parted = style.hair in ("long", "bob")
+    colour, pattern = _hair_colour(stage, hit, None if parted else CROWN)
+    if parted:
+        colour *= 1 - np.float32(0.3) * np.exp(-(((hit.place[..., :1] - PARTING) / 0.05) ** 2))
+    loose = 0.03 if parted else 0.07
     line = _hairline(style, hit.place) + loose * pattern
     cover = smooth(0.0, 0.22, line - hit.place[..., 1]) * hit.cover
     _hair_shadow(stage, hit, cover)
     stage.depth += np.float32(0.3 * stage.pose.unit) * (stage.depth < 1e8)
     stage.lay(hit, colour, cover)
     if style.hair == "short":
-        _mass(stage, (0.08, -1.28, 0.62), (0.98, 0.48, 0.95), -0.98)
-    if style.hair in ("long", "bob"):
+        _mass(stage, (0.03, -1.28, 0.7), (0.86, 0.5, 0.95), -0.98)
+    if parted:
         low, length = (3.3, 2.0) if style.hair == "long" else (1.9, 1.35)
         for side in (-1.0, 1.0):
             _mass(stage, (side * 1.2, 0.55 + length - 1.35, 1.05), (0.27, length, 0.62), low)

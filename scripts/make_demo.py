@@ -108,7 +108,7 @@ def talk(frame: int, start: int, end: int) -> float:
     if not start < frame < end:
         return 0.0
     edge = min(1.0, (frame - start) / 5, (end - frame) / 5)
-    return edge * 0.05 * (1.1 + wave(frame, 9) * 0.7 + wave(frame, 5.3, 0.2) * 0.4)
+    return edge * 0.04 * (1.1 + wave(frame, 9) * 0.7 + wave(frame, 5.3, 0.2) * 0.4)
 
 
 def place(x: float, y: float, unit: float, frame: int, **turn: float) -> Pose:
