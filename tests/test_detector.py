@@ -230,11 +230,7 @@ def test_after_a_failure_the_next_frame_is_looked_at() -> None:
     assert statuses(DetectConfig(every=4), source, frozenset({0})) == "fskkkskkkskk"
 
 
-def test_the_real_model_runs_where_it_is_present() -> None:
-    engines = Engines.open()
-    entry = engines.models.get("face-detector")
-    if entry is None or not (engines.folder / entry["file"]).is_file():
-        pytest.skip("the face detector's file is not here")
+def test_the_real_model_runs(engines: Engines) -> None:
     detector = FaceDetector(open_backend(ComputeConfig("onnxruntime", 1)), engines, DetectConfig())
     for width, height in ((320, 240), (97, 161)):
         faces = detector.detect(frame_of(grey(width, height)))

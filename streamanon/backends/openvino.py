@@ -24,10 +24,13 @@ class _OpenVinoModel:
         return [np.array(value) for value in results.values()]
 
     def _compile(self, shape: tuple[int, ...]) -> openvino.InferRequest:
-        model = self._core.read_model(str(self._path))
-        model.reshape(list(shape))
-        compiled = self._core.compile_model(model, "CPU", self._settings)
-        self._requests[shape] = compiled.create_infer_request()
+        try:
+            model = self._core.read_model(str(self._path))
+            model.reshape(list(shape))
+            compiled = self._core.compile_model(model, "CPU", self._settings)
+            self._requests[shape] = compiled.create_infer_request()
+        except RuntimeError as error:
+            raise ModelError(f"OpenVINO cannot load {self._path.name}: {error}") from error
         return self._requests[shape]
 
 

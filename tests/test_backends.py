@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamanon import backends
+from streamanon.backends import Backend, examine_backends, open_backend
+from streamanon.config import ComputeConfig
+from streamanon.engines import Engines
+from streamanon.errors import ModelError
+
+NAMES = [name for name in ("onnxruntime", "openvino") if importlib.util.find_spec(name)]
+BATCHES = {
+    "face-detector": [(1, 3, 96, 160), (1, 3, 224, 128)],
+    "face-mesh": [(1, 3, 128, 128)],
+}
+
+
+def open_named(name: str, threads: int = 1) -> Backend:
+    return open_backend(ComputeConfig(name, threads))  # type: ignore[arg-type]
+
+
+def images(shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Smooth pictures; noise alone is nothing that a model was made for."""
+    coarse = np.random.default_rng(0).uniform(0.1, 0.9, (*shape[:2], 4, 4))
+    tiles = (1, 1, -(-shape[2] // 4), -(-shape[3] // 4))
+    return np.kron(coarse, np.ones(tiles))[:, :, : shape[2], : shape[3]].astype(np.float32)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("model", list(BATCHES))
+def test_a_backend_runs_every_shape(name: str, model: str, engines: Engines) -> None:
+    loaded = open_named(name).load(engines.path(model), precise=True)
+    for shape in [*BATCHES[model], BATCHES[model][0]]:
+        outputs = loaded.run(images(shape))
+        assert len(outputs) == 3
+        assert all(o.dtype == np.float32 and np.isfinite(o).all() and o.shape[0] == 1 for o in outputs)
+        again = loaded.run(images(shape))
+        assert all(one is not two for one, two in zip(outputs, again, strict=True))
+
+
+@pytest.mark.skipif(len(NAMES) < 2, reason="only one runtime is installed")
+@pytest.mark.parametrize("precise", [True, False])
+@pytest.mark.parametrize("model", list(BATCHES))
+def test_backends_agree(model: str, precise: bool, engines: Engines) -> None:
+    """To rounding where float32 is asked for, and to bfloat16 where it is not."""
+    for shape in BATCHES[model]:
+        given = [
+            open_named(name).load(engines.path(model), precise=precise).run(images(shape))
+            for name in NAMES
+        ]
+        for one, two in zip(*given, strict=True):
+            assert one.shape == two.shape
+            scale = max(1.0, float(np.abs(one).max()))
+            assert np.abs(one - two).max() / scale < (2e-3 if precise else 0.06)
+
+
+def test_earlier_outputs_are_not_overwritten(engines: Engines) -> None:
+    for name in NAMES:
+        loaded = open_named(name).load(engines.path("face-mesh"), precise=True)
+        first = loaded.run(images((1, 3, 128, 128)))[0]
+        kept = first.copy()
+        loaded.run(1 - images((1, 3, 128, 128)))
+        np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_is_no_model_is_a_model_error(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(b"not a model")
+    with pytest.raises(ModelError, match=r"bad\.onnx"):
+        open_named(name).load(path, precise=True).run(images((1, 3, 128, 128)))
+
+
+def test_auto_gives_one_that_works() -> None:
+    assert open_backend(ComputeConfig()).name in ("tensorrt", *NAMES)
+
+
+def _without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in missing else find(name))
+
+
+def _broken(monkeypatch: pytest.MonkeyPatch, *names: str, error: Exception) -> None:
+    real = importlib.import_module
+
+    def create(_threads: int) -> Backend:
+        raise error
+
+    def import_module(name: str) -> object:
+        return SimpleNamespace(create=create) if name.rpartition(".")[2] in names else real(name)
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
+
+
+def test_auto_falls_back_to_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    _without(monkeypatch, "tensorrt", "openvino")
+    assert open_backend(ComputeConfig()).name == "onnxruntime"
+
+
+def test_auto_goes_on_past_a_broken_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    _without(monkeypatch, "tensorrt")
+    _broken(monkeypatch, "openvino", error=OSError("driver too old"))
+    assert open_backend(ComputeConfig()).name == "onnxruntime"
+
+
+def test_auto_tells_every_reason_if_none_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    _without(monkeypatch, "tensorrt", "openvino", "onnxruntime")
+    with pytest.raises(ModelError) as caught:
+        open_backend(ComputeConfig())
+    for name in ("tensorrt", "openvino", "onnxruntime"):
+        assert f"{name}: the package {name} is not installed" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["tensorrt", "openvino", "onnxruntime"])
+def test_a_named_backend_is_never_replaced(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _without(monkeypatch, name)
+    with pytest.raises(ModelError, match=f"{name}: the package {name} is not installed"):
+        open_named(name)
+
+
+def test_a_named_backend_that_is_broken_tells_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    _broken(monkeypatch, "onnxruntime", error=OSError("driver too old\nwith details"))
+    with pytest.raises(ModelError, match=r"onnxruntime: OSError: driver too old\)$"):
+        open_backend(ComputeConfig("onnxruntime"))
+
+
+def test_verdicts_cover_every_backend(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        verdicts = examine_backends()
+    assert [verdict.name for verdict in verdicts] == ["tensorrt", "openvino", "onnxruntime"]
+    assert all(verdict.works == (verdict.reason == "works") for verdict in verdicts)
+    assert verdicts[2].works
+
+
+def test_tensorrt_is_valid_python() -> None:
+    source = Path(backends.__file__).with_name("tensorrt.py").read_text(encoding="utf-8")
+    compile(source, "tensorrt.py", "exec")
+
+
+def test_tensorrt_runs_the_models(engines: Engines) -> None:
+    pytest.importorskip("tensorrt", reason="TensorRT is not installed")
+    verdict = examine_backends()[0]
+    if not verdict.works:
+        pytest.skip(verdict.reason)
+    for model, shapes in BATCHES.items():
+        quick = open_backend(ComputeConfig("tensorrt")).load(engines.path(model), precise=True)
+        slow = open_backend(ComputeConfig("onnxruntime")).load(engines.path(model), precise=True)
+        for shape in shapes:
+            for one, two in zip(quick.run(images(shape)), slow.run(images(shape)), strict=True):
+                assert np.abs(one - two).max() / max(1.0, float(np.abs(two).max())) < 2e-2
