@@ -200,7 +200,7 @@ def draw_body(skin: Float, style: Style, masculine: bool) -> Float:
     rgb, alpha = np.zeros((*canvas, 3), np.float32), np.zeros(canvas, np.float32)
     wide, thick = (3.2, 0.78) if masculine else (2.7, 0.62)
     cloth, legs = np.array(style.cloth_rgb, np.float32), np.array(style.legs_rgb, np.float32)
-    folds = 1 + 0.05 * noise(canvas, (12, 40), style.seed) + 0.012 * noise(canvas, (1, 1), style.seed + 1)
+    folds = 1 + 0.05 * noise(canvas, (12, 40), style.seed) + 0.006 * noise(canvas, (1, 1), style.seed + 1)
     hips = 0.62 * wide
     parts: list[tuple[list[tuple[float, float]], Float, float, bool]] = [
         ([(0.08, 11), (0.12, 26), (1.25, 26), (hips, 10), (hips - 0.1, 9)], legs, 0.9, False),
@@ -243,6 +243,8 @@ def _neckline(collar: str, thick: float) -> list[tuple[float, float]]:
     deep = {"crew": 3.5, "vneck": 4.7, "jacket": 3.3, "shirt": 3.7}[collar]
     if collar == "vneck":
         return [(0, 2), (thick + 0.3, 2.5), (thick + 0.15, 2.95), (0.3, deep - 0.4), (0, deep)]
+    if collar in ("jacket", "shirt"):
+        return [(0, 2), (thick + 0.1, 2.4), (thick + 0.05, 2.8), (0, deep)]
     return [(0, 2), (thick + 0.1, 2.5), (thick, 2.95), (0.6 * thick, deep - 0.12), (0, deep)]
 
 
@@ -270,10 +272,12 @@ def _details(rgb: Float, alpha: Float, canvas: tuple[int, int], style: Style, th
             ]
             mask = _polygon(canvas, [(side * x, y) for x, y in lapel], both=False)
             over(rgb, alpha, 0.82 * cloth, mask)
+    deep = _neckline(style.collar, thick)[-1][1]
     for side in (-1, 1):
-        flap = [(thick, 2.55), (thick + 0.2, 3.0), (0.55, 4.0), (0.12, 3.42), (0.5, 3.3)]
+        flap = [(thick - 0.1, 2.62), (thick + 0.22, 2.82), (0.66, deep + 0.22), (0.0, deep - 0.05)]
         mask = _polygon(canvas, [(side * x, y) for x, y in flap], both=False)
-        over(rgb, alpha, np.asarray(0.93 * pale), mask)
+        light = 0.72 + np.float32(0.22) * inflate(mask, 0.2 * BODY_STEPS)
+        over(rgb, alpha, np.asarray(pale * light[..., None], np.float32), mask)
     if style.collar == "shirt":
         line = _polygon(canvas, [(-0.03, 3.6), (0.03, 3.6), (0.03, 10.5), (-0.03, 10.5)], both=False)
         over(rgb, alpha, 0.75 * cloth, 0.7 * line)
@@ -547,7 +551,7 @@ def _back_hair(stage: Stage) -> None:
 def _hairline(style: Style, place: Float) -> Float:
     """The height above which there is hair, at places [..., 3] on the head."""
     steps = [-0.5, 0.1, 0.5, 0.8, 1.02, 1.2, 1.7]
-    heights = [-0.93, -0.86, -0.5, -0.1, 0.3, 0.3, 1.2]
+    heights = [-0.93, -0.88, -0.62, -0.15, 0.3, 0.3, 1.2]
     if style.hair == "bald":
         steps, heights = [0.3, 0.75, 0.9, 1.1, 1.25, 1.7], [-9.0, -3.0, -0.3, 0.3, 0.35, 1.2]
     elif style.hair in ("long", "bob"):
@@ -573,9 +577,11 @@ def _hair(stage: Stage) -> None:
     colour, pattern = _hair_colour(stage, hit, None if parted else CROWN)
     if parted:
         colour *= 1 - np.float32(0.3) * np.exp(-(((hit.place[..., :1] - PARTING) / 0.05) ** 2))
-    loose = 0.03 if parted else 0.07
+    loose = 0.03 if parted else 0.05
     line = _hairline(style, hit.place) + loose * pattern
     cover = smooth(0.0, 0.22, line - hit.place[..., 1]) * hit.cover
+    if style.hair == "short":
+        cover = cover * (1 - np.float32(0.4) * smooth(-0.75, 0.1, hit.place[..., 1]))  # skin shines through
     _hair_shadow(stage, hit, cover)
     stage.depth += np.float32(0.3 * stage.pose.unit) * (stage.depth < 1e8)
     stage.lay(hit, colour, cover)
