@@ -51,7 +51,7 @@ class Anonymizer:
             self._mesh = FaceMesh(self.backend, self.engines)
             self._gallery = _load_gallery(self.engines)
 
-    def frames(self, path: Path | str) -> Iterator[SafeFrame]:
+    def frames(self, path: Path | str) -> Generator[SafeFrame, None, None]:
         """The frames of a video, anonymised; ``streamanon.to_rgb(frame.picture)`` gives their pixels."""
         info = probe(path)
         yield from self._chain(read_frames(path, info), StageClock())
@@ -63,6 +63,8 @@ class Anonymizer:
     def image_with_report(self, rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], RunReport]:
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
             raise ConfigError(f"an image must be [H, W, 3] uint8 RGB, not {rgb.shape} {rgb.dtype}")
+        if not rgb.size:
+            raise ConfigError(f"an image of {rgb.shape[1]} by {rgb.shape[0]} pixels is empty")
         begun, clock, tally = time.perf_counter(), StageClock(), Tally()
         frame = RawFrame(0, 0, Fraction(1), from_rgb(rgb))
         still = dataclasses.replace(

@@ -26,10 +26,11 @@ WRITABLE_VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".ts")
 
 @dataclass(frozen=True)
 class Job:
-    """One input file and where its output goes."""
+    """One input file and where its output goes. ``in_folder``: whether that is a folder to be made."""
 
     source: str
     output: Path
+    in_folder: bool = False
 
     @property
     def is_image(self) -> bool:
@@ -57,7 +58,7 @@ def find_jobs(source: str, output: Path) -> list[Job]:
         raise SourceError(f"the folder {folder} holds no video and no image; give another")
     if output.exists() and not output.is_dir():
         raise ConfigError(f"the output {output} is a file, but the input is a folder; give a folder")
-    jobs = [Job(str(path), _within(output, path)) for path in files]
+    jobs = [Job(str(path), _within(output, path), in_folder=True) for path in files]
     taken: dict[Path, str] = {}
     for job in jobs:
         if job.output in taken:
@@ -77,9 +78,9 @@ def run_jobs(anonymizer: Anonymizer, jobs: Sequence[Job], quiet: bool, stop: lis
     """Do one job after the other. With several, one that fails is told and does not stop the others."""
     outcome = Outcome()
     for job in jobs:
-        if len(jobs) > 1:
-            job.output.parent.mkdir(parents=True, exist_ok=True)
         try:
+            if job.in_folder:
+                _make_folder(job.output.parent)
             run_one = _run_image if job.is_image else _run_video
             report = run_one(anonymizer, job, quiet, stop)
         except StreamanonError as error:
@@ -95,6 +96,13 @@ def run_jobs(anonymizer: Anonymizer, jobs: Sequence[Job], quiet: bool, stop: lis
             outcome.interrupted = True
             break
     return outcome
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"cannot make the folder {folder}: {error.strerror}; choose another") from error
 
 
 def _run_video(anonymizer: Anonymizer, job: Job, quiet: bool, stop: list[bool]) -> RunReport:

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import streamanon
+from streamanon.anonymizer import Anonymizer
+from streamanon.config import ComputeConfig, Config, CoverConfig, LookaheadConfig, OutputConfig
+from streamanon.engines import Engines
+from streamanon.errors import ConfigError, ModelError, SourceError
+from streamanon.fakes import FakeDetector, FakeSource
+from streamanon.metrics import RunReport
+from streamanon.pixels import to_rgb
+from streamanon.source import probe, read_frames
+from streamanon.types import SafeFrame
+
+FACE = (60.0, 40.0, 110.0, 100.0)
+DEMO = Path(__file__).parent / "data" / "demo.mp4"
+CPU = ComputeConfig("onnxruntime", 1)
+MOSAIC = Config(cover=CoverConfig("mosaic"), output=OutputConfig(preset="ultrafast"), compute=CPU)
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.fixture(scope="module")
+def plain(engines: Engines) -> Anonymizer:
+    return Anonymizer(MOSAIC)
+
+
+@pytest.fixture
+def sure(plain: Anonymizer, monkeypatch: pytest.MonkeyPatch) -> Anonymizer:
+    """Finds a face in every frame, whatever is in it."""
+    monkeypatch.setattr(plain, "_detector", FakeDetector({0: [FACE] * 1000}))
+    return plain
+
+
+def image(width: int = 180, height: int = 140) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    (frame,) = FakeSource(1, width, height, {0: (FACE,)})
+    return to_rgb(frame.picture)
+
+
+@pytest.mark.parametrize(("width", "height"), [(180, 140), (181, 141)])
+def test_pixels_outside_the_face_stay_as_they_are(sure: Anonymizer, width: int, height: int) -> None:
+    before = image(width, height)
+    kept = before.copy()
+    after, report = sure.image_with_report(before)
+    assert (before == kept).all()
+    assert after.shape == before.shape
+    assert after.dtype == np.uint8
+    assert report.tally.by_method == {"mosaic": 1}
+    away = np.ones((height, width), bool)
+    away[20:120, 40:130] = False
+    assert (after[away] == before[away]).all()
+    assert (after[40:100, 60:110] != before[40:100, 60:110]).mean() > 0.8
+
+
+def test_synthesis_keeps_them_too(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    anonymizer = Anonymizer(Config(compute=CPU))
+    monkeypatch.setattr(anonymizer, "_detector", FakeDetector({0: [FACE]}))
+    before = image()
+    after, report = anonymizer.image_with_report(before)
+    assert report.tally.faces == 1
+    away = np.ones(before.shape[:2], bool)
+    away[15:130, 35:140] = False
+    assert (after[away] == before[away]).all()
+    assert (after != before).any()
+
+
+def test_an_image_without_faces_is_unchanged(plain: Anonymizer) -> None:
+    wall = np.full((90, 120, 3), 77, np.uint8)
+    assert (plain.image(wall) == wall).all()
+
+
+@pytest.mark.parametrize("shape", [(60, 80), (60, 80, 4), (60, 80, 1), (2, 60, 80, 3), ()])
+def test_arrays_of_another_shape_are_refused(plain: Anonymizer, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"\[H, W, 3\] uint8"):
+        plain.image(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint16, np.int8, bool])
+def test_arrays_of_another_kind_are_refused(plain: Anonymizer, kind: type) -> None:
+    with pytest.raises(ConfigError, match="uint8"):
+        plain.image(np.zeros((60, 80, 3), kind))
+
+
+@pytest.mark.parametrize("shape", [(0, 0, 3), (0, 80, 3), (60, 0, 3)])
+def test_an_empty_image_is_refused(plain: Anonymizer, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="empty"):
+        plain.image(np.zeros(shape, np.uint8))
+
+
+def test_tiny_images_and_views_work(plain: Anonymizer) -> None:
+    for shape in ((1, 1, 3), (1, 50, 3), (7, 3, 3)):
+        assert plain.image(np.zeros(shape, np.uint8)).shape == shape
+    flipped = image()[::-1, ::-1]
+    assert plain.image(flipped).shape == flipped.shape
+
+
+def test_frames_of_a_video_come_in_order(plain: Anonymizer, clip: Path) -> None:
+    frames = list(plain.frames(clip))
+    assert [frame.index for frame in frames] == list(range(12))
+    assert all(type(frame) is SafeFrame for frame in frames)
+
+
+def test_frames_can_be_left_early(plain: Anonymizer, clip: Path) -> None:
+    frames = plain.frames(clip)
+    assert next(frames).index == 0
+    frames.close()
+
+
+def test_one_anonymizer_does_many_videos_alike(sure: Anonymizer, clip: Path) -> None:
+    first, second = (list(sure.frames(clip)) for _ in range(2))
+    for one, two in zip(first, second, strict=True):
+        assert one.report == two.report
+        assert all((a == b).all() for a, b in zip(one.picture.planes, two.picture.planes, strict=True))
+
+
+def test_a_run_writes_a_file_and_tells(sure: Anonymizer, clip: Path, tmp_path: Path) -> None:
+    seen: list[int] = []
+    report = sure.run(clip, tmp_path / "out.mp4", lambda frame: seen.append(frame.index))
+    assert isinstance(report, RunReport)
+    told = report.as_dict()
+    assert seen == list(range(12))
+    assert told["frames"] == {"in": 12, "out": 12, "withheld": 0, "packets_not_decoded": 0}
+    assert told["face_frames"]["by_method"] == {"mosaic": 12}
+    assert told["output"]["frames"] == 12
+    assert told["output"]["bytes"] == (tmp_path / "out.mp4").stat().st_size
+    assert told["backend"] == "onnxruntime"
+    assert not told["interrupted"]
+    assert len(list(read_frames(tmp_path / "out.mp4", probe(tmp_path / "out.mp4")))) == 12
+
+
+def test_a_run_that_is_stopped_leaves_a_playable_file(sure: Anonymizer, clip: Path, tmp_path: Path) -> None:
+    done: list[int] = []
+    report = sure.run(
+        clip, tmp_path / "out.mp4", lambda frame: done.append(frame.index), lambda: len(done) == 5
+    )
+    assert report.interrupted
+    assert len(list(read_frames(tmp_path / "out.mp4", probe(tmp_path / "out.mp4")))) == 5
+
+
+def test_an_error_in_the_progress_call_surfaces(sure: Anonymizer, clip: Path, tmp_path: Path) -> None:
+    def broken(_frame: SafeFrame) -> None:
+        raise RuntimeError("display gone")
+
+    with pytest.raises(RuntimeError, match="display gone"):
+        sure.run(clip, tmp_path / "out.mp4", broken)
+
+
+def test_frames_where_detection_fails_are_withheld(
+    plain: Anonymizer, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain, "_detector", FakeDetector({}, fails={0, 3, 4}))
+    report = plain.run(clip, tmp_path / "out.mp4")
+    assert report.tally.frames == 12
+    assert 1 <= report.tally.withheld <= 3
+
+
+def test_bad_inputs_are_told(plain: Anonymizer, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="missing"):
+        next(plain.frames(tmp_path / "missing.mp4"))
+    with pytest.raises(SourceError):
+        plain.run(tmp_path / "missing.mp4", tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_profiles_are_paths_or_configs(tmp_path: Path) -> None:
+    profile = tmp_path / "p.yaml"
+    profile.write_text("cover: {method: solid}\ncompute: {backend: onnxruntime, threads: 1}\n")
+    assert Anonymizer(profile).config.cover.method == "solid"
+    assert Anonymizer(str(profile)).config.cover.method == "solid"
+    with pytest.raises(ConfigError, match="cannot read the profile"):
+        Anonymizer(tmp_path / "missing.yaml")
+
+
+def test_missing_models_are_a_model_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "manifest.json").write_text('{"models": {}}')
+    monkeypatch.setattr("streamanon.engines.engines_folder", lambda: tmp_path)
+    with pytest.raises(ModelError, match="no model 'face-detector'"):
+        Anonymizer(MOSAIC)
+
+
+def test_the_short_way_for_one_image(engines: Engines) -> None:
+    assert streamanon.anonymize(image(), MOSAIC).shape == image().shape
+
+
+@pytest.mark.skipif(not DEMO.is_file(), reason="the demo clip is not here")
+def test_the_demo_clip_comes_out_with_its_faces_covered(engines: Engines) -> None:
+    """The first second of it, with the real models."""
+    config = Config(lookahead=LookaheadConfig(6, 6), compute=CPU)
+    frames = Anonymizer(config).frames(DEMO)
+    done = [next(frames) for _ in range(25)]
+    frames.close()
+    assert [frame.index for frame in done] == list(range(25))
+    assert sum(bool(frame.report.covers) for frame in done) >= 20
+    assert streamanon.to_rgb(done[0].picture).shape == (360, 640, 3)
