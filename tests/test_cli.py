@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from clips import write_clip
+
+import streamanon
+from streamanon.cli import EXIT_ERROR, EXIT_INTERRUPTED, _stop_flag, main
+from streamanon.engines import Engines
+from streamanon.source import probe, read_frames
+from streamanon.types import METHODS
+
+QUICK = ["--method", "mosaic", "--backend", "onnxruntime", "--set", "compute.threads=1"]
+PROFILES = ("cctv", "dashcam", "edge", "livestream")
+PACKAGE_PARENT = Path(streamanon.__file__).parent.parent
+
+
+class Told:
+    """What a command printed, and its exit code."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def error(self) -> str:
+        """The one sentence of a failure."""
+        assert self.code == EXIT_ERROR, self.err
+        assert "Traceback" not in self.out + self.err
+        assert self.out == ""
+        (line,) = self.err.strip().splitlines()
+        assert line.startswith("streamanon: ")
+        return line
+
+
+Command = Callable[..., Told]
+
+
+@pytest.fixture
+def run_command(capsys: pytest.CaptureFixture[str]) -> Command:
+    def command(*arguments: object) -> Told:
+        before = signal.getsignal(signal.SIGINT)
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as leaving:
+            code = int(str(leaving.code))
+        assert signal.getsignal(signal.SIGINT) is before
+        return Told(code, *capsys.readouterr())
+
+    return command
+
+
+def test_a_video_becomes_a_video(
+    run_command: Command, clip: Path, tmp_path: Path, engines: Engines
+) -> None:
+    told = run_command("run", clip, "-o", tmp_path / "out.mp4", *QUICK)
+    assert told.code == 0
+    assert "out.mp4: done, 12 frames" in told.out
+    assert probe(tmp_path / "out.mp4").audio_streams == 1
+    assert len(list(read_frames(tmp_path / "out.mp4", probe(tmp_path / "out.mp4")))) == 12
+
+
+def test_an_image_becomes_an_image(run_command: Command, tmp_path: Path, engines: Engines) -> None:
+    cv2.imwrite(str(tmp_path / "in.png"), np.full((60, 80, 3), 120, np.uint8))
+    told = run_command("run", tmp_path / "in.png", "-o", tmp_path / "out.png", *QUICK)
+    assert told.code == 0
+    image = cv2.imread(str(tmp_path / "out.png"))
+    assert image is not None
+    assert image.shape == (60, 80, 3)
+
+
+def test_a_folder_becomes_a_folder(
+    run_command: Command, clip: Path, tmp_path: Path, engines: Engines
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.mp4").write_bytes(clip.read_bytes())
+    (tmp_path / "in" / "bad.mp4").write_bytes(b"no video")
+    told = run_command("run", tmp_path / "in", "-o", tmp_path / "out", *QUICK)
+    assert told.code == EXIT_ERROR
+    assert "bad.mp4" in told.err
+    assert (tmp_path / "out" / "a.mp4").is_file()
+    assert not (tmp_path / "out" / "bad.mp4").exists()
+
+
+def test_quiet_prints_nothing(run_command: Command, clip: Path, tmp_path: Path, engines: Engines) -> None:
+    told = run_command("run", clip, "-o", tmp_path / "out.mp4", "--quiet", *QUICK)
+    assert (told.code, told.out, told.err) == (0, "", "")
+
+
+def test_the_report_has_numbers_only(
+    run_command: Command, clip: Path, tmp_path: Path, engines: Engines
+) -> None:
+    report = tmp_path / "report.json"
+    told = run_command("run", clip, "-o", tmp_path / "o.mp4", "--report", report, "--seed", "3", *QUICK)
+    assert told.code == 0
+    content = json.loads(report.read_text())
+    assert set(content) == {
+        *("input", "output", "frames", "face_frames", "tracks", "seconds", "frames_per_second"),
+        *("stage_seconds", "backend", "models", "settings", "notes", "interrupted"),
+    }
+    assert content["frames"]["in"] == content["frames"]["out"] == 12
+    assert content["settings"]["identity"]["seed"] == 3
+    assert content["settings"]["cover"]["method"] == "mosaic"
+    assert set(content["stage_seconds"]) == {"decode", "detect", "composite", "encode"}
+    keys = set(_keys(content))
+    assert not [
+        key for key in keys if re.search("pixel(?!_format)|likeness|embedding|points|texture|box", key)
+    ]
+    assert len(report.read_text()) < 8000
+    assert max(len(values) for values in _lists(content)) < 20
+
+
+def _keys(content: object) -> Iterator[str]:
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield key
+            yield from _keys(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _keys(value)
+
+
+def _lists(content: object) -> Iterator[list[object]]:
+    if isinstance(content, list):
+        yield content
+    values = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    for value in values:
+        yield from _lists(value)
+
+
+def test_a_missing_input_is_told(run_command: Command, tmp_path: Path, engines: Engines) -> None:
+    told = run_command("run", tmp_path / "missing.mp4", "-o", tmp_path / "out.mp4", *QUICK)
+    assert "missing.mp4" in told.error
+    assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no video", os.urandom(3000)])
+def test_what_is_no_video_is_told(
+    content: bytes, run_command: Command, tmp_path: Path, engines: Engines
+) -> None:
+    (tmp_path / "in.mp4").write_bytes(content)
+    assert "in.mp4" in run_command("run", tmp_path / "in.mp4", "-o", tmp_path / "out.mp4", *QUICK).error
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_sound_file_is_told(run_command: Command, tmp_path: Path, engines: Engines) -> None:
+    with wave.open(str(tmp_path / "in.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(8000))
+    assert "in.wav" in run_command("run", tmp_path / "in.wav", "-o", tmp_path / "out.mp4", *QUICK).error
+
+
+def test_an_unknown_method_names_the_choices(run_command: Command, clip: Path, tmp_path: Path) -> None:
+    error = run_command("run", clip, "-o", tmp_path / "out.mp4", "--method", "pixelate").error
+    assert all(method in error for method in METHODS)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (("--set", "cover.methd=solid"), "did you mean 'cover.method'"),
+        (("--set", "covr.method=solid"), "did you mean 'cover'"),
+        (("--set", "detect.every"), "section.key=value"),
+        (("--set", "detect.every=0"), "between 1 and 10"),
+        (("--set", "detect.every=often"), "detect.every"),
+        (("--crf", "99"), "between 0 and 63"),
+        (("--crf", "good"), "output.crf must be a int"),
+        (("--codec", "divx"), "h264, hevc, av1, vp9, ffv1"),
+        (("--backend", "cuda"), "auto, tensorrt, openvino, onnxruntime"),
+        (("--audio", "loud"), "copy, drop"),
+        (("--seed", "x"), "identity.seed"),
+        (("--profile", "bodycam"), "known: cctv, dashcam, edge, livestream"),
+        (("--profile", "missing.yaml"), "cannot read the profile missing.yaml"),
+    ],
+)
+def test_bad_options_are_told(
+    option: tuple[str, ...], words: str, run_command: Command, clip: Path, tmp_path: Path
+) -> None:
+    assert words in run_command("run", clip, "-o", tmp_path / "out.mp4", *option).error
+    assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("missing/out.mp4", "there is no folder"),
+        ("out.xyz", ".mp4, .mov, .mkv, .webm or .ts"),
+        ("out", ".mp4, .mov, .mkv, .webm or .ts"),
+        ("out.png", ".mp4, .mov, .mkv, .webm or .ts"),
+    ],
+)
+def test_bad_outputs_are_told(
+    output: str, words: str, run_command: Command, clip: Path, tmp_path: Path, engines: Engines
+) -> None:
+    assert words in run_command("run", clip, "-o", tmp_path / output, *QUICK).error
+
+
+def test_the_input_is_never_overwritten(
+    run_command: Command, clip: Path, tmp_path: Path, engines: Engines
+) -> None:
+    own = tmp_path / "a.mp4"
+    own.write_bytes(clip.read_bytes())
+    (tmp_path / "link.mp4").symlink_to(own)
+    for output in (own, tmp_path / "link.mp4", tmp_path / "." / "a.mp4", tmp_path):
+        assert "is the input itself" in run_command("run", own, "-o", output, *QUICK).error
+        assert own.read_bytes() == clip.read_bytes()
+
+
+def test_an_empty_folder_is_told(run_command: Command, tmp_path: Path, engines: Engines) -> None:
+    (tmp_path / "in").mkdir()
+    error = run_command("run", tmp_path / "in", "-o", tmp_path / "out", *QUICK).error
+    assert "holds no video and no image" in error
+
+
+def test_a_report_that_cannot_be_written_is_told(
+    run_command: Command, clip: Path, tmp_path: Path, engines: Engines
+) -> None:
+    arguments = ("run", clip, "-o", tmp_path / "o.mp4", "--quiet", "--report", tmp_path / "no" / "r.json")
+    assert "cannot write the report" in run_command(*arguments, *QUICK).error
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_the_profiles_that_come_along_work(
+    name: str, run_command: Command, clip: Path, tmp_path: Path, engines: Engines
+) -> None:
+    told = run_command("run", clip, "-o", tmp_path / "out.mp4", "--profile", name, *QUICK)
+    assert told.code == 0, told.err
+
+
+def test_usage_errors_are_2(run_command: Command) -> None:
+    for arguments in ((), ("run",), ("run", "a.mp4"), ("walk",), ("run", "a.mp4", "-o", "b.mp4", "--what")):
+        told = run_command(*arguments)
+        assert told.code == EXIT_ERROR
+        assert "usage: streamanon" in told.err
+
+
+def test_help_and_version(run_command: Command) -> None:
+    assert run_command("--version").out == f"streamanon {streamanon.__version__}\n"
+    for arguments in (("--help",), ("run", "--help"), ("demo", "--help"), ("doctor", "--help")):
+        told = run_command(*arguments)
+        assert told.code == 0
+        assert told.out.startswith("usage: streamanon")
+
+
+def test_doctor(run_command: Command) -> None:
+    told = run_command("doctor")
+    assert told.code == 0
+    assert "backends, in the order" in told.out
+
+
+def _start(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "streamanon", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(PACKAGE_PARENT)},
+    )
+
+
+def test_ctrl_c_finishes_a_playable_file(tmp_path: Path, engines: Engines) -> None:
+    clip = write_clip(tmp_path / "in.mp4", pts=600, size=(320, 240))
+    report, output = tmp_path / "r.json", tmp_path / "out.mkv"
+    process = _start("run", clip, "-o", output, "--report", report, *QUICK)
+    try:
+        until = time.monotonic() + 60
+        while not (output.is_file() and output.stat().st_size > 3000):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == EXIT_INTERRUPTED, err
+    assert "Traceback" not in err
+    assert "stopped early" in out
+    frames = sum(1 for _ in read_frames(output, probe(output)))
+    assert 0 < frames < 600
+    content = json.loads(report.read_text())
+    assert content["interrupted"]
+    assert content["frames"]["out"] == frames
+
+
+def test_a_second_ctrl_c_interrupts_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with _stop_flag() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop == [True]
+        assert "press again to stop at once" in capsys.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_interrupt_while_starting_is_130(run_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_args: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("streamanon.cli._doctor", interrupted)
+    told = run_command("doctor")
+    assert (told.code, told.out, told.err) == (EXIT_INTERRUPTED, "", "")
+
+
+@pytest.mark.slow
+def test_the_demo(run_command: Command, tmp_path: Path, engines: Engines) -> None:
+    report = tmp_path / "r.json"
+    told = run_command("demo", "-o", tmp_path / "demo.mp4", "--report", report)
+    assert told.code == 0
+    content = json.loads(report.read_text())
+    assert content["frames"]["out"] == 200
+    assert content["face_frames"]["by_method"]["synthesize"] > 200
