@@ -53,8 +53,7 @@ def test_backends_agree(model: str, precise: bool, engines: Engines) -> None:
     """To rounding where float32 is asked for, and to bfloat16 where it is not."""
     for shape in BATCHES[model]:
         given = [
-            open_named(name).load(engines.path(model), precise=precise).run(images(shape))
-            for name in NAMES
+            open_named(name).load(engines.path(model), precise=precise).run(images(shape)) for name in NAMES
         ]
         for one, two in zip(*given, strict=True):
             assert one.shape == two.shape

@@ -9,6 +9,11 @@ from streamanon.types import Float
 RGB: Float = np.random.default_rng(0).uniform(0, 255, (90, 72, 3)).astype(np.float32)
 
 
+def test_six_cells_are_the_most() -> None:
+    """What is known to be irreversible for faces; more of them would be a decision, not a tweak."""
+    assert MAX_CELLS <= 6
+
+
 def test_a_mosaic_is_flat_cells_with_nearly_their_means() -> None:
     flat = mosaic(RGB, 6, 5, seed=1)
     assert flat.shape == RGB.shape
