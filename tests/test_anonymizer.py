@@ -173,7 +173,7 @@ def test_bad_inputs_are_told(plain: Anonymizer, tmp_path: Path) -> None:
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_profiles_are_paths_or_configs(tmp_path: Path) -> None:
+def test_profiles_are_paths_or_configs(engines: Engines, tmp_path: Path) -> None:
     profile = tmp_path / "p.yaml"
     profile.write_text("cover: {method: solid}\ncompute: {backend: onnxruntime, threads: 1}\n")
     assert Anonymizer(profile).config.cover.method == "solid"
