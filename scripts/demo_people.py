@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.generator import _borders, _inverse_maps, _open_mouth, _owners
+from streamanon.generator import borders, inverse_maps, open_mouth, owners_of
 from streamanon.identity.delegates import DelegateGallery
 from streamanon.types import Delegate, Float
 
@@ -381,7 +381,7 @@ def draw_person(gallery: DelegateGallery, person: Person, pose: Pose, height: in
     _skull(stage, albedo)
     solid = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
     over(stage.rgb, stage.alpha, albedo * light[..., None], np.asarray(solid, np.float32))
-    feather = _borders(mask, 2.3 * pose.unit)[0]
+    feather = borders(mask, 2.3 * pose.unit)[0]
     over(stage.rgb, stage.alpha, face * light[..., None], feather)
     stage.depth = np.where(mask, depth, stage.depth)
     _hair(stage)
@@ -421,7 +421,7 @@ def _face(
 ) -> tuple[Float, NDArray[np.bool_], Float, Float]:
     """The texture on the mesh, the mesh's pixels, light and depth."""
     uv, triangles = gallery.uv, gallery.triangles
-    owners = _owners(points, triangles, uv, (stage.alpha.shape[1], stage.alpha.shape[0]))
+    owners = owners_of(points, triangles, uv, (stage.alpha.shape[1], stage.alpha.shape[0]))
     mask = owners > 0
     level = int(np.clip(np.log2(256 / (3 * stage.pose.unit)), 0, 3))
     texture = stage.person.texture
@@ -431,7 +431,7 @@ def _face(
     face = cv2.remap(
         texture, place[..., 0], place[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    face = _open_mouth(np.asarray(face, np.float32), points, uv)
+    face = open_mouth(np.asarray(face, np.float32), points, uv)
     normals = _normals(points, triangles)
     across = _lookup(points, normals[:, :2], triangles, owners)
     z = _lookup(points, points[:, [2, 2]], triangles, owners)[..., 0]
@@ -443,7 +443,7 @@ def _face(
 
 def _lookup(points: Float, values: Float, triangles: NDArray[np.int32], owners: NDArray[np.int32]) -> Float:
     """Per-vertex ``values`` [478, 2] spread over the pixels [h, w, 2] of the mesh."""
-    maps = _inverse_maps(points[:, :2], values, triangles)
+    maps = inverse_maps(points[:, :2], values, triangles)
     y, x = np.nonzero(owners)
     chosen = maps[owners[y, x] - 1]
     result = np.zeros((*owners.shape, 2), np.float32)

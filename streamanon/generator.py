@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
@@ -82,37 +82,36 @@ class WarpGenerator:
     def paint(
         self, picture: Picture, geometry: Geometry, delegate: Delegate, last: Look | None
     ) -> tuple[Patch, Look]:
-        points = geometry.points
-        if not np.isfinite(points).all():
-            raise SynthesisError("the mesh holds values that are not finite")
-        low, high = points[:, :2].min(0), points[:, :2].max(0)
-        x0, y0, x1, y1 = snap(picture, np.concatenate([low - 2, high + 3]))
-        if x1 - x0 < 8 or y1 - y0 < 8:
-            raise SynthesisError("the face lies outside the frame")
-        scale = min(1.0, WORK_PX / max(x1 - x0, y1 - y0))
-        size = max(8, round((x1 - x0) * scale)), max(8, round((y1 - y0) * scale))
-        source = cv2.resize(read_rgb(picture, x0, y0, x1, y1), size, interpolation=cv2.INTER_AREA)
-        steps = np.array([size[0] / (x1 - x0), size[1] / (y1 - y0)], np.float32)
-        local = points.copy()
-        local[:, :2] = (points[:, :2] - [x0, y0] + 0.5) * steps - 0.5
-        rgb, mask = self._warp(local, size, delegate)
-        alpha, core = _borders(mask, float(np.prod(high - low) ** 0.5 * steps.mean()))
+        region = _region(picture, geometry.points)
+        x0, y0, x1, y1 = region
+        full = (x1 - x0, y1 - y0)
+        # The texture holds no more detail than that; large faces are painted small and scaled up.
+        scale = min(1.0, WORK_PX / max(full))
+        size = max(8, round(full[0] * scale)), max(8, round(full[1] * scale))
+        source = _resized(read_rgb(picture, *region), size, cv2.INTER_AREA)
+        rgb, alpha, look = self._paint_small(source, _local(geometry.points, region, size), delegate, last)
+        rgb = np.clip(_resized(rgb, full, cv2.INTER_LINEAR), 0, 255)
+        return Patch(x0, y0, rgb, _resized(alpha, full, cv2.INTER_LINEAR)), look
+
+    def _paint_small(
+        self, source: Float, points: Float, delegate: Delegate, last: Look | None
+    ) -> tuple[Float, Float, Look]:
+        """Painted face [h, w, 3] and alpha [h, w] over ``source``, whose pixels ``points`` refer to."""
+        rgb, mask = self._warp(points, (source.shape[1], source.shape[0]), delegate)
+        face_px = float(np.sqrt(np.prod(np.ptp(points[:, :2], axis=0))))
+        alpha, core = borders(mask, face_px)
         if not core.any():
             raise SynthesisError("the mesh covers no pixel")
-        rgb = _open_mouth(rgb, local, self._uv)
-        rgb, look = _adapt(rgb, np.asarray(source, np.float32), core, last)
-        full = (x1 - x0, y1 - y0)
-        rgb = cv2.resize(rgb, full, interpolation=cv2.INTER_LINEAR)
-        alpha = cv2.resize(alpha, full, interpolation=cv2.INTER_LINEAR)
-        return Patch(x0, y0, np.asarray(np.clip(rgb, 0, 255), np.float32), np.asarray(alpha, np.float32)), look
+        rgb, look = _adapt(open_mouth(rgb, points, self._uv), source, core, last)
+        return rgb, alpha, look
 
     def _warp(
         self, points: Float, size: tuple[int, int], delegate: Delegate
     ) -> tuple[Float, NDArray[np.bool_]]:
         """The texture on the mesh, [h, w, 3], and where the mesh is."""
-        owners = _owners(points, self._triangles, self._uv, size)
+        owners = owners_of(points, self._triangles, self._uv, size)
         mask = owners > 0
-        maps = _inverse_maps(points[:, :2], self._uv, self._triangles)
+        maps = inverse_maps(points[:, :2], self._uv, self._triangles)
         y, x = np.nonzero(mask)
         chosen = maps[owners[mask] - 1]
         spread = float(np.ptp(points[:, 0]) + np.ptp(points[:, 1])) / 2
@@ -136,7 +135,31 @@ class WarpGenerator:
         return texture, texture.shape[0] / TEXTURE_PX
 
 
-def _owners(
+def _region(picture: Picture, points: Float) -> tuple[int, int, int, int]:
+    """The part of the picture under a mesh. Raises :class:`SynthesisError` where there is none."""
+    if not np.isfinite(points).all():
+        raise SynthesisError("the mesh holds values that are not finite")
+    low, high = points[:, :2].min(0), points[:, :2].max(0)
+    x0, y0, x1, y1 = snap(picture, np.concatenate([low - 2, high + 3]))
+    if x1 - x0 < 8 or y1 - y0 < 8:
+        raise SynthesisError("the face lies outside the frame")
+    return x0, y0, x1, y1
+
+
+def _local(points: Float, region: tuple[int, int, int, int], size: tuple[int, int]) -> Float:
+    """Frame coordinates as coordinates of the region scaled to ``size``."""
+    x0, y0, x1, y1 = region
+    steps = np.array([size[0] / (x1 - x0), size[1] / (y1 - y0)], np.float32)
+    local = points.copy()
+    local[:, :2] = (points[:, :2] - [x0, y0] + 0.5) * steps - 0.5
+    return local
+
+
+def _resized(values: Float, size: tuple[int, int], method: int) -> Float:
+    return cast(Float, cv2.resize(values, size, interpolation=method))
+
+
+def owners_of(
     points: Float, triangles: NDArray[np.int32], uv: Float, size: tuple[int, int]
 ) -> NDArray[np.int32]:
     """Which triangle (from 1) each pixel [h, w] belongs to; nearer ones win, those seen from behind and
@@ -161,7 +184,7 @@ def _areas(points: Float, triangles: NDArray[np.int32]) -> Float:
     return np.asarray(ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0], np.float32)
 
 
-def _inverse_maps(points: Float, uv: Float, triangles: NDArray[np.int32]) -> Float:
+def inverse_maps(points: Float, uv: Float, triangles: NDArray[np.int32]) -> Float:
     """For each triangle the affine map [T, 2, 3] from image to texture coordinates."""
     a, b, c = (points[triangles[:, corner]].astype(np.float64) for corner in range(3))
     ab, ac = b - a, c - a
@@ -175,7 +198,7 @@ def _inverse_maps(points: Float, uv: Float, triangles: NDArray[np.int32]) -> Flo
     return np.concatenate([linear, shift[:, :, None]], axis=2).astype(np.float32)
 
 
-def _borders(mask: NDArray[np.bool_], face_px: float) -> tuple[Float, NDArray[np.bool_]]:
+def borders(mask: NDArray[np.bool_], face_px: float) -> tuple[Float, NDArray[np.bool_]]:
     """Alpha that rises from the mesh's edge inwards, and the core where skin is surely skin."""
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     inward = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
@@ -184,7 +207,7 @@ def _borders(mask: NDArray[np.bool_], face_px: float) -> tuple[Float, NDArray[np
     return np.asarray(alpha, np.float32), inward > 0.08 * face_px
 
 
-def _open_mouth(rgb: Float, points: Float, uv: Float) -> Float:
+def open_mouth(rgb: Float, points: Float, uv: Float) -> Float:
     """Darken the inside of a mouth that is open wider than the delegate's own."""
     excess = _gape(points) - _gape(uv)
     if excess < 0.06:
@@ -203,9 +226,7 @@ def _gape(points: Float) -> float:
     return float(np.linalg.norm(points[13, :2] - points[14, :2])) / max(width, 1e-3)
 
 
-def _adapt(
-    rgb: Float, source: Float, core: NDArray[np.bool_], last: Look | None
-) -> tuple[Float, Look]:
+def _adapt(rgb: Float, source: Float, core: NDArray[np.bool_], last: Look | None) -> tuple[Float, Look]:
     """Give the painted face the frame's light, contrast and sharpness."""
     light, own = _light(source, core), _light(rgb, core)
     lit = rgb * np.clip((light + 6) / (own + 6), 0.1, 6)
@@ -221,12 +242,11 @@ def _light(rgb: Float, core: NDArray[np.bool_]) -> Float:
     """The colour field [h, w, 3] of 4 by 4 cells, from the core's pixels alone."""
     weight = core.astype(np.float32)
     cells = (LIGHT_CELLS, LIGHT_CELLS)
-    amount = cv2.resize(weight, cells, interpolation=cv2.INTER_AREA)[..., None]
-    total = cv2.resize(rgb * weight[..., None], cells, interpolation=cv2.INTER_AREA)
+    amount = _resized(weight, cells, cv2.INTER_AREA)[..., None]
+    total = _resized(rgb * weight[..., None], cells, cv2.INTER_AREA)
     for blurred in _widening(amount, total):
         amount, total = amount + blurred[0], total + blurred[1]
-    size = rgb.shape[1], rgb.shape[0]
-    field = cv2.resize(total / amount, size, interpolation=cv2.INTER_CUBIC)
+    field = _resized(total / amount, (rgb.shape[1], rgb.shape[0]), cv2.INTER_CUBIC)
     return np.asarray(np.clip(field, 0, 255), np.float32)
 
 
