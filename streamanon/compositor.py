@@ -14,7 +14,7 @@ import numpy as np
 
 from streamanon.config import CoverConfig
 from streamanon.generator import Generator, Look, Patch
-from streamanon.geometry import grow, mesh_keypoints, overlap, yaw_degrees
+from streamanon.geometry import grow, mesh_keypoints, yaw_degrees
 from streamanon.identity.casting import Casting
 from streamanon.mesh import Measurement, MeshModel, snap
 from streamanon.pixels import read_rgb, write_rgb
@@ -223,7 +223,10 @@ def smoothed(previous: Float | None, points: Float) -> Float:
 
 def _agrees(target: Target, points: Float, extent: Float) -> bool:
     """Whether the mesh lies where the detector, which knows nothing of it, saw the face."""
-    if float(overlap(extent[None], target.box[None])[0, 0]) < 0.35:
+    shared = np.minimum(extent[2:], target.box[2:]) - np.maximum(extent[:2], target.box[:2])
+    covered = float(np.prod(shared.clip(0))) / max(_area(target.box), 1.0)
+    # Carried boxes have grown, so less of them is face.
+    if covered < (0.6 if target.detected else 0.35):
         return False
     spread = float(np.sqrt(_area(extent)))
     apart = np.linalg.norm(mesh_keypoints(points) - target.keypoints, axis=1).mean()

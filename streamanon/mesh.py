@@ -70,7 +70,7 @@ class FaceMesh:
         skin = crop[at[:, 1], at[:, 0]].mean(axis=0)
         geometry = Geometry(
             points=transform(invert(matrix), points),
-            confidence=float(traits[0]),
+            confidence=float(traits[0]) if np.isfinite(likeness).all() else 0.0,
             masculine=float(traits[1]),
             age=float(traits[2]),
         )

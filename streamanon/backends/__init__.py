@@ -82,4 +82,9 @@ def _try(name: str, threads: int) -> tuple[Backend | None, str]:
         create: Callable[[int], Backend] = importlib.import_module(module).create
         return create(threads), "works"
     except Exception as error:  # a broken driver raises anything; the reason is shown
-        return None, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no detail'}"
+        return None, f"{type(error).__name__}: {first_line(error)}"
+
+
+def first_line(error: Exception) -> str:
+    """What a runtime's error, often pages long, says first."""
+    return (str(error).strip().splitlines() or ["no detail"])[0]

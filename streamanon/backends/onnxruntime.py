@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnxruntime
 
-from streamanon.backends import Array, Backend, Model
+from streamanon.backends import Array, Backend, Model, first_line
 from streamanon.errors import ModelError
 
 
@@ -36,7 +36,7 @@ class _OrtBackend:
                 onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             )
         except Exception as error:
-            raise ModelError(f"ONNX Runtime cannot load {path.name}: {error}") from error
+            raise ModelError(f"ONNX Runtime cannot load {path.name}: {first_line(error)}") from error
 
 
 def create(threads: int) -> Backend:

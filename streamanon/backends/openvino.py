@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import openvino
 
-from streamanon.backends import Array, Backend, Model
+from streamanon.backends import Array, Backend, Model, first_line
 from streamanon.errors import ModelError
 
 
@@ -30,7 +30,7 @@ class _OpenVinoModel:
             compiled = self._core.compile_model(model, "CPU", self._settings)
             self._requests[shape] = compiled.create_infer_request()
         except RuntimeError as error:
-            raise ModelError(f"OpenVINO cannot load {self._path.name}: {error}") from error
+            raise ModelError(f"OpenVINO cannot load {self._path.name}: {first_line(error)}") from error
         return self._requests[shape]
 
 
