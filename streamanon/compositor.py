@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamanon.config import CoverConfig
+from streamanon.errors import SynthesisError
 from streamanon.generator import Generator, Look, Patch
 from streamanon.geometry import grow, mesh_keypoints, yaw_degrees
 from streamanon.identity.casting import Casting
@@ -40,6 +41,8 @@ STALE_FRAMES = 100
 IN_VIEW_FRAMES = 3
 #: An ellipse in a box grown by less than this would leave the box's own corners bare.
 LEAST_MARGIN = 0.21
+#: How opaque a generated face must be in its middle. Sound ones have 0.83 and more, turned as they may be.
+LEAST_OPACITY = 0.7
 
 
 @dataclass
@@ -114,15 +117,14 @@ class Compositor:
         state.last_index = frame.index
         patch = self._generated(frame, target, measured, state)
         weight = 0.0 if patch is None or state.weight is None else state.weight
-        if weight < 1:
+        if patch is None or weight < 1:
             region, method = self._plain(frame.picture, planes, target)
         if patch is not None:
-            write_rgb(
-                planes, frame.picture, patch.x0, patch.y0, patch.rgb, patch.alpha * np.float32(weight)
-            )
-        if patch is not None and weight >= 0.5:
-            height, width = patch.alpha.shape
-            region, method = (patch.x0, patch.y0, patch.x0 + width, patch.y0 + height), "synthesize"
+            alpha = patch.alpha * np.float32(weight)
+            write_rgb(planes, frame.picture, patch.x0, patch.y0, patch.rgb, alpha)
+            painted = _region_of(patch)
+            region = painted if weight >= 1 else _around(region, painted)
+            method = "synthesize" if weight >= 0.5 else method
         return Cover(target.track_id, region, method, target.detected)
 
     def _generated(
@@ -149,7 +151,10 @@ class Compositor:
         geometry = measured.geometry
         state.points = smoothed(state.points, geometry.points)
         steady = type(geometry)(state.points, geometry.confidence, geometry.masculine, geometry.age)
-        patch, state.look = self._synthesis.generator.paint(frame.picture, steady, delegate, state.look)
+        patch, look = self._synthesis.generator.paint(frame.picture, steady, delegate, state.look)
+        if not _covers(patch, frame.picture, state.points):
+            raise SynthesisError("the painted face would not cover the person's")
+        state.look = look
         return patch
 
     def _faded(self, weight: float | None, trusted: bool) -> float:
@@ -236,6 +241,35 @@ def _agrees(target: Target, points: Float, extent: Float) -> bool:
 def _share_inside(points: Float, picture: Picture) -> float:
     inside = ((points >= 0) & (points < [picture.width, picture.height])).all(axis=1)
     return float(inside.mean())
+
+
+def _covers(patch: Patch, picture: Picture, points: Float) -> bool:
+    """Whether a patch can be laid over the picture and hides what is beneath the middle of the mesh."""
+    region, (height, width) = _region_of(patch), patch.alpha.shape
+    if snap(picture, np.array(region, np.float32)) != region or patch.rgb.shape != (height, width, 3):
+        return False
+    low, high = points[:, :2].min(0), points[:, :2].max(0)
+    x0, y0 = np.ceil((3 * low + high) / 4).clip(0).astype(int)
+    x1, y1 = np.minimum((low + 3 * high) / 4 + 1, [picture.width, picture.height]).astype(int)
+    rows = slice(max(y0 - patch.y0, 0), max(y1 - patch.y0, 0))
+    columns = slice(max(x0 - patch.x0, 0), max(x1 - patch.x0, 0))
+    hidden = float(patch.alpha[rows, columns].sum())
+    # Comparisons with what is not a number are false.
+    return bool(
+        -0.01 <= patch.alpha.min() <= patch.alpha.max() <= 1.01
+        and np.isfinite(patch.rgb.sum())
+        and hidden >= LEAST_OPACITY * max(x1 - x0, 1) * max(y1 - y0, 1)
+    )
+
+
+def _region_of(patch: Patch) -> tuple[int, int, int, int]:
+    height, width = patch.alpha.shape
+    return patch.x0, patch.y0, patch.x0 + width, patch.y0 + height
+
+
+def _around(one: tuple[int, int, int, int], two: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """The smallest region that holds both."""
+    return min(one[0], two[0]), min(one[1], two[1]), max(one[2], two[2]), max(one[3], two[3])
 
 
 def _area(box: Float) -> float:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -21,11 +21,24 @@ from streamanon.fakes import (
     fake_points,
     leaked_pixels,
 )
+from streamanon.generator import Look, Patch
 from streamanon.identity.casting import Casting
 from streamanon.mesh import Measurement
 from streamanon.pixels import to_rgb
 from streamanon.redact import MAX_CELLS
-from streamanon.types import METHODS, Cover, Float, Method, Picture, RawFrame, Resolved, SafeFrame, Target
+from streamanon.types import (
+    METHODS,
+    Cover,
+    Delegate,
+    Float,
+    Geometry,
+    Method,
+    Picture,
+    RawFrame,
+    Resolved,
+    SafeFrame,
+    Target,
+)
 
 FACE: Box = (60, 30, 100, 80)
 SIZE = (160, 120)
@@ -355,3 +368,53 @@ def test_smoothing_stills_a_tremble_and_follows_a_move(move: float) -> None:
     expected = {0.0: 0.0, 0.3: 0.35 * 0.3 + 14 * 0.3 * 0.3 / 80, 8.0: 8.0}[move]
     np.testing.assert_allclose((after - points)[:, 0], expected, atol=0.02)
     assert smoothed(None, points) is points
+
+
+class _SpoiltGenerator(FakeGenerator):
+    """Returns a patch that something is wrong with, and raises nothing."""
+
+    def __init__(self, spoil: Callable[[Patch], Patch]) -> None:
+        super().__init__()
+        self.spoil = spoil
+
+    def paint(
+        self, picture: Picture, geometry: Geometry, delegate: Delegate, last: Look | None
+    ) -> tuple[Patch, Look]:
+        patch, look = super().paint(picture, geometry, delegate, last)
+        return self.spoil(patch), look
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda p: Patch(p.x0, p.y0, p.rgb, p.alpha * np.float32("nan")),
+        lambda p: Patch(p.x0, p.y0, p.rgb * np.float32("nan"), p.alpha),
+        lambda p: Patch(p.x0, p.y0, p.rgb, p.alpha * 0),
+        lambda p: Patch(p.x0, p.y0, p.rgb, p.alpha * np.float32(0.3)),
+        lambda p: Patch(p.x0, p.y0, p.rgb, p.alpha * 300),
+        lambda p: Patch(p.x0, p.y0, p.rgb[:9], p.alpha[:9]),
+        lambda p: Patch(p.x0 + 20, p.y0, p.rgb[:, 20:], p.alpha[:, 20:]),
+        lambda p: Patch(p.x0, p.y0, p.rgb[:-3], p.alpha),
+        lambda p: Patch(p.x0 + 1, p.y0, p.rgb, p.alpha),
+        lambda p: Patch(-2, p.y0, p.rgb, p.alpha),
+        lambda p: Patch(0, 0, p.rgb, p.alpha),
+    ],
+    ids="nan colourless clear thin bright top right short odd outside elsewhere".split(),  # noqa: SIM905
+)
+def test_a_patch_that_would_not_hide_the_face_is_not_used(spoil: Callable[[Patch], Patch]) -> None:
+    done = compositor(generator=_SpoiltGenerator(spoil)).compose(resolved([FACE]))
+    assert method_of(done) == "mosaic"
+    assert leaked_pixels(done.picture, [FACE]) == 0
+    assert not is_painted(done)
+
+
+def test_only_what_the_report_names_is_changed_while_a_face_fades() -> None:
+    rising = compositor(FakeMesh(lambda call, _track: 0.9 if call else 0.1), fade_frames=4)
+    for n in range(6):
+        one = resolved([FACE], n)
+        done = rising.compose(one)
+        (cover,) = done.report.covers
+        x0, y0, x1, y1 = map(int, cover.box)
+        changed = one.frame.picture.planes[0] != done.picture.planes[0]
+        changed[y0:y1, x0:x1] = False
+        assert not changed.any()
