@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from streamanon.fakes import fake_gallery, fake_points
 from streamanon.identity.casting import CHOICES, MAX_PERSONS, Casting
@@ -107,3 +108,34 @@ def test_memory_is_bounded() -> None:
         casting.delegate(n, face(n % 512), 10 * n)
     assert len(casting._persons) <= MAX_PERSONS
     assert len(casting._of_track) <= 3
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_who_was_taken_for_somebody_is_cast_anew_once_both_are_seen(order: tuple[int, int]) -> None:
+    """Somebody alike came in while the first was away; then the first one's own track goes on."""
+    casting = Casting(fake_gallery(), seed=0)
+    casting.delegate(0, face(0), 0)
+    casting.in_view([1], 20)
+    assert casting.delegate(1, face(0), 20).id == casting.delegate(0, face(0), 20).id
+    shown: dict[int, set[str]] = {0: set(), 1: set()}
+    for n in range(25, 30):
+        casting.in_view(order, n)
+        for track in order:
+            shown[track].add(casting.delegate(track, face(0), n).id)
+    assert len(shown[0]) == len(shown[1]) == 1
+    assert shown[0] != shown[1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_likeness_that_is_no_number_does_no_harm(value: float) -> None:
+    """Neither to whom it is taken for nor to the others: they are still known when they return."""
+    casting = Casting(fake_gallery(), seed=0)
+    likeness, skin = np.full(1024, value, np.float32), np.full(3, 120, np.float32)
+    broken = Measurement(Geometry(POINTS, 0.9), likeness, skin)
+    first = casting.delegate(0, face(0), 0)
+    assert casting.delegate(1, broken, 0).id != first.id
+    assert casting.delegate(0, broken, 1).id == first.id
+    casting.forget_tracks(set())
+    casting.delegate(2, broken, 100)
+    casting.forget_tracks(set())
+    assert casting.delegate(3, face(0), 200).id == first.id

@@ -61,7 +61,7 @@ def compositor(
 ) -> Compositor:
     casting = Casting(fake_gallery(), seed=0)
     synthesis = Synthesis(mesh or FakeMesh(), casting, generator or FakeGenerator())
-    config = CoverConfig(**settings)
+    config = CoverConfig(**{"min_confidence": 0.5, **settings})
     return Compositor(config, synthesis if config.method == "synthesize" else None)
 
 

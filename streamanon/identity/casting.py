@@ -38,22 +38,33 @@ class Casting:
 
     def delegate(self, track_id: int, measurement: Measurement, index: int) -> Delegate:
         """The delegate of a track in frame ``index``: the track's own, a known person's, or a new one."""
+        likeness = measurement.likeness
+        if not np.isfinite(likeness).all():
+            likeness = np.zeros_like(likeness)  # like nobody
         person = self._of_track.get(track_id)
         if person is None:
-            person = self._recognise(measurement.likeness, index) or self._cast(measurement, index)
+            person = self._recognise(likeness, index) or self._cast(measurement, likeness, index)
             self._of_track[track_id] = person
         person.last_index = index
-        moved = (1 - LEARNING) * person.likeness + LEARNING * measurement.likeness
+        moved = (1 - LEARNING) * person.likeness + LEARNING * likeness
         person.likeness = (moved / max(float(np.linalg.norm(moved)), 1e-6)).astype(np.float32)
         return person.delegate
 
     def in_view(self, tracks: Iterable[int], index: int) -> None:
         """Tell whose tracks are in frame ``index``, before any delegate of it is asked for: nobody else is
-        taken for those persons in this frame.
+        taken for those persons in this frame. A track that was taken for a person whose own track is in view
+        too, after all, is somebody else's.
         """
+        claimed: list[_Person] = []
         for track in tracks:
-            if track in self._of_track:
-                self._of_track[track].last_index = index
+            person = self._of_track.get(track)
+            if person is None:
+                continue
+            if any(person is other for other in claimed):
+                del self._of_track[track]
+                continue
+            claimed.append(person)
+            person.last_index = index
 
     def forget_tracks(self, live: set[int]) -> None:
         """Drop tracks that have ended; the persons behind them stay known."""
@@ -67,7 +78,7 @@ class Casting:
         best = int(np.argmax(scores))
         return away[best] if scores[best] >= SAME_PERSON else None
 
-    def _cast(self, measurement: Measurement, index: int) -> _Person:
+    def _cast(self, measurement: Measurement, likeness: Float, index: int) -> _Person:
         geometry = measurement.geometry
         wanted = _traits(geometry.masculine, geometry.age, measurement.skin)
         distances = np.linalg.norm(self._traits - wanted, axis=1)
@@ -77,7 +88,7 @@ class Casting:
         # With more persons than delegates one who left gives theirs away, before anybody in view does.
         free = [[i for i in order if self._delegates[i].id not in taken] for taken in (known, live, set())]
         pick = self._rng.choice(next(choices for choices in free if choices)[:CHOICES])
-        person = _Person(measurement.likeness, self._delegates[int(pick)], index)
+        person = _Person(likeness, self._delegates[int(pick)], index)
         self._persons = sorted(self._persons, key=lambda p: p.last_index)[-MAX_PERSONS + 1 :]
         self._persons.append(person)
         return person
