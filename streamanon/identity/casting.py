@@ -52,8 +52,8 @@ class Casting:
 
     def in_view(self, tracks: Iterable[int], index: int) -> None:
         """Tell whose tracks are in frame ``index``, before any delegate of it is asked for: nobody else is
-        taken for those persons in this frame. A track that was taken for a person whose own track is in view
-        too, after all, is somebody else's.
+        taken for those persons in this frame. Of two tracks in view that were taken for one person, the
+        second turns out to be somebody else.
         """
         claimed: list[_Person] = []
         for track in tracks:
