@@ -3,6 +3,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -106,6 +107,46 @@ def test_no_pixel_of_the_person_comes_through() -> None:
     one, two = core(paints[0]), core(paints[1])
     assert np.abs(one - two).mean() < 12
     assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.75
+
+
+@pytest.mark.parametrize(("square", "most"), [(1, 0.12), (2, 0.12), (4, 0.25)])
+@pytest.mark.parametrize("size", [60, 90])
+def test_the_face_does_not_follow_the_pattern_beneath(size: float, square: int, most: float) -> None:
+    """Strong black and white squares: what is painted over them does not tell where they were."""
+    for seed in range(4):
+        rows, columns = FRAME[1] // square, FRAME[0] // square
+        cells = np.random.default_rng(seed).choice([60.0, 190.0], (rows, columns))
+        pattern = np.kron(cells, np.ones((square, square), np.float32))
+        beneath = from_rgb(np.repeat(pattern[..., None], 3, axis=2).astype(np.uint8))
+        patch, _ = paint(beneath, geometry(size), delegate=9 * seed)
+        height, width = patch.alpha.shape
+        under = pattern[patch.y0 : patch.y0 + height, patch.x0 : patch.x0 + width]
+        whole, painted = patch.alpha > 0.99, patch.rgb.mean(axis=2)
+        assert abs(np.corrcoef(painted[whole], under[whole])[0, 1]) < most
+        # The same measure finds half of the pattern, were it there.
+        assert np.corrcoef((painted + 0.5 * under)[whole], under[whole])[0, 1] > 0.5
+
+
+def test_a_face_in_the_dark_is_darker_than_one_in_the_light() -> None:
+    means = [
+        float(core(paint(picture((level, level, level), noise=2))[0]).mean()) for level in (15, 60, 200)
+    ]
+    assert means[0] < 40 < means[1] < 90 < means[2]
+
+
+@pytest.mark.parametrize("size", [30, 60, 110])
+def test_alpha_is_one_in_the_middle_and_nothing_outside_the_mesh(size: float) -> None:
+    shape = geometry(size)
+    patch, _ = paint(picture(), shape)
+    corner = np.array([patch.x0, patch.y0], np.float32)
+    outline = cv2.convexHull(np.asarray(shape.points[:, :2] - corner, np.float32))
+    hull = np.zeros(patch.alpha.shape, np.uint8)
+    cv2.fillConvexPoly(hull, np.rint(outline).astype(np.int32), 1)
+    outside = cv2.dilate(hull, np.ones((3, 3), np.uint8)) == 0
+    assert outside.any()
+    assert (patch.alpha[outside] == 0).all()
+    inside = cv2.distanceTransform(hull, cv2.DIST_L2, 5)
+    assert (patch.alpha[inside > 0.6 * inside.max()] == 1).all()
 
 
 @pytest.mark.parametrize("size", [14, 30, 60, 110])
