@@ -139,3 +139,13 @@ def test_a_likeness_that_is_no_number_does_no_harm(value: float) -> None:
     casting.delegate(2, broken, 100)
     casting.forget_tracks(set())
     assert casting.delegate(3, face(0), 200).id == first.id
+
+
+def test_a_likeness_that_changes_slowly_is_followed() -> None:
+    """As when a head turns: who leaves at the end of the turn is known by how they looked then."""
+    casting = Casting(fake_gallery(), seed=0)
+    first = casting.delegate(0, face(0), 0)
+    for n in range(1, 100):
+        casting.delegate(0, face(0, similarity=1 - 0.009 * n), n)
+    casting.forget_tracks(set())
+    assert casting.delegate(1, face(0, similarity=0.1), 500).id == first.id

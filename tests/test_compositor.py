@@ -418,3 +418,40 @@ def test_only_what_the_report_names_is_changed_while_a_face_fades() -> None:
         changed = one.frame.picture.planes[0] != done.picture.planes[0]
         changed[y0:y1, x0:x1] = False
         assert not changed.any()
+
+
+@pytest.mark.parametrize(("left", "method"), [(-10, "synthesize"), (-25, "mosaic")])
+def test_a_face_mostly_outside_the_frame_is_not_painted(left: float, method: Method) -> None:
+    box: Box = (left, 30, left + 40, 80)
+    done = compositor().compose(resolved([box]))
+    assert method_of(done) == method
+    assert leaked_pixels(done.picture, [box]) == 0
+
+
+@pytest.mark.parametrize(("distance", "alike"), [(2, False), (8, True)])
+def test_a_person_may_come_back_while_the_old_track_coasts(distance: int, alike: bool) -> None:
+    """Under a new track, somewhere else, with the old cover still standing where the face was lost."""
+    generator = FakeGenerator()
+    both = compositor(FakeMesh(likeness=lambda _track: 7), generator)
+    both.compose(resolved([FACE]))
+    one = resolved([(100, 30, 140, 80), (10, 30, 50, 80)], distance)
+    coasting, back = one.targets
+    old = Target(0, coasting.box, coasting.keypoints, detected=False, distance=distance)
+    both.compose(Resolved(one.frame, (back, old)))
+    first, *_ = generator.delegates
+    assert (generator.delegates[1:].count(first) == 2) is alike
+
+
+def test_a_mesh_that_is_no_number_while_a_face_fades_is_not_painted() -> None:
+    class Lost(FakeMesh):
+        def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Measurement]:
+            found = super().measure(picture, targets)
+            if self.calls > 1:
+                for measured in found:
+                    measured.geometry.points[:] = np.nan
+            return found
+
+    fading = compositor(Lost(), fade_frames=4)
+    frames = [fading.compose(resolved([FACE], n)) for n in range(3)]
+    assert [method_of(frame) for frame in frames] == ["synthesize", "mosaic", "mosaic"]
+    assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in frames)
