@@ -50,7 +50,7 @@ class CoverConfig:
 
     method: Method = "synthesize"
     min_face_px: float = 20.0
-    min_confidence: float = 0.5
+    min_confidence: float = 0.3
     max_yaw_deg: float = 50.0
     margin: float = 0.25
     fade_frames: int = 4
