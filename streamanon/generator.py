@@ -24,6 +24,7 @@ WORK_PX = 224
 LIGHT_CELLS = 4
 FEATHER = 0.07
 INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 MOUTH_RGB = (58.0, 26.0, 26.0)
 SIGMAS = (0.0, 0.6, 1.0, 1.5, 2.2, 3.2)
 SMOOTHING = 0.25
@@ -102,7 +103,10 @@ class WarpGenerator:
         alpha, core = borders(mask, face_px)
         if not core.any():
             raise SynthesisError("the mesh covers no pixel")
-        rgb, look = _adapt(open_mouth(rgb, points, self._uv), source, core, last)
+        skin = core & ~_lips(points, mask.shape)
+        if not skin.any():
+            raise SynthesisError("the mesh covers no skin")
+        rgb, look = _adapt(open_mouth(rgb, points, self._uv), source, core, skin, last)
         return rgb, alpha, look
 
     def _warp(
@@ -207,6 +211,15 @@ def borders(mask: NDArray[np.bool_], face_px: float) -> tuple[Float, NDArray[np.
     return np.asarray(alpha, np.float32), inward > 0.08 * face_px
 
 
+def _lips(points: Float, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Where the lips are [h, w]: their colour is not the light's and would redden the chin."""
+    lips = np.zeros(shape, np.uint8)
+    outline = np.rint(points[list(OUTER_LIPS), :2] * 16).astype(np.int32)
+    cv2.fillPoly(lips, [outline], 1, cv2.LINE_8, 4)
+    reach = max(1, int(0.02 * float(np.ptp(points[:, 0]))))
+    return cv2.dilate(lips, np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
+
+
 def open_mouth(rgb: Float, points: Float, uv: Float) -> Float:
     """Darken the inside of a mouth that is open wider than the delegate's own."""
     excess = _gape(points) - _gape(uv)
@@ -226,9 +239,11 @@ def _gape(points: Float) -> float:
     return float(np.linalg.norm(points[13, :2] - points[14, :2])) / max(width, 1e-3)
 
 
-def _adapt(rgb: Float, source: Float, core: NDArray[np.bool_], last: Look | None) -> tuple[Float, Look]:
+def _adapt(
+    rgb: Float, source: Float, core: NDArray[np.bool_], skin: NDArray[np.bool_], last: Look | None
+) -> tuple[Float, Look]:
     """Give the painted face the frame's light, contrast and sharpness."""
-    light, own = _light(source, core), _light(rgb, core)
+    light, own = _light(source, skin), _light(rgb, skin)
     lit = rgb * np.clip((light + 6) / (own + 6), 0.1, 6)
     look = _measure_look(lit, source, light, core)
     look = look if last is None else last.towards(look)
@@ -238,9 +253,9 @@ def _adapt(rgb: Float, source: Float, core: NDArray[np.bool_], last: Look | None
     return np.asarray(light + look.contrast * detail, np.float32), look
 
 
-def _light(rgb: Float, core: NDArray[np.bool_]) -> Float:
-    """The colour field [h, w, 3] of 4 by 4 cells, from the core's pixels alone."""
-    weight = core.astype(np.float32)
+def _light(rgb: Float, skin: NDArray[np.bool_]) -> Float:
+    """The colour field [h, w, 3] of 4 by 4 cells, from skin pixels alone."""
+    weight = skin.astype(np.float32)
     cells = (LIGHT_CELLS, LIGHT_CELLS)
     amount = _resized(weight, cells, cv2.INTER_AREA)[..., None]
     total = _resized(rgb * weight[..., None], cells, cv2.INTER_AREA)
