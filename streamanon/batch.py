@@ -133,7 +133,8 @@ def _run_image(anonymizer: Anonymizer, job: Job, _quiet: bool, _stop: list[bool]
     rgb, report = anonymizer.image_with_report(np.ascontiguousarray(bgr[..., ::-1]))
     safe = rgb[..., ::-1] if alpha is None else np.dstack([rgb[..., ::-1], alpha])
     # OpenCV writes pixels only, so no location or device tag comes along.
-    ok, packed = cv2.imencode(job.output.suffix.lower(), safe, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    suffix = job.output.suffix.lower()
+    ok, packed = cv2.imencode(suffix, safe, [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 95])
     try:
         if not ok:
             raise OSError(0, "the image cannot be encoded")

@@ -26,7 +26,7 @@ class DetectConfig:
 
     size: Literal["auto", "small", "medium", "large"] = "auto"
     every: int = 2
-    score: float = 0.35
+    score: float = 0.4
     revive_score: float = 0.15
 
 
@@ -52,7 +52,7 @@ class CoverConfig:
     min_face_px: float = 20.0
     min_confidence: float = 0.3
     max_yaw_deg: float = 50.0
-    margin: float = 0.25
+    margin: float = 0.35
     fade_frames: int = 4
 
 

@@ -21,7 +21,9 @@ from streamanon.types import SafeFrame
 FACE = (60.0, 40.0, 110.0, 100.0)
 DEMO = Path(__file__).parent / "data" / "demo.mp4"
 CPU = ComputeConfig("onnxruntime", 1)
-MOSAIC = Config(cover=CoverConfig("mosaic"), output=OutputConfig(preset="ultrafast"), compute=CPU)
+MOSAIC = Config(
+    cover=CoverConfig("mosaic", margin=0.25), output=OutputConfig(preset="ultrafast"), compute=CPU
+)
 
 
 @pytest.fixture(autouse=True)

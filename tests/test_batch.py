@@ -21,7 +21,7 @@ FACE = (20.0, 10.0, 50.0, 44.0)
 @pytest.fixture(scope="module")
 def anonymizer(engines: Engines) -> Anonymizer:
     config = Config(
-        cover=CoverConfig("solid"),
+        cover=CoverConfig("solid", margin=0.25),
         output=OutputConfig(preset="ultrafast"),
         compute=ComputeConfig("onnxruntime", 1),
     )

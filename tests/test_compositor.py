@@ -322,7 +322,7 @@ def test_faces_of_a_pixel_are_covered(method: Method, box: Box) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_pixels_away_from_faces_stay_bit_for_bit(method: Method) -> None:
     one = resolved([FACE])
-    done = compositor(method=method).compose(one)
+    done = compositor(method=method, margin=0.25).compose(one)
     away = np.ones((SIZE[1], SIZE[0]), bool)
     away[14:98, 46:114] = False  # the face with a third of its size on each side
     for before, after in zip(one.frame.picture.planes, done.picture.planes, strict=True):
