@@ -437,8 +437,14 @@ def _face(
     z = _lookup(points, points[:, [2, 2]], triangles, owners)[..., 0]
     ahead = -np.sqrt(np.clip(1 - (across**2).sum(2), 0, 1))
     light = shade(np.dstack([across, ahead]))
-    light = np.where(mask, light, 1).astype(np.float32)
-    return face, mask, cv2.GaussianBlur(light, (0, 0), 0.05 * stage.pose.unit + 0.3).astype(np.float32), z
+    return face, mask, _within(light, mask, 0.05 * stage.pose.unit + 0.3), z
+
+
+def _within(values: Float, mask: NDArray[np.bool_], sigma: float) -> Float:
+    """Values blurred inside a mask, carried on just beyond it: what lies outside has no say."""
+    weight = mask.astype(np.float32)
+    total, amount = (cv2.GaussianBlur(v, (0, 0), sigma) for v in (values * weight, weight))
+    return np.asarray(total / np.maximum(amount, 1e-4), np.float32)
 
 
 def _lookup(points: Float, values: Float, triangles: NDArray[np.int32], owners: NDArray[np.int32]) -> Float:

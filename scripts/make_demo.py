@@ -125,13 +125,15 @@ def reader(frame: int) -> Pose:
 
 
 def elder(frame: int) -> Pose:
-    """Far, behind the desk."""
+    """Far, behind the desk; steps partly behind the reader, and back."""
+    aside = ease(frame, 30, 60) - ease(frame, 84, 112)
+    heading = ease(frame, 26, 34) - ease(frame, 54, 62), ease(frame, 80, 88) - ease(frame, 106, 114)
     turn = {
-        "yaw": 12 * wave(frame, 130, 0.4),
+        "yaw": 12 * wave(frame, 130, 0.4) + 18 * (heading[1] - heading[0]),
         "pitch": 4 * wave(frame, 80),
         "roll": 2 * wave(frame, 77, 0.5),
     }
-    return place(350, 150, 16, frame, **turn, blink=blink(frame, 40, 99), blur=0.8)
+    return place(350 - 94 * aside, 150, 16, frame, **turn, blink=blink(frame, 40, 99), blur=0.8)
 
 
 def walker(frame: int) -> Pose:

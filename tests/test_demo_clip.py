@@ -63,6 +63,17 @@ def test_someone_leaves_and_returns(truth: dict[str, Any]) -> None:
     assert max(len(numbers) for numbers in tracks.values()) == 2
 
 
+def test_someone_passes_partly_behind_another(truth: dict[str, Any]) -> None:
+    shares: dict[int, list[float]] = {}
+    for face in (face for frame in truth["frames"] for face in frame):
+        if face["box"][0] > 0 and face["box"][2] < truth["size"][0] - 1:
+            shares.setdefault(face["track"], []).append(face["visible"])
+    crossing = [seen for seen in shares.values() if min(seen) < 0.8]
+    assert len(crossing) == 1
+    assert min(crossing[0]) > 0.3
+    assert crossing[0][0] == crossing[0][-1] == 1
+
+
 def test_no_track_crosses_the_cut_but_people_do(truth: dict[str, Any]) -> None:
     cut = truth["cuts"][0]
     halves = truth["frames"][:cut], truth["frames"][cut:]
@@ -85,6 +96,27 @@ def test_keypoints_lie_in_the_boxes(truth: dict[str, Any]) -> None:
     widths = boxes[:, 2] - boxes[:, 0]
     assert widths.min() < 40
     assert widths.max() > 110
+
+
+def test_cheeks_are_skin_coloured(truth: dict[str, Any]) -> None:
+    """Between eyes and mouth, red leads green and green leads blue, in every face fully seen."""
+    with av.open(str(CLIP)) as file:
+        for number, frame in enumerate(file.decode(video=0)):
+            if number % 10:
+                continue
+            rgb = frame.to_ndarray(format="rgb24").astype(np.float32)
+            for face in truth["frames"][number]:
+                if face["visible"] == 1:
+                    red, green, blue = cheeks(rgb, np.array(face["keypoints"])).mean((0, 1)).tolist()
+                    assert red > green + 10 > blue + 10, (number, face["person"])
+
+
+def cheeks(rgb: NDArray[np.float32], keypoints: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The middle of a face, without eyes and mouth."""
+    low, high = keypoints.min(0), keypoints.max(0)
+    inset = np.array([0.0, 0.3 * (high[1] - low[1])])
+    (x0, y0), (x1, y1) = np.rint(low + inset).astype(int), np.rint(high - inset).astype(int)
+    return rgb[y0 : y1 + 1, x0 : x1 + 1]
 
 
 def test_clip_is_small() -> None:
