@@ -39,6 +39,11 @@ YAW_SLACK_DEG = 7.0
 STALE_FRAMES = 100
 #: A face at most this many frames from its nearest detection is taken to be in view.
 IN_VIEW_FRAMES = 3
+#: A face this far from being usable is measured again only after so many frames.
+HOPELESS_CONFIDENCE = 0.1
+REST_FRAMES = 4
+#: Boxes smaller than this share of the least generated face are not measured at all.
+LEAST_BOX = 0.8
 #: An ellipse in a box grown by less than this would leave the box's own corners bare.
 LEAST_MARGIN = 0.21
 #: How opaque a generated face must be in its middle. Sound ones have 0.83 and more, turned as they may be.
@@ -53,6 +58,7 @@ class _TrackState:
     points: Float | None = None
     look: Look | None = None
     last_index: int = -1
+    rests_until: int = -1
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ class Compositor:
         self._drop_stale(frame.index)
         self._tell_who_is_in_view(resolved)
         planes = tuple(plane.copy() for plane in frame.picture.planes)
-        measured = self._measure(frame.picture, resolved.targets)
+        measured = self._measure(frame, resolved.targets)
         # Near faces last: they hide far ones.
         order = np.argsort([_area(target.box) for target in resolved.targets])
         covers = [self._cover(frame, planes, resolved.targets[i], measured[i]) for i in order]
@@ -101,19 +107,34 @@ class Compositor:
             near = [t.track_id for t in resolved.targets if t.distance <= IN_VIEW_FRAMES]
             self._synthesis.casting.in_view(near, resolved.frame.index)
 
-    def _measure(self, picture: Picture, targets: tuple[Target, ...]) -> list[Measurement | None]:
-        if self._synthesis is None:
-            return [None] * len(targets)
+    def _measure(self, frame: RawFrame, targets: tuple[Target, ...]) -> list[Measurement | None]:
+        """One measurement a target, or None where it would not help, or could not be made."""
+        measured: list[Measurement | None] = [None] * len(targets)
+        rows = [row for row, target in enumerate(targets) if self._worth_measuring(target, frame.index)]
+        if self._synthesis is None or not rows:
+            return measured
         try:
-            measured = list(self._synthesis.mesh.measure(picture, targets))
+            found = self._synthesis.mesh.measure(frame.picture, [targets[row] for row in rows])
         except Exception:  # whatever it was, these faces go to the next rung
-            measured = []
-        return [*measured, *[None] * len(targets)][: len(targets)]
+            return measured
+        for row, measurement in zip(rows, found, strict=False):
+            measured[row] = measurement
+            state = self._state(targets[row])
+            if measurement.geometry.confidence < HOPELESS_CONFIDENCE and not state.weight:
+                state.rests_until = frame.index + REST_FRAMES
+        return measured
+
+    def _worth_measuring(self, target: Target, index: int) -> bool:
+        resting = index < self._state(target).rests_until
+        return not resting and _area(target.box) >= (LEAST_BOX * self._config.min_face_px) ** 2
+
+    def _state(self, target: Target) -> _TrackState:
+        return self._tracks.setdefault(target.track_id, _TrackState())
 
     def _cover(
         self, frame: RawFrame, planes: tuple[Plane, ...], target: Target, measured: Measurement | None
     ) -> Cover:
-        state = self._tracks.setdefault(target.track_id, _TrackState())
+        state = self._state(target)
         state.last_index = frame.index
         patch = self._generated(frame, target, measured, state)
         weight = 0.0 if patch is None or state.weight is None else state.weight

@@ -86,6 +86,28 @@ def colours(frame: SafeFrame, box: Box = FACE) -> int:
     return len(np.unique(frame.picture.planes[0][y0 + 8 : y1 - 8, x0 + 8 : x1 - 8]))
 
 
+def test_a_hopeless_face_is_measured_again_only_after_a_rest() -> None:
+    mesh = FakeMesh(lambda call, _track: 0.9 if call == 2 else 0.02)
+    resting = compositor(mesh, fade_frames=1)
+    frames = [resting.compose(resolved([FACE], n)) for n in range(10)]
+    assert [method_of(frame) for frame in frames] == ["mosaic"] * 8 + ["synthesize", "mosaic"]
+    assert mesh.calls == 4
+    assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in frames)
+
+
+def test_a_painted_face_does_not_rest() -> None:
+    steady = compositor(FakeMesh(lambda call, _track: 0.02 if call == 3 else 0.9), fade_frames=4)
+    frames = [steady.compose(resolved([FACE], n)) for n in range(8)]
+    assert {method_of(frame) for frame in frames} == {"synthesize"}
+
+
+def test_a_face_too_small_to_be_painted_is_not_measured() -> None:
+    mesh = FakeMesh()
+    done = compositor(mesh).compose(resolved([(60, 30, 72, 45)]))
+    assert method_of(done) == "mosaic"
+    assert mesh.calls == 0
+
+
 def test_a_sure_face_is_painted_at_once() -> None:
     done = compositor().compose(resolved([FACE]))
     assert method_of(done) == "synthesize"

@@ -45,10 +45,10 @@ class FakeBackend:
     name = "fake"
 
     def __init__(self, model: FakeNetwork) -> None:
-        self.model, self.precise = model, False
+        self.model, self.precise, self.threads = model, False, 0
 
-    def load(self, _path: Path, *, precise: bool) -> FakeNetwork:
-        self.precise = precise
+    def load(self, _path: Path, *, precise: bool, threads: int = 0) -> FakeNetwork:
+        self.precise, self.threads = precise, threads
         return self.model
 
 
@@ -58,6 +58,7 @@ def mesh_with(model: FakeNetwork, folder: Path) -> FaceMesh:
     entry = {"file": "m.onnx", "sha256": digest(folder / "m.onnx")}
     mesh = FaceMesh(backend, Engines(folder, {"face-mesh": entry}))
     assert backend.precise, "half a pixel matters"
+    assert backend.threads == 1, "two threads take as long as one, each"
     return mesh
 
 

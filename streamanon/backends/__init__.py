@@ -31,8 +31,10 @@ class Backend(Protocol):
 
     name: str
 
-    def load(self, path: Path, *, precise: bool) -> Model:
-        """``precise`` asks for float32 arithmetic throughout, even where less is quicker."""
+    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
+        """``precise`` asks for float32 arithmetic throughout, even where less is quicker. ``threads``: how
+        many a small model can use well on a CPU; 0 leaves it to the backend.
+        """
         ...
 
 

@@ -25,9 +25,9 @@ class _OrtBackend:
     def __init__(self, threads: int) -> None:
         self._threads = threads
 
-    def load(self, path: Path, *, precise: bool) -> Model:
+    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        options.intra_op_num_threads = threads or self._threads
         # Two models take turns on the same cores: idle threads that spin would starve the other one.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3

@@ -43,10 +43,10 @@ class _OpenVinoBackend:
         if "CPU" not in self._core.available_devices:
             raise ModelError("OpenVINO finds no CPU device")
 
-    def load(self, path: Path, *, precise: bool) -> Model:
+    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
         settings = {"PERFORMANCE_HINT": "LATENCY"}
-        if self._threads:
-            settings["INFERENCE_NUM_THREADS"] = str(self._threads)
+        if threads or self._threads:
+            settings["INFERENCE_NUM_THREADS"] = str(threads or self._threads)
         if precise:
             settings["INFERENCE_PRECISION_HINT"] = "f32"
         return _OpenVinoModel(self._core, path, settings)

@@ -85,7 +85,7 @@ class _TensorRtModel:
 class _TensorRtBackend:
     name = "tensorrt"
 
-    def load(self, path: Path, *, precise: bool) -> Model:
+    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
         return _TensorRtModel(path, precise)
 
 

@@ -19,6 +19,11 @@ MASKED_SETS = ("facemask-cc0", "eden-mask", "eden-cctv")
 FILL = 114
 UNSURE_SCORE = 0.4
 MIN_FACE_PX = 5.0
+#: What people saw who looked at the detector's finds without a label: "nothing" is no face and shown often
+#: in training, "unsure" is a face, drawn or real, or was not looked at closely, and counts neither way.
+CORRECTIONS = Path(__file__).with_name("scene_corrections.json")
+#: How many of the crops show something that was taken for a face.
+LOOKALIKES = 0.1
 FLIPPED_KEYPOINTS = [1, 0, 2, 4, 3]
 
 
@@ -48,16 +53,20 @@ class Labels:
 
 @dataclass(frozen=True)
 class Scene:
-    """One labelled picture: image [H, W, 3] uint8 BGR."""
+    """One labelled picture: image [H, W, 3] uint8 BGR. ``human`` [N]: which labels a person drew;
+    ``lookalikes`` [M, 4]: boxes of what was taken for a face and is none.
+    """
 
     image: NDArray[np.uint8]
     labels: Labels
     source: str
     human: NDArray[np.bool_]
+    lookalikes: NDArray[np.float32]
 
 
 def read_scenes(data: Path, split: str) -> list[Scene]:
-    """All scenes of a split, decoded."""
+    """All scenes of a split, decoded, with their corrections."""
+    corrections = json.loads(CORRECTIONS.read_text())
     entries = {e["file"]: e for e in json.loads((data / "scenes_labels.json").read_text())}
     scenes = []
     with tarfile.open(data / "scenes.tar") as archive:
@@ -68,8 +77,12 @@ def read_scenes(data: Path, split: str) -> list[Scene]:
             stream = archive.extractfile(member)
             assert stream is not None
             image = cv2.imdecode(np.frombuffer(io.BytesIO(stream.read()).getvalue(), np.uint8), 1)
-            human = np.array([f["by"] == "human" for f in entry["faces"]], bool)
-            scenes.append(Scene(np.asarray(image, np.uint8), _labels(entry["faces"]), entry["set"], human))
+            correction = corrections.get(entry["file"], {})
+            labels = corrected(_labels(entry["faces"]), _boxes(correction.get("unsure", [])))
+            human = np.zeros(len(labels.boxes), bool)
+            human[: len(entry["faces"])] = [f["by"] == "human" for f in entry["faces"]]
+            lookalikes = _boxes(correction.get("nothing", []))
+            scenes.append(Scene(np.asarray(image, np.uint8), labels, entry["set"], human, lookalikes))
     return scenes
 
 
@@ -84,6 +97,22 @@ def _labels(faces: list[dict[str, object]]) -> Labels:
         score = face["score"]
         ignore[row] = face["by"] == "teacher" and isinstance(score, float) and score < UNSURE_SCORE
     return Labels(boxes, keypoints, ignore)
+
+
+def _boxes(rows: list[list[float]]) -> NDArray[np.float32]:
+    return np.array(rows, np.float32).reshape(-1, 4)
+
+
+def corrected(labels: Labels, unsure: NDArray[np.float32]) -> Labels:
+    """The labels with ``unsure`` [M, 4] boxes added as ignored; labels of mere parts of those are ignored."""
+    low = np.maximum(labels.boxes[:, None, :2], unsure[None, :, :2])
+    high = np.minimum(labels.boxes[:, None, 2:], unsure[None, :, 2:])
+    shared = np.prod((high - low).clip(0), axis=2)
+    area, around = labels.sizes[:, None] ** 2, np.prod(unsure[:, 2:] - unsure[:, :2], axis=1)[None]
+    part = ((shared > 0.8 * area) & (area < 0.6 * around)).any(axis=1)
+    known = Labels(labels.boxes, labels.keypoints, labels.ignore | part)
+    added = Labels(unsure, np.zeros((len(unsure), 5, 3), np.float32), np.ones(len(unsure), bool))
+    return Labels.join([known, added])
 
 
 def transform_labels(labels: Labels, matrix: NDArray[np.float64], flipped: bool) -> Labels:
@@ -110,6 +139,7 @@ class CropSampler:
         self.portraits = list(read_portraits(data, PORTRAIT_SETS))
         weights = np.array([0.4 if s.source in MASKED_SETS else 1.0 for s in self.scenes])
         self.scene_weights = weights / weights.sum()
+        self.lookalikes = [(n, box) for n, s in enumerate(self.scenes) for box in s.lookalikes]
         kind = np.array([0.25 if p.source == "masked" else 1.0 for p in self.portraits])
         self.portrait_weights = np.cumsum(kind / kind.sum())
 
@@ -123,14 +153,12 @@ class CropSampler:
 
     def _scene_crop(self) -> tuple[NDArray[np.uint8], Labels]:
         rng, size = self.rng, self.size_px
-        scene = self.scenes[rng.choice(len(self.scenes), p=self.scene_weights)]
+        scene, box = self._subject()
         height, width = scene.image.shape[:2]
-        sure = np.flatnonzero(~scene.labels.ignore)
-        if len(sure) and rng.random() < 0.7:
-            face = rng.choice(sure)
-            x0, y0, x1, y1 = scene.labels.boxes[face]
+        if box is not None:
+            x0, y0, x1, y1 = box
             wanted = np.exp(rng.uniform(np.log(9), np.log(150)))
-            scale = float(np.clip(wanted / max(1.0, scene.labels.sizes[face]), 0.25, 2.0))
+            scale = float(np.clip(wanted / max(1.0, np.sqrt((x1 - x0) * (y1 - y0))), 0.25, 2.0))
             centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2]) + rng.uniform(-0.42, 0.42, 2) * size / scale
         else:
             scale = float(np.exp(rng.uniform(np.log(0.4), np.log(1.5))))
@@ -150,6 +178,18 @@ class CropSampler:
         if scale < 0.6:
             image = self._shrunk(scene.image, matrix, scale)
         return np.asarray(image, np.uint8), transform_labels(scene.labels, matrix, flipped)
+
+    def _subject(self) -> tuple[Scene, NDArray[np.float32] | None]:
+        """A scene, and what of it the crop is to show: a face, something like one, or just anything."""
+        rng = self.rng
+        if self.lookalikes and rng.random() < LOOKALIKES:
+            number, box = self.lookalikes[rng.integers(len(self.lookalikes))]
+            return self.scenes[number], box
+        scene = self.scenes[rng.choice(len(self.scenes), p=self.scene_weights)]
+        sure = np.flatnonzero(~scene.labels.ignore)
+        if len(sure) and rng.random() < 0.7:
+            return scene, scene.labels.boxes[rng.choice(sure)]
+        return scene, None
 
     def _shrunk(
         self, source: NDArray[np.uint8], matrix: NDArray[np.float64], scale: float
