@@ -104,7 +104,7 @@ def _boxes(rows: list[list[float]]) -> NDArray[np.float32]:
 
 
 def corrected(labels: Labels, unsure: NDArray[np.float32]) -> Labels:
-    """The labels with ``unsure`` [M, 4] boxes added as ignored; labels of mere parts of those are ignored."""
+    """The labels with ``unsure`` [M, 4] boxes added as ignored, and labels of mere parts of those too."""
     low = np.maximum(labels.boxes[:, None, :2], unsure[None, :, :2])
     high = np.minimum(labels.boxes[:, None, 2:], unsure[None, :, 2:])
     shared = np.prod((high - low).clip(0), axis=2)
