@@ -24,6 +24,10 @@ MIN_FACE_PX = 5.0
 CORRECTIONS = Path(__file__).with_name("scene_corrections.json")
 #: How many of the crops show something that was taken for a face.
 LOOKALIKES = 0.1
+#: How many bear large print: round letters were taken for faces.
+TEXTS = 0.06
+LETTERS = "aaabcdeeeefgghijklmnoooopqrssstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0356899@&  "
+FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX)
 FLIPPED_KEYPOINTS = [1, 0, 2, 4, 3]
 
 
@@ -146,6 +150,8 @@ class CropSampler:
     def draw(self) -> tuple[NDArray[np.uint8], Labels]:
         """One crop [size, size, 3] uint8 RGB with its labels."""
         image, labels = self._scene_crop()
+        if self.rng.random() < TEXTS:
+            image, labels = self._write(image, labels)
         for _ in range(self.rng.choice([0, 1, 2, 4], p=[0.4, 0.3, 0.2, 0.1])):
             image, labels = self._paste(image, labels)
         labels = self._visible(labels)
@@ -243,6 +249,26 @@ class CropSampler:
         pasted = Labels(box[None], keypoints.astype(np.float32), np.zeros(1, bool))
         moved = transform_labels(pasted, matrix, flipped)
         return blended, Labels.join([_covered(labels, weight[..., 0]), moved])
+
+    def _write(self, image: NDArray[np.uint8], labels: Labels) -> tuple[NDArray[np.uint8], Labels]:
+        """Lines of print on a plain ground over a part of the crop; the faces below are gone."""
+        rng, size = self.rng, self.size_px
+        x0, y0 = (int(v) for v in rng.uniform(0, 0.6, 2) * size)
+        x1, y1 = x0 + int(rng.uniform(0.3, 1) * size), y0 + int(rng.uniform(0.15, 0.8) * size)
+        ground, ink = rng.integers(0, 256, 3), rng.integers(0, 256, 3)
+        if rng.random() < 0.5:
+            ground, ink = np.full(3, rng.integers(190, 256)), np.full(3, rng.integers(0, 90))
+        written = image.copy()
+        written[y0:y1, x0:x1] = ground
+        font = int(rng.choice(FONTS))
+        height = float(np.exp(rng.uniform(np.log(10), np.log(90))))  # of a capital, px
+        colour = tuple(int(v) for v in ink)
+        for line in np.arange(y0 + height * 1.3, y1, height * 1.6):
+            words = "".join(rng.choice(list(LETTERS), 40))
+            thick = max(1, int(height * rng.uniform(0.08, 0.2)))
+            cv2.putText(written, words, (x0, int(line)), font, height / 21, colour, thick, cv2.LINE_AA)
+        written[:, :x0], written[:, x1:], written[y1:] = image[:, :x0], image[:, x1:], image[y1:]
+        return written, _covered(labels, (written != image).any(axis=2).astype(np.float32))
 
     def _occluded(self, portrait: Portrait) -> NDArray[np.uint8]:
         rng = self.rng
