@@ -72,7 +72,8 @@ class Anonymizer:
         )
         safe = next(anonymise([frame], still, self._detector, self._compositor(), clock, threaded=False))
         tally.count(safe)
-        report = self._report(None, {}, tally, time.perf_counter() - begun, clock)
+        size = {"width": rgb.shape[1], "height": rgb.shape[0]}
+        report = self._report(size, dict(size), tally, time.perf_counter() - begun, clock)
         return to_rgb(safe.picture), report
 
     def run(
@@ -125,7 +126,7 @@ class Anonymizer:
 
     def _report(
         self,
-        info: SourceInfo | None,
+        info: SourceInfo | dict[str, object],
         facts: dict[str, object],
         tally: Tally,
         seconds: float,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -141,7 +142,10 @@ def _run_image(anonymizer: Anonymizer, job: Job, _quiet: bool, _stop: list[bool]
         job.output.write_bytes(packed.tobytes())
     except OSError as error:
         raise SinkError(f"cannot write {job.output}: {error.strerror}; check the folder") from error
-    return report
+    assert isinstance(report.source, dict)
+    source = {"name": Path(job.source).name} | report.source
+    output = {"name": job.output.name, "bytes": job.output.stat().st_size} | report.output
+    return dataclasses.replace(report, source=source, output=output)
 
 
 def _read_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:

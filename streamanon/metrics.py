@@ -85,9 +85,9 @@ class Tally:
 
 @dataclass(frozen=True)
 class RunReport:
-    """One input's run; ``as_dict`` is what ``--report`` writes."""
+    """One input's run; ``as_dict`` is what ``--report`` writes. ``source``: a video, or an image's facts."""
 
-    source: SourceInfo | None
+    source: SourceInfo | dict[str, Any]
     output: dict[str, Any]
     tally: Tally
     frames_in: int
@@ -103,7 +103,7 @@ class RunReport:
     def as_dict(self) -> dict[str, Any]:
         tally = self.tally
         return {
-            "input": None if self.source is None else _plain(dataclasses.asdict(self.source)),
+            "input": _input_facts(self.source),
             "output": self.output,
             "frames": {
                 "in": self.frames_in,
@@ -127,6 +127,14 @@ class RunReport:
             "notes": list(self.notes),
             "interrupted": self.interrupted,
         }
+
+
+def _input_facts(source: SourceInfo | dict[str, Any]) -> dict[str, Any]:
+    """File names without their folders: a report is handed on."""
+    if isinstance(source, dict):
+        return source
+    facts: dict[str, Any] = _plain(dataclasses.asdict(source))
+    return facts if "://" in source.name else facts | {"name": Path(source.name).name}
 
 
 def write_reports(path: Path, reports: list[RunReport]) -> None:

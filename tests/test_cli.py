@@ -73,8 +73,12 @@ def test_a_video_becomes_a_video(
 
 def test_an_image_becomes_an_image(run_command: Command, tmp_path: Path, engines: Engines) -> None:
     cv2.imwrite(str(tmp_path / "in.png"), np.full((60, 80, 3), 120, np.uint8))
-    told = run_command("run", tmp_path / "in.png", "-o", tmp_path / "out.png", *QUICK)
+    paths = (tmp_path / "in.png", "-o", tmp_path / "out.png", "--report", tmp_path / "r.json")
+    told = run_command("run", *paths, *QUICK)
     assert told.code == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["input"] == {"name": "in.png", "width": 80, "height": 60}
+    assert report["output"]["name"] == "out.png"
     image = cv2.imread(str(tmp_path / "out.png"))
     assert image is not None
     assert image.shape == (60, 80, 3)

@@ -72,7 +72,7 @@ class PerfectBackend:
     def __init__(self, model: object) -> None:
         self.model = model
 
-    def load(self, path: Path, *, precise: bool) -> PerfectModel:
+    def load(self, path: Path, *, precise: bool, threads: int = 0) -> PerfectModel:
         return self.model  # type: ignore[return-value]
 
 

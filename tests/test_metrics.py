@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Iterator
@@ -75,11 +76,19 @@ def test_a_report_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         write_reports(tmp_path / "missing" / "r.json", [report()])
 
 
-def test_no_time_and_no_source_are_fine() -> None:
-    told = report(seconds=0.0, source=None).as_dict()
+def test_no_time_and_an_image_are_fine() -> None:
+    told = report(seconds=0.0, source={"width": 8}).as_dict()
     assert told["frames_per_second"] is None
-    assert told["input"] is None
+    assert told["input"] == {"width": 8}
     json.dumps(told)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("/home/ann/a.mp4", "a.mp4"), ("rtsp://***@cam/1", "rtsp://***@cam/1")]
+)
+def test_folders_are_not_told_and_addresses_are(name: str, told: str) -> None:
+    source = dataclasses.replace(report().source, name=name)  # type: ignore[type-var]
+    assert report(source=source).as_dict()["input"]["name"] == told
 
 
 def test_the_clock_tells_work_from_waiting() -> None:

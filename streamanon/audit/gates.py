@@ -1,0 +1,89 @@
+"""What makes an audit fail: ``--fail-on leak>0,reid>0.01``."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streamanon.audit.recognisers import LikenessRecogniser
+from streamanon.audit.result import AuditResult
+from streamanon.errors import ConfigError
+
+DEFAULT = "leak>0"
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+_PATTERN = re.compile(r"\s*([a-z_]+)\s*(>=|<=|>|<)\s*([0-9.]+)\s*")
+
+
+def _reidentified(result: AuditResult) -> float:
+    """The worst of the recognisers; streamanon's own only where there is no other."""
+    values = [one.accepted.value for one in result.reidentification if one.accepted]
+    others = [
+        one.accepted.value
+        for one in result.reidentification
+        if one.accepted and one.recogniser != LikenessRecogniser.name
+    ]
+    return max(others or values, default=0.0)
+
+
+_Value = Callable[[AuditResult], float | None]
+#: Name -> its value in a result; None where it could not be measured, which fails.
+MEASURES: dict[str, _Value] = {
+    "leak": lambda r: r.leaks.seen,
+    "leak_share": lambda r: r.leaks.seen / max(1, r.leaks.face_frames),
+    "leak_seconds": lambda r: r.leaks.seconds_seen,
+    "leak_tracks": lambda r: r.leaks.tracks_seen,
+    "reid": _reidentified,
+    "rank1": lambda r: max((one.rank1.value for one in r.reidentification if one.rank1), default=0.0),
+    "intrusion": lambda r: max(
+        (one.intrusions.value for one in r.reidentification if one.intrusions), default=0.0
+    ),
+    "found": lambda r: r.utility.faces_found.value if r.utility.faces_found else None,
+    "nme": lambda r: r.utility.landmark_nme,
+    "psnr": lambda r: r.utility.psnr_outside,
+    "switches": lambda r: r.over_time.switches,
+    "flicker": lambda r: r.over_time.flicker,
+    "frames_lost": lambda r: r.container.frames_lost,
+    "tags": lambda r: len(r.container.tags_left),
+}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One condition under which an audit fails."""
+
+    name: str
+    sign: str
+    limit: float
+
+    def breached(self, result: AuditResult) -> bool:
+        value = MEASURES[self.name](result)
+        return value is None or _COMPARE[self.sign](value, self.limit)
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.sign}{self.limit:g}"
+
+
+def parse_gates(text: str) -> list[Gate]:
+    """Raises :class:`ConfigError` that names the measures there are."""
+    if text.strip() == "never":
+        return []
+    gates = []
+    for part in text.split(","):
+        match = _PATTERN.fullmatch(part)
+        if match is None or match[1] not in MEASURES:
+            raise ConfigError(
+                f"--fail-on {part.strip()!r} is no condition; write e.g. leak>0, or never; "
+                f"measures: {', '.join(MEASURES)}"
+            )
+        try:
+            gates.append(Gate(match[1], match[2], float(match[3])))
+        except ValueError:
+            raise ConfigError(f"--fail-on {part.strip()!r}: {match[3]} is no number") from None
+    return gates

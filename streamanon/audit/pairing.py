@@ -1,0 +1,119 @@
+"""Two videos side by side: each frame of the original with the frames of the other around the same time."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from streamanon.errors import SourceError
+from streamanon.pixels import to_rgb
+from streamanon.source import probe, read_frames
+
+Image = NDArray[np.uint8]
+
+#: How many frames before and after may show what an original frame shows.
+REACH = 3
+
+
+@dataclass(frozen=True)
+class Times:
+    """When each frame of a video is shown, in seconds from the container's zero, and the picture's size."""
+
+    name: str
+    seconds: tuple[float, ...]
+    width: int
+    height: int
+
+    def duration_of(self, index: int) -> float:
+        """How long a frame is shown: until the next one, or for the usual step."""
+        if index + 1 < len(self.seconds):
+            return self.seconds[index + 1] - self.seconds[index]
+        return self.step
+
+    @property
+    def step(self) -> float:
+        """The usual time between frames, seconds."""
+        return float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else 0.04
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """One frame of the original, RGB [H, W, 3], and frames of the other video at the same size, the one
+    shown at the same time first. ``others`` is empty where the other video shows nothing.
+    """
+
+    index: int
+    original: Image
+    others: tuple[Image, ...]
+
+    @property
+    def output(self) -> Image | None:
+        return self.others[0] if self.others else None
+
+
+def read_times(path: str | Path) -> Times:
+    """Raises :class:`SourceError` for a video without frames."""
+    info = probe(path)
+    seconds = tuple(frame.pts_seconds for frame in read_frames(path, info))
+    if not seconds:
+        raise SourceError(f"no frame of {info.name} can be decoded; audit another file")
+    return Times(Path(info.name).name, seconds, info.width, info.height)
+
+
+def read_rgb_frames(path: str | Path) -> Iterator[Image]:
+    info = probe(path)
+    for frame in read_frames(path, info):
+        yield to_rgb(frame.picture)
+
+
+def counterparts(original: Times, other: Times) -> list[int | None]:
+    """For each original frame the frame of the other video that is on screen in its middle.
+
+    Videos whose clocks start at different zeros are aligned at their first frames. None: before the other
+    video's start or after its end, by more than half a second.
+    """
+    apart = other.seconds[0] - original.seconds[0]
+    shift = apart if abs(apart) > 0.5 else 0.0
+    starts = [second - shift for second in other.seconds]
+    found: list[int | None] = []
+    for index, second in enumerate(original.seconds):
+        middle = second + original.duration_of(index) / 2
+        at = bisect_left(starts, middle) - 1
+        outside = middle < starts[0] - 0.5 or middle > starts[-1] + other.step + 0.5
+        found.append(None if outside else min(max(at, 0), len(starts) - 1))
+    return found
+
+
+def read_pairs(
+    original: str | Path, other: str | Path, times: tuple[Times, Times], reach: int = REACH
+) -> Iterator[Pair]:
+    """Every frame of the original with its counterpart and ``reach`` frames on either side of that."""
+    matches = counterparts(*times)
+    size = times[0].width, times[0].height
+    window: dict[int, Image] = {}
+    numbered = enumerate(read_rgb_frames(other))
+    for index, rgb in enumerate(read_rgb_frames(original)):
+        middle = matches[index] if index < len(matches) else None
+        if middle is None:
+            yield Pair(index, rgb, ())
+            continue
+        while not window or max(window) < middle + reach:
+            number, frame = next(numbered, (-1, None))
+            if frame is None:
+                break
+            window[number] = _at_size(frame, size)
+        window = {number: frame for number, frame in window.items() if number >= middle - reach}
+        near = sorted((n for n in window if n <= middle + reach), key=lambda n: abs(n - middle))
+        yield Pair(index, rgb, tuple(window[number] for number in near))
+
+
+def _at_size(frame: Image, size: tuple[int, int]) -> Image:
+    if (frame.shape[1], frame.shape[0]) == size:
+        return frame
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)

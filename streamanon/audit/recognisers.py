@@ -1,0 +1,165 @@
+"""Face recognisers: how alike two faces are, and from where on they count as one person.
+
+An output face is described where the original's face lies: the attacker of whom an audit has to think knows
+where faces were, and a face that was moved or hidden from detectors is not thereby anonymous.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from streamanon.audit.pairing import Image
+from streamanon.audit.people import FaceFrame
+from streamanon.backends import open_backend
+from streamanon.backends.onnxruntime import create
+from streamanon.config import ComputeConfig
+from streamanon.engines import Engines
+from streamanon.errors import ConfigError, StreamanonError
+from streamanon.geometry import alignment
+from streamanon.mesh import aligned_crop
+from streamanon.pixels import from_rgb
+from streamanon.types import Float
+
+#: Where ArcFace's 112 px crops have eyes, nose and mouth corners (InsightFace, alignment template).
+ARCFACE_POINTS = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
+    np.float32,
+)
+
+
+class Recogniser(Protocol):
+    """``threshold``: the similarity at a false accept rate of 1e-3; ``relation``: to streamanon itself."""
+
+    name: str
+    relation: str
+    threshold: float
+
+    def place(self, image: Image, face: FaceFrame) -> Any:
+        """Where exactly a face of the original lies; good for other frames of the same size."""
+        ...
+
+    def describe(self, image: Image, place: Any) -> Float:
+        """A face's embedding [D]."""
+        ...
+
+    def similarity(self, one: Float, two: Float) -> float: ...
+
+
+class DlibRecogniser:
+    """dlib's ResNet (CC0), by ``pip install 'streamanon[audit]'``; similarity is 1 - distance."""
+
+    name = "dlib"
+    relation = "taught streamanon's likeness of a person by its embeddings; its decisions are its own"
+    #: Distance 0.546: one in a thousand of 2 million pairs of different people in LFW (train split).
+    threshold = 1 - 0.546
+
+    def __init__(self) -> None:
+        import dlib
+
+        spec = importlib.util.find_spec("face_recognition_models")
+        if spec is None or spec.origin is None:
+            raise ImportError("face_recognition_models")
+        folder = Path(spec.origin).parent / "models"
+        self._dlib = dlib
+        self._points = dlib.shape_predictor(str(folder / "shape_predictor_5_face_landmarks.dat"))
+        network = folder / "dlib_face_recognition_resnet_model_v1.dat"
+        self._network = dlib.face_recognition_model_v1(str(network))
+
+    def place(self, image: Image, face: FaceFrame) -> Any:
+        corners = [round(float(value)) for value in face.box]
+        return self._points(np.ascontiguousarray(image), self._dlib.rectangle(*corners))
+
+    def describe(self, image: Image, place: Any) -> Float:
+        return np.array(
+            self._network.compute_face_descriptor(np.ascontiguousarray(image), place), np.float32
+        )
+
+    def similarity(self, one: Float, two: Float) -> float:
+        return 1 - float(np.linalg.norm(one - two))
+
+
+class _Cosine:
+    """Embeddings compared by the cosine of their angle."""
+
+    def similarity(self, one: Float, two: Float) -> float:
+        return float(one @ two / max(float(np.linalg.norm(one) * np.linalg.norm(two)), 1e-6))
+
+
+class LikenessRecogniser(_Cosine):
+    """The likeness that streamanon itself knows people by; learned from dlib's embeddings."""
+
+    name = "streamanon likeness"
+    relation = "part of streamanon: it chose the delegates, so its word counts for little"
+    threshold = 0.9
+
+    def __init__(self, compute: ComputeConfig) -> None:
+        backend = open_backend(compute)
+        self._model = backend.load(Engines.open().path("face-mesh"), precise=True, threads=1)
+
+    def place(self, image: Image, face: FaceFrame) -> Float:
+        return alignment(face.keypoints)
+
+    def describe(self, image: Image, place: Float) -> Float:
+        crop = aligned_crop(from_rgb(image), place)
+        batch = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / 255
+        return np.asarray(self._model.run(batch)[2][0], np.float32)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How a network wants its pixels: RGB 0..255 less ``mean``, over ``scale``."""
+
+    mean: float
+    scale: float
+    threshold: float
+
+
+#: OpenCV's SFace (128 numbers, pixels as they are; threshold of its authors) and ArcFace as InsightFace
+#: ships it (512 numbers).
+RECIPES = {128: _Recipe(0.0, 1.0, 0.363), 512: _Recipe(127.5, 127.5, 0.35)}
+
+
+class OnnxRecogniser(_Cosine):
+    """A network from a file of the user's: 112 px crops aligned as for ArcFace."""
+
+    relation = "given by the user, independent of streamanon"
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.stem
+        if not path.is_file():
+            raise ConfigError(f"there is no file {path}; check --recogniser")
+        try:
+            self._model = create(0).load(path, precise=True)
+            length = int(np.ravel(self._model.run(np.zeros((1, 3, 112, 112), np.float32))[0]).size)
+        except (StreamanonError, RuntimeError, ValueError) as error:
+            raise ConfigError(f"{path} takes no 112 px faces: give an ArcFace-style ONNX file") from error
+        if length not in RECIPES:
+            raise ConfigError(
+                f"{path} gives {length} numbers a face; known are SFace (128) and ArcFace (512)"
+            )
+        self._recipe = RECIPES[length]
+        self.threshold = self._recipe.threshold
+
+    def place(self, image: Image, face: FaceFrame) -> Float:
+        matrix, _ = cv2.estimateAffinePartial2D(face.keypoints, ARCFACE_POINTS, method=cv2.LMEDS)
+        return alignment(face.keypoints, 112) if matrix is None else np.asarray(matrix, np.float32)
+
+    def describe(self, image: Image, place: Float) -> Float:
+        crop = cv2.warpAffine(image, place, (112, 112)).astype(np.float32)
+        batch = ((crop - self._recipe.mean) / self._recipe.scale).transpose(2, 0, 1)[None]
+        return np.ravel(self._model.run(np.ascontiguousarray(batch, np.float32))[0])
+
+
+def open_recognisers(compute: ComputeConfig, files: list[Path]) -> list[Recogniser]:
+    """dlib where it is installed, streamanon's own, and the user's."""
+    found: list[Recogniser] = []
+    with contextlib.suppress(ImportError):
+        found.append(DlibRecogniser())
+    return [*found, LikenessRecogniser(compute), *(OnnxRecogniser(path) for path in files)]

@@ -1,0 +1,161 @@
+"""What an audit found, as numbers: no pixels and no embeddings. ``schema.json`` describes its JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from streamanon.audit.containers import ContainerFacts
+
+SCHEMA = "streamanon-audit/1"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A share with its 95 % interval; ``of``: how many were counted."""
+
+    value: float
+    low: float
+    high: float
+    of: int
+
+    @staticmethod
+    def of_counts(hits: int, of: int) -> Interval | None:
+        """Wilson's interval: honest for few and for none. None where nothing was counted."""
+        if not of:
+            return None
+        z, share = 1.96, hits / of
+        middle = (share + z * z / (2 * of)) / (1 + z * z / of)
+        half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+        return Interval(share, max(0.0, middle - half), min(1.0, middle + half), of)
+
+
+@dataclass(frozen=True)
+class SizeBin:
+    """Faces of ``low`` to ``high`` px (None: and more) and how many of them can be seen."""
+
+    low: int
+    high: int | None
+    face_frames: int
+    seen: int
+
+
+@dataclass(frozen=True)
+class Spell:
+    """A track, or a leak of it, on the original's clock, seconds."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class TrackResult:
+    """One person's stay in view."""
+
+    track: int
+    size_px: float
+    face_frames: int
+    seen: int
+    spells: tuple[Spell, ...]
+    leaks: tuple[Spell, ...]
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """``doubtful_tracks``: single finds of one judge, which count nowhere else. ``hidden_frames``: frames
+    of the original to which the output shows no counterpart.
+    """
+
+    face_frames: int
+    seen: int
+    seconds_seen: float
+    tracks: int
+    tracks_seen: int
+    doubtful_tracks: int
+    hidden_frames: int
+    by_size: tuple[SizeBin, ...]
+    per_track: tuple[TrackResult, ...]
+
+
+@dataclass(frozen=True)
+class Reidentification:
+    """By one recogniser. ``rank1``: output tracks whose nearest original person is their own; ``chance``:
+    what guessing would give; ``accepted``: output faces taken for the original's at a false accept rate of
+    1e-3; ``gallery_rank1``: original people whose photo in the gallery the output leads to; ``intrusions``:
+    output tracks accepted as somebody else. ``genuine``, ``impostor``: similarities for a histogram.
+    """
+
+    recogniser: str
+    relation: str
+    threshold: float
+    rank1: Interval | None
+    chance: float | None
+    accepted: Interval | None
+    gallery_people: int
+    gallery_rank1: Interval | None
+    intrusions: Interval | None
+    genuine: tuple[float, ...]
+    impostor: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Utility:
+    """What the output keeps; means over face-frames unless told. ``skin_delta_e``: median.
+    ``psnr_outside``: dB, away from all faces; ``changed_outside``: share of pixels there that differ by more
+    than 24 levels.
+    """
+
+    faces_found: Interval | None
+    landmark_nme: float | None
+    yaw_error_deg: float | None
+    eye_correlation: float | None
+    mouth_correlation: float | None
+    gaze_error: float | None
+    skin_delta_e: float | None
+    psnr_outside: float | None
+    changed_outside: float | None
+
+
+@dataclass(frozen=True)
+class OverTime:
+    """``stability``: mean similarity of a track's output faces to one another, by ``recogniser``;
+    ``switches``: how often an output face stops being like the one before; ``flicker``: change between
+    frames, output over input, median.
+    """
+
+    recogniser: str | None
+    stability: float | None
+    stability_original: float | None
+    switches: int
+    flicker: float | None
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    original: str
+    output: str
+    judges: tuple[str, ...]
+    leaks: Leaks
+    reidentification: tuple[Reidentification, ...]
+    utility: Utility
+    over_time: OverTime
+    container: ContainerFacts
+    failed: tuple[str, ...] = ()
+    schema: str = SCHEMA
+
+    def as_dict(self) -> dict[str, Any]:
+        content: dict[str, Any] = _rounded(dataclasses.asdict(self))
+        return content
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers as JSON can hold them, with as many digits as mean something."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 5) if math.isfinite(value) else None
+    return value

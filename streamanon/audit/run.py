@@ -1,0 +1,92 @@
+"""The whole audit of one pair of videos."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from streamanon.audit.containers import compare_containers
+from streamanon.audit.gallery import describe_photos, read_photos
+from streamanon.audit.gates import Gate
+from streamanon.audit.judges import open_judges
+from streamanon.audit.measure import Meter, Thumbnail
+from streamanon.audit.pairing import read_pairs, read_rgb_frames, read_times
+from streamanon.audit.people import find_people
+from streamanon.audit.recognisers import open_recognisers
+from streamanon.audit.result import AuditResult
+from streamanon.audit.summarise import (
+    summarise_leaks,
+    summarise_recogniser,
+    summarise_time,
+    summarise_utility,
+)
+from streamanon.backends import open_backend
+from streamanon.config import ComputeConfig
+from streamanon.engines import Engines
+from streamanon.mesh import FaceMesh
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """``gallery``: a folder of photos; ``recognisers``: ONNX files; ``yunet``: an ONNX file;
+    ``thumbnails``: of how many leaked tracks to keep a picture.
+    """
+
+    gallery: Path | None = None
+    recognisers: tuple[Path, ...] = ()
+    yunet: Path | None = None
+    gates: tuple[Gate, ...] = ()
+    thumbnails: int = 0
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+
+
+def audit(
+    original: str | Path,
+    output: str | Path,
+    options: AuditOptions,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> tuple[AuditResult, list[Thumbnail]]:
+    """Measure ``output`` against ``original``. ``progress`` is told the pass, the frame, and how many.
+
+    Raises :class:`SourceError` for what cannot be read and :class:`ConfigError` for wrong options.
+    """
+    times = read_times(original), read_times(output)
+    judges = open_judges(options.compute, options.yunet)
+    recognisers = open_recognisers(options.compute, list(options.recognisers))
+    photos = read_photos(options.gallery, judges[0]) if options.gallery else []
+    mesh = FaceMesh(open_backend(options.compute), Engines.open())
+    count = len(times[0].seconds)
+    people = find_people(_told(read_rgb_frames(original), "finding faces", count, progress), judges)
+    pairs = _told(read_pairs(original, output, times), "comparing", count, progress)
+    measured = Meter(people, judges, recognisers, mesh, options.thumbnails).run(pairs)
+    result = AuditResult(
+        original=times[0].name,
+        output=times[1].name,
+        judges=tuple(judge.name for judge in judges),
+        leaks=summarise_leaks(people, measured, times[0]),
+        reidentification=tuple(
+            summarise_recogniser(
+                one, measured.encounters[one.name], describe_photos(photos, one) if photos else None
+            )
+            for one in recognisers
+        ),
+        utility=summarise_utility(measured),
+        over_time=summarise_time(measured, recognisers),
+        container=compare_containers(original, output, times),
+    )
+    failed = tuple(str(gate) for gate in options.gates if gate.breached(result))
+    return dataclasses.replace(result, failed=failed), measured.thumbnails
+
+
+def _told(
+    items: Iterable[T], name: str, count: int, progress: Callable[[str, int, int], None] | None
+) -> Iterator[T]:
+    for number, item in enumerate(items, 1):
+        yield item
+        if progress is not None:
+            progress(name, number, count)
