@@ -1,4 +1,4 @@
-"""The command line: ``streamanon run``, ``demo`` and ``doctor``."""
+"""The command line: ``streamanon run``, ``demo``, ``audit`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -45,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=_demo)
     for verb in (run, demo):
         _add_options(verb)
+    audit = verbs.add_parser("audit", help="measure how anonymous a video is, against its original")
+    audit.set_defaults(command=_audit)
+    _add_audit_options(audit)
     doctor = verbs.add_parser("doctor", help="tell what this machine can do")
     doctor.set_defaults(command=_doctor)
     return parser
@@ -64,6 +67,23 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--backend", help="auto, tensorrt, openvino or onnxruntime")
     add("--seed", help="fix which delegates are drawn")
     add("--report", type=Path, metavar="FILE", help="write what was done as JSON")
+    add("--quiet", action="store_true", help="no progress bar and no summary")
+
+
+def _add_audit_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("original", metavar="ORIGINAL", help="the video as it was taken")
+    add("anonymised", metavar="ANONYMISED", help="the video that any tool made of it")
+    add("--json", type=Path, metavar="FILE", help="write all numbers")
+    add("--html", type=Path, metavar="FILE", help="write a report to read")
+    add("--gallery", type=Path, metavar="FOLDER", help="photos of people to whom the output may lead back")
+    add(
+        "--recogniser", type=Path, action="append", default=[], metavar="FILE", help="SFace or ArcFace ONNX"
+    )
+    add("--yunet", type=Path, metavar="FILE", help="OpenCV's YuNet (ONNX) as one more judge")
+    add("--fail-on", default="leak>0", help="what gives exit code 1, e.g. leak>0,reid>0.01; or never")
+    add("--thumbnails", action="store_true", help="show leaked faces in the HTML report: real faces")
+    add("--backend", default="auto", help="auto, tensorrt, openvino or onnxruntime")
     add("--quiet", action="store_true", help="no progress bar and no summary")
 
 
@@ -142,6 +162,12 @@ def _stop_flag() -> Iterator[list[bool]]:
         yield pressed
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _audit(args: argparse.Namespace) -> int:
+    from streamanon.audit.command import run_audit
+
+    return run_audit(args)
 
 
 def _doctor(_args: argparse.Namespace) -> int:

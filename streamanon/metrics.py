@@ -85,7 +85,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class RunReport:
-    """One input's run; ``as_dict`` is what ``--report`` writes. ``source``: a video, or an image's facts."""
+    """One input's run; ``as_dict`` is what ``--report`` writes. ``source``: of a video, or an image."""
 
     source: SourceInfo | dict[str, Any]
     output: dict[str, Any]

@@ -89,6 +89,7 @@ def _examine(path: str | Path) -> _File:
         named = tuple(sorted(tag for tag in tags if tag.lower() not in HARMLESS))
         sounds = [stream for stream in container.streams if stream.type == "audio"]
         hashes = {stream.index: hashlib.sha256() for stream in sounds}
-        for packet in container.demux(sounds) if sounds else ():
-            hashes[packet.stream_index].update(bytes(packet))
+        for packet in container.demux(*sounds) if sounds else ():
+            if packet.size and packet.stream_index in hashes:  # at the end come empty ones
+                hashes[packet.stream_index].update(bytes(packet))
         return _File(kinds, named, tuple(value.hexdigest() for value in hashes.values()))

@@ -72,13 +72,15 @@ def _exposure(original: Float, others: list[Float], box: Float, boxes: Float) ->
     here, there = view.cut(original), [view.cut(other) for other in others]
     change = min(float(np.abs(view.inner(here) - view.inner(cut)).mean()) for cut in there)
     fine, finest = view.detail(here), [view.detail(cut) for cut in there]
-    face = view.inner(fine)
+    # Cut first: strong detail around a faint face must not spill into it.
+    slip = view.slip
+    face = view.detail(view.inner(here, slip))[slip:-slip, slip:-slip]
     if face.std() < FLAT:
         return Exposure(1.0 if change < UNCHANGED else 0.0, 1.0, change)
     context = view.context(boxes, original.shape)
     # The least: in frames shown at another time the surroundings may have moved.
     differs = min(_unexplained(fine, other, context, max(4, view.face_px // 4)) for other in finest)
-    regions = [view.inner(other, view.slip) for other in finest]
+    regions = [view.detail(view.inner(cut, slip)) for cut in there]
     found = [Exposure(_found(face, region), _needed(region, differs), change) for region in regions]
     return max(found, key=lambda e: (e.seen, e.likeness))
 

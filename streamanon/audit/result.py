@@ -103,8 +103,8 @@ class Reidentification:
 @dataclass(frozen=True)
 class Utility:
     """What the output keeps; means over face-frames unless told. ``skin_delta_e``: median.
-    ``psnr_outside``: dB, away from all faces; ``changed_outside``: share of pixels there that differ by more
-    than 24 levels.
+    ``psnr_outside``: dB, away from all faces; ``changed_outside``: share of pixels there that differ by
+    more than 24 levels.
     """
 
     faces_found: Interval | None

@@ -1,0 +1,43 @@
+"""An audit's result made by hand."""
+
+from __future__ import annotations
+
+from streamanon.audit.containers import ContainerFacts
+from streamanon.audit.result import (
+    AuditResult,
+    Interval,
+    Leaks,
+    OverTime,
+    Reidentification,
+    SizeBin,
+    Spell,
+    TrackResult,
+    Utility,
+)
+
+
+def a_result() -> AuditResult:
+    """Two people, one of whom is seen for a moment."""
+    tracks = (
+        TrackResult(0, 64.0, 100, 0, (Spell(0, 4),), ()),
+        TrackResult(1, 15.0, 20, 2, (Spell(1, 1.8),), (Spell(1, 1.08),)),
+    )
+    sizes = (SizeBin(10, 20, 20, 2), SizeBin(40, 80, 100, 0))
+    leaks = Leaks(120, 2, 0.08, 2, 1, 3, 0, sizes, tracks)
+    dlib = Reidentification(
+        "dlib", "independent", 0.45, Interval(0.5, 0.1, 0.9, 2), 0.5, Interval(0.05, 0.01, 0.2, 20), 0,
+        None, None, (0.1, 0.2), (0.3,),
+    )  # fmt: skip
+    own = Reidentification(
+        "streamanon likeness", "its own", 0.9, None, None, Interval(0.1, 0.0, 0.3, 20), 0, None, None,
+        (0.5, 0.95), (0.1,),
+    )  # fmt: skip
+    utility = Utility(Interval(0.98, 0.9, 1.0, 40), 0.03, 2.0, 0.9, None, 0.05, 4.2, 44.0, 0.001)
+    over_time = OverTime("dlib", 0.7, 0.72, 1, 1.1)
+    container = ContainerFacts(
+        100, 100, (640, 360), (640, 360), 0.0, ("video", "audio"), ("video", "audio"), (), (), "identical"
+    )
+    return AuditResult(
+        "in.mp4", "out.mp4", ("own", "CenterFace"), leaks, (dlib, own), utility, over_time, container,
+        ("leak>0",),
+    )  # fmt: skip

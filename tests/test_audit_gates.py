@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from audits import a_result
+
+from streamanon.audit.gates import DEFAULT, MEASURES, parse_gates
+from streamanon.audit.result import Interval
+from streamanon.errors import ConfigError
+
+
+def test_every_measure_can_be_a_condition() -> None:
+    result = a_result()
+    for name in MEASURES:
+        (gate,) = parse_gates(f"{name}>=1000")
+        assert str(gate) == f"{name}>=1000"
+        assert isinstance(gate.breached(result), bool)
+
+
+def test_several_conditions() -> None:
+    gates = parse_gates("leak>0, reid>0.01,found<0.9")
+    assert [str(gate) for gate in gates] == ["leak>0", "reid>0.01", "found<0.9"]
+    assert parse_gates("never") == []
+    assert [str(gate) for gate in parse_gates(DEFAULT)] == ["leak>0"]
+
+
+@pytest.mark.parametrize("text", ["", "leak", "leak=0", "faces>1", "leak>0;reid>1", "leak>x", "leak>1.2.3"])
+def test_what_is_no_condition_is_told(text: str) -> None:
+    with pytest.raises(ConfigError, match="--fail-on"):
+        parse_gates(text)
+
+
+def test_a_leak_breaches() -> None:
+    (gate,) = parse_gates("leak>0")
+    result = a_result()
+    assert gate.breached(result) == (result.leaks.seen > 0)
+    clean = dataclasses.replace(result, leaks=dataclasses.replace(result.leaks, seen=0))
+    assert not gate.breached(clean)
+
+
+def test_what_was_not_measured_fails() -> None:
+    utility = dataclasses.replace(a_result().utility, faces_found=None)
+    (gate,) = parse_gates("found<0.5")
+    assert gate.breached(dataclasses.replace(a_result(), utility=utility))
+
+
+def test_streamanons_own_recogniser_counts_only_where_it_is_alone() -> None:
+    result = a_result()
+    other, own = result.reidentification
+    own = dataclasses.replace(own, recogniser="streamanon likeness", accepted=Interval(0.9, 0.8, 1, 50))
+    other = dataclasses.replace(other, accepted=Interval(0.0, 0.0, 0.1, 50))
+    (gate,) = parse_gates("reid>0.01")
+    assert not gate.breached(dataclasses.replace(result, reidentification=(other, own)))
+    assert gate.breached(dataclasses.replace(result, reidentification=(own,)))
