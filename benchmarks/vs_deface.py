@@ -1,10 +1,10 @@
-"""Frames a second of streamanon and of deface on the same clip, in turn, files in and files out.
+"""Frames a second of streamanon and of deface on the same clips, in turn, files in and files out.
 
-    pip install '.[bench]' && python benchmarks/vs_deface.py CLIP [--rounds 3] [--out results]
+    pip install '.[bench]' && python benchmarks/vs_deface.py CLIP... [--rounds 3] [--out results]
 
-Both decode, cover and encode the whole clip. Outputs are verified before anything is timed: streamanon's
-must have every frame of the input and generated faces in it. Prints the median and spread of each and the
-ratio of the medians.
+Both decode, cover and encode whole clips, start-up included. Outputs are verified before anything is timed:
+streamanon's must have every frame of the input and generated faces in it. Prints the median and spread of
+each and the ratio of the medians.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -63,31 +64,51 @@ def verify(contender: Contender, clip: Path, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("clip", type=Path)
+    parser.add_argument("clips", type=Path, nargs="+")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--deface", default="deface", help="the deface program")
     parser.add_argument("--profile", default="livestream")
     parser.add_argument("--out", type=Path, help="write results as JSON and Markdown beside this name")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        results = measure(args, folder)
-    frames = count_frames(args.clip)
-    rates = {who: [frames / s for s in seconds] for who, seconds in results.items()}
-    medians = {who: statistics.median(values) for who, values in rates.items()}
-    ratio = medians["streamanon"] / medians["deface"]
-    lines = ["| program | frames/s, median | spread |", "|---|---|---|"]
-    for who, values in rates.items():
-        lines.append(f"| {who} | {medians[who]:.1f} | {min(values):.1f}–{max(values):.1f} |")
-    lines.append(f"\nratio streamanon / deface: {ratio:.2f} ({platform.machine()}, {os.cpu_count()} cores)")
+    facts = [compare(args, clip) for clip in args.clips]
+    lines = [
+        "| clip | size | frames | streamanon, frames/s | deface, frames/s | ratio |",
+        "|---|---|---|---|---|---|",
+        *(row(fact) for fact in facts),
+        f"\nMedians, with the slowest and fastest of {args.rounds} rounds; {facts[0]['backend']}, profile"
+        f" {args.profile}; {platform.machine()}, {os.cpu_count()} cores.",
+    ]
     print("\n".join(lines))
     if args.out:
         args.out.with_suffix(".md").write_text("\n".join(lines) + "\n")
-        facts = {"clip": args.clip.name, "frames": frames, "rates": rates, "ratio": ratio}
-        args.out.with_suffix(".json").write_text(json.dumps(facts) + "\n")
+        args.out.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
-def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
+def compare(args: argparse.Namespace, clip: Path) -> dict[str, Any]:
+    """Frames a second of both on one clip."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        results = measure(args, clip, folder)
+        report = json.loads((folder / "report.json").read_text())
+    frames = count_frames(clip)
+    rates = {who: [frames / s for s in seconds] for who, seconds in results.items()}
+    ratio = statistics.median(rates["streamanon"]) / statistics.median(rates["deface"])
+    size = f"{report['input']['width']}×{report['input']['height']}"
+    faces, backend = report["face_frames"], report["backend"]
+    return {"clip": clip.name, "size": size, "frames": frames, "rates": rates, "ratio": ratio} | {
+        "face_frames": faces,
+        "backend": backend,
+    }
+
+
+def row(fact: dict[str, Any]) -> str:
+    cells = [fact["clip"], fact["size"], fact["frames"]]
+    for values in fact["rates"].values():
+        cells.append(f"{statistics.median(values):.1f} ({min(values):.1f}–{max(values):.1f})")
+    return f"| {' | '.join(map(str, [*cells, round(fact['ratio'], 2)]))} |"
+
+
+def measure(args: argparse.Namespace, clip: Path, folder: Path) -> dict[str, list[float]]:
     """Seconds of each contender, in turn, round by round."""
     own: tuple[str, ...] = (
         sys.executable,
@@ -105,12 +126,12 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
         Contender("deface", (args.deface, "{clip}", "-o", "{output}")),
     ]
     for contender in contenders:
-        verify(contender, args.clip, folder)
+        verify(contender, clip, folder)
     seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for round_number in range(args.rounds):
         for contender in contenders:
             output = folder / f"{contender.name}-{round_number}.mp4"
-            seconds[contender.name].append(contender.run(args.clip, output))
+            seconds[contender.name].append(contender.run(clip, output))
     return seconds
 
 

@@ -39,9 +39,10 @@ YAW_SLACK_DEG = 7.0
 STALE_FRAMES = 100
 #: A face at most this many frames from its nearest detection is taken to be in view.
 IN_VIEW_FRAMES = 3
-#: A face this far from being usable is measured again only after so many frames.
+#: A face that is not painted and far from it is measured again only after so many frames; one that is less
+#: far after a few.
 HOPELESS_CONFIDENCE = 0.1
-REST_FRAMES = 4
+HOPELESS_REST_FRAMES, REST_FRAMES = 8, 3
 #: Boxes smaller than this share of the least generated face are not measured at all.
 LEAST_BOX = 0.8
 #: An ellipse in a box grown by less than this would leave the box's own corners bare.
@@ -120,9 +121,14 @@ class Compositor:
         for row, measurement in zip(rows, found, strict=False):
             measured[row] = measurement
             state = self._state(targets[row])
-            if measurement.geometry.confidence < HOPELESS_CONFIDENCE and not state.weight:
-                state.rests_until = frame.index + REST_FRAMES
+            if not state.weight:
+                state.rests_until = frame.index + self._rest(measurement.geometry.confidence)
         return measured
+
+    def _rest(self, confidence: float) -> int:
+        if confidence >= self._config.min_confidence:
+            return 0
+        return REST_FRAMES if confidence >= HOPELESS_CONFIDENCE else HOPELESS_REST_FRAMES
 
     def _worth_measuring(self, target: Target, index: int) -> bool:
         resting = index < self._state(target).rests_until

@@ -19,6 +19,7 @@ from streamanon.types import Faces, Float, Observation, Picture, RawFrame, Statu
 
 STRIDES = (8, 16, 32)
 LONG_SIDES = {"small": 384, "medium": 576, "large": 1024}
+AUTO_PIXELS = 576 * 324
 #: The network learned from crops of 256 px, so faces larger than that are looked for in a coarse copy.
 COARSE_LONG_SIDE = 224
 TRAINED_PX = 150
@@ -72,12 +73,16 @@ class FaceDetector:
 def input_size(width: int, height: int, size: str) -> tuple[int, int]:
     """The network's (width, height) for a frame: its long side by ``size``, both multiples of 32.
 
-    "auto" gives small frames the small input and others the medium one; nothing is scaled up much.
+    "auto" stays between the small and the medium size, with as many pixels for a square frame as for a wide
+    one; nothing is scaled up much.
     """
     longest = max(width, height)
     if size == "auto":
-        size = "small" if longest <= 416 else "medium"
-    return fit(width, height, min(LONG_SIDES[size], 2 * longest))
+        even = float(np.sqrt(AUTO_PIXELS * longest / min(width, height)))
+        long_side = int(np.clip(min(even, longest), LONG_SIDES["small"], LONG_SIDES["medium"]))
+    else:
+        long_side = LONG_SIDES[size]
+    return fit(width, height, min(long_side, 2 * longest))
 
 
 def fit(width: int, height: int, long_side: int) -> tuple[int, int]:

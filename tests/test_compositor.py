@@ -89,8 +89,8 @@ def colours(frame: SafeFrame, box: Box = FACE) -> int:
 def test_a_hopeless_face_is_measured_again_only_after_a_rest() -> None:
     mesh = FakeMesh(lambda call, _track: 0.9 if call == 2 else 0.02)
     resting = compositor(mesh, fade_frames=1)
-    frames = [resting.compose(resolved([FACE], n)) for n in range(10)]
-    assert [method_of(frame) for frame in frames] == ["mosaic"] * 8 + ["synthesize", "mosaic"]
+    frames = [resting.compose(resolved([FACE], n)) for n in range(18)]
+    assert [method_of(frame) for frame in frames] == ["mosaic"] * 16 + ["synthesize", "mosaic"]
     assert mesh.calls == 4
     assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in frames)
 
@@ -229,10 +229,10 @@ def test_a_lost_face_fades_over_an_opaque_mosaic() -> None:
 
 def test_a_face_that_becomes_sure_fades_in() -> None:
     rising = compositor(FakeMesh(lambda call, _track: 0.9 if call else 0.1), fade_frames=4)
-    frames = [rising.compose(resolved([FACE], n)) for n in range(6)]
-    assert [method_of(frame) for frame in frames] == ["mosaic"] * 2 + ["synthesize"] * 4
-    assert not is_painted(frames[3])
-    assert is_painted(frames[4])
+    frames = [rising.compose(resolved([FACE], n)) for n in range(8)]
+    assert [method_of(frame) for frame in frames] == ["mosaic"] * 4 + ["synthesize"] * 4
+    assert not is_painted(frames[5])
+    assert is_painted(frames[6])
     assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in frames)
 
 

@@ -158,6 +158,21 @@ def test_larger_settings_look_closer() -> None:
     assert max(fit(1920, 1080, 224)) == 224
 
 
+@pytest.mark.parametrize(
+    ("frame", "wanted"),
+    [
+        ((1920, 1080), (576, 320)),
+        ((720, 1280), (320, 576)),
+        ((480, 480), (448, 448)),
+        ((320, 240), (384, 288)),
+    ],
+)
+def test_auto_takes_like_many_pixels_whatever_the_shape(
+    frame: tuple[int, int], wanted: tuple[int, int]
+) -> None:
+    assert input_size(*frame, "auto") == wanted
+
+
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_letterboxes_keep_the_shape_and_pad_with_grey(width: int, height: int) -> None:
     rgb = np.zeros((height, width, 3), np.uint8)
