@@ -103,8 +103,7 @@ def compare(args: argparse.Namespace, clip: Path) -> dict[str, Any]:
 
 def row(fact: dict[str, Any]) -> str:
     cells = [fact["clip"], fact["size"], fact["frames"]]
-    for values in fact["rates"].values():
-        cells.append(f"{statistics.median(values):.1f} ({min(values):.1f}–{max(values):.1f})")
+    cells += [f"{statistics.median(v):.1f} ({min(v):.1f}–{max(v):.1f})" for v in fact["rates"].values()]
     return f"| {' | '.join(map(str, [*cells, round(fact['ratio'], 2)]))} |"
 
 

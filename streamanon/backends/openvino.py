@@ -44,7 +44,7 @@ class _OpenVinoBackend:
             raise ModelError("OpenVINO finds no CPU device")
 
     def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
-        settings = {"PERFORMANCE_HINT": "LATENCY"}
+        settings = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": "NO"}
         if threads or self._threads:
             settings["INFERENCE_NUM_THREADS"] = str(threads or self._threads)
         if precise:
