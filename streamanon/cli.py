@@ -72,8 +72,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_audit_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("original", metavar="ORIGINAL", help="the video as it was taken")
-    add("anonymised", metavar="ANONYMISED", help="the video that any tool made of it")
+    add("original", nargs="?", metavar="ORIGINAL", help="the video as it was taken")
+    add("anonymised", nargs="?", metavar="ANONYMISED", help="the video that any tool made of it")
     add("--json", type=Path, metavar="FILE", help="write all numbers")
     add("--html", type=Path, metavar="FILE", help="write a report to read")
     add("--gallery", type=Path, metavar="FOLDER", help="photos of people to whom the output may lead back")
@@ -81,8 +81,15 @@ def _add_audit_options(parser: argparse.ArgumentParser) -> None:
         "--recogniser", type=Path, action="append", default=[], metavar="FILE", help="SFace or ArcFace ONNX"
     )
     add("--yunet", type=Path, metavar="FILE", help="OpenCV's YuNet (ONNX) as one more judge")
-    add("--fail-on", default="leak>0", help="what gives exit code 1, e.g. leak>0,reid>0.01; or never")
+    add(
+        "--fail-on",
+        metavar="CONDITIONS",
+        help="what gives exit code 1, e.g. leak>0,reid>0.01; default leak>0; or never",
+    )
     add("--thumbnails", action="store_true", help="show leaked faces in the HTML report: real faces")
+    add("--identities", type=Path, metavar="DIR", help="instead of videos: photos as DIR/person/photo.jpg")
+    add("--method", help=f"how to anonymise those photos: none, {', '.join(METHODS)}")
+    add("--photos", type=Path, metavar="DIR", help="the same photos as another tool anonymised them")
     add("--backend", default="auto", help="auto, tensorrt, openvino or onnxruntime")
     add("--quiet", action="store_true", help="no progress bar and no summary")
 

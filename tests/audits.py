@@ -1,8 +1,12 @@
-"""An audit's result made by hand."""
+"""An audit's result made by hand, and a recogniser of colours."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from streamanon.audit.containers import ContainerFacts
+from streamanon.audit.pairing import Image
+from streamanon.audit.people import FaceFrame
 from streamanon.audit.result import (
     AuditResult,
     Interval,
@@ -14,6 +18,21 @@ from streamanon.audit.result import (
     TrackResult,
     Utility,
 )
+from streamanon.types import Float
+
+
+class Colours:
+    """Knows people by the mean colour of the whole picture."""
+
+    name, relation, threshold = "colours", "none", -20.0
+
+    def place(self, _image: Image, _face: FaceFrame) -> None: ...
+
+    def describe(self, image: Image, _place: None) -> Float:
+        return np.asarray(image.reshape(-1, 3).mean(axis=0), np.float32)
+
+    def similarities(self, one: Float, two: Float) -> Float:
+        return np.asarray(-np.linalg.norm(one[:, None] - two[None], axis=2), np.float32)
 
 
 def a_result() -> AuditResult:

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from audits import a_result
 
-from streamanon.audit.gates import DEFAULT, MEASURES, parse_gates
+from streamanon.audit.gates import DEFAULT, MEASURES, breaches, parse_gates
 from streamanon.audit.result import Interval
 from streamanon.errors import ConfigError
 
@@ -13,9 +13,9 @@ from streamanon.errors import ConfigError
 def test_every_measure_can_be_a_condition() -> None:
     result = a_result()
     for name in MEASURES:
-        (gate,) = parse_gates(f"{name}>=1000")
-        assert str(gate) == f"{name}>=1000"
-        assert isinstance(gate.breached(result), bool)
+        gates = parse_gates(f"{name}>=0")
+        assert breaches(gates, result) == (f"{name}>=0",)
+        assert breaches(parse_gates(f"{name}>1000"), result) == ()
 
 
 def test_several_conditions() -> None:
@@ -32,17 +32,17 @@ def test_what_is_no_condition_is_told(text: str) -> None:
 
 
 def test_a_leak_breaches() -> None:
-    (gate,) = parse_gates("leak>0")
+    gates = parse_gates("leak>0")
     result = a_result()
-    assert gate.breached(result) == (result.leaks.seen > 0)
+    assert result.leaks.seen
+    assert breaches(gates, result) == ("leak>0",)
     clean = dataclasses.replace(result, leaks=dataclasses.replace(result.leaks, seen=0))
-    assert not gate.breached(clean)
+    assert breaches(gates, clean) == ()
 
 
 def test_what_was_not_measured_fails() -> None:
     utility = dataclasses.replace(a_result().utility, faces_found=None)
-    (gate,) = parse_gates("found<0.5")
-    assert gate.breached(dataclasses.replace(a_result(), utility=utility))
+    assert breaches(parse_gates("found<0.5"), dataclasses.replace(a_result(), utility=utility))
 
 
 def test_streamanons_own_recogniser_counts_only_where_it_is_alone() -> None:
@@ -50,6 +50,6 @@ def test_streamanons_own_recogniser_counts_only_where_it_is_alone() -> None:
     other, own = result.reidentification
     own = dataclasses.replace(own, recogniser="streamanon likeness", accepted=Interval(0.9, 0.8, 1, 50))
     other = dataclasses.replace(other, accepted=Interval(0.0, 0.0, 0.1, 50))
-    (gate,) = parse_gates("reid>0.01")
-    assert not gate.breached(dataclasses.replace(result, reidentification=(other, own)))
-    assert gate.breached(dataclasses.replace(result, reidentification=(own,)))
+    gates = parse_gates("reid>0.01")
+    assert not breaches(gates, dataclasses.replace(result, reidentification=(other, own)))
+    assert breaches(gates, dataclasses.replace(result, reidentification=(own,)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -11,12 +12,19 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from streamanon.audit.gates import parse_gates
+from streamanon.anonymizer import Anonymizer
+from streamanon.audit.gates import DEFAULT, IDENTITY_MEASURES, identity_breaches, parse_gates
+from streamanon.audit.identities import Cover, audit_identities, covers_from, table
+from streamanon.audit.judges import open_judges
 from streamanon.audit.measure import Thumbnail
+from streamanon.audit.recognisers import open_recognisers
 from streamanon.audit.result import AuditResult, Interval
 from streamanon.audit.run import AuditOptions, audit
-from streamanon.config import load_config
+from streamanon.backends import open_backend
+from streamanon.config import ComputeConfig, load_config
+from streamanon.engines import Engines
 from streamanon.errors import ConfigError, SinkError
+from streamanon.mesh import FaceMesh
 
 EXIT_FAILED = 1
 THUMBNAILS = 24
@@ -24,15 +32,21 @@ THUMBNAILS = 24
 
 def run_audit(args: argparse.Namespace) -> int:
     """0: passed, 1: a condition of ``--fail-on`` holds. Raises :class:`StreamanonError`."""
+    return _audit_people(args) if args.identities is not None else _audit_videos(args)
+
+
+def _audit_videos(args: argparse.Namespace) -> int:
+    if args.original is None or args.anonymised is None:
+        raise ConfigError("audit compares two videos: give ORIGINAL and ANONYMISED, or --identities DIR")
     if args.thumbnails and args.html is None:
         raise ConfigError("--thumbnails go into the HTML report: give --html FILE too")
     options = AuditOptions(
         gallery=args.gallery,
         recognisers=tuple(args.recogniser),
         yunet=args.yunet,
-        gates=tuple(parse_gates(args.fail_on)),
+        gates=tuple(parse_gates(DEFAULT if args.fail_on is None else args.fail_on)),
         thumbnails=THUMBNAILS if args.thumbnails else 0,
-        compute=load_config(None, [f"compute.backend={args.backend}"]).compute,
+        compute=_compute(args),
     )
     with _progress(args.quiet) as tell:
         result, thumbnails = audit(args.original, args.anonymised, options, tell)
@@ -40,6 +54,50 @@ def run_audit(args: argparse.Namespace) -> int:
     if not args.quiet:
         print(describe(result))
     return EXIT_FAILED if result.failed else 0
+
+
+def _audit_people(args: argparse.Namespace) -> int:
+    unused = [name for name in ("original", "html", "gallery", "yunet") if getattr(args, name) is not None]
+    if unused or args.thumbnails:
+        raise ConfigError(f"--identities goes without {', '.join(unused) or 'thumbnails'}: leave it out")
+    gates = parse_gates("never" if args.fail_on is None else args.fail_on, IDENTITY_MEASURES)
+    backend = open_backend(_compute(args))
+    method, cover = _cover(args)
+    with _progress(args.quiet) as tell:
+        result = audit_identities(
+            args.identities,
+            method,
+            cover,
+            open_judges(_compute(args))[0],
+            open_recognisers(_compute(args), list(args.recogniser)),
+            FaceMesh(backend, Engines.open()),
+            lambda done, count: tell(method, done, count),
+        )
+    result = dataclasses.replace(result, failed=identity_breaches(gates, result))
+    if args.json is not None:
+        _write(args.json, json.dumps(result.as_dict(), indent=2) + "\n")
+    if not args.quiet:
+        print("\n".join(table([result])))
+        print(f"failed: {', '.join(result.failed)}" if result.failed else "passed")
+    return EXIT_FAILED if result.failed else 0
+
+
+def _cover(args: argparse.Namespace) -> tuple[str, Cover]:
+    """What the photos go through, and its name."""
+    if args.photos is not None:
+        if args.method is not None:
+            raise ConfigError("--photos are anonymised already: leave --method out")
+        return args.photos.name, covers_from(args.identities, args.photos)
+    method = args.method or "synthesize"
+    if method == "none":
+        return method, lambda image, _path: image
+    settings = [f"cover.method={method}", f"compute.backend={args.backend}"]
+    anonymizer = Anonymizer(load_config(None, settings))
+    return method, lambda image, _path: anonymizer.image(image)
+
+
+def _compute(args: argparse.Namespace) -> ComputeConfig:
+    return load_config(None, [f"compute.backend={args.backend}"]).compute
 
 
 def _write_reports(args: argparse.Namespace, result: AuditResult, thumbnails: list[Thumbnail]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from streamanon.audit.judges import Judge
 from streamanon.audit.pairing import Image
 from streamanon.audit.people import FaceFrame
-from streamanon.audit.recognisers import Recogniser
+from streamanon.audit.recognisers import Recogniser, similarity
 from streamanon.errors import ConfigError
 from streamanon.types import Float
 
@@ -35,7 +35,7 @@ class Gallery:
 
     def nearest(self, recogniser: Recogniser, embedding: Float) -> tuple[str, float]:
         """The most similar person and how similar."""
-        scores = {name: recogniser.similarity(embedding, known) for name, known in self.people.items()}
+        scores = {name: similarity(recogniser, embedding, known) for name, known in self.people.items()}
         best = max(scores, key=lambda name: scores[name])
         return best, scores[best]
 
@@ -54,20 +54,30 @@ def read_photos(folder: Path, judge: Judge) -> list[Photo]:
 
     Raises :class:`ConfigError` where there is no folder or no face in it.
     """
-    if not folder.is_dir():
-        raise ConfigError(f"there is no folder {folder}; give one with photos")
     photos = []
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTOS):
-        image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ConfigError(f"{path} is no image that can be read; remove it from the folder")
-        rgb = np.ascontiguousarray(image[..., ::-1], np.uint8)
+    for path in find_photos(folder):
+        rgb = read_photo(path)
         face = largest_face(rgb, judge)
         if face is not None:
             photos.append(Photo(path.stem if path.parent == folder else path.parent.name, rgb, face))
     if not photos:
         raise ConfigError(f"no photo in {folder} shows a face; give another folder")
     return photos
+
+
+def find_photos(folder: Path) -> list[Path]:
+    """All photos in a folder and in those below, sorted. Raises :class:`ConfigError` for no folder."""
+    if not folder.is_dir():
+        raise ConfigError(f"there is no folder {folder}; give one with photos")
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTOS)
+
+
+def read_photo(path: Path) -> Image:
+    """RGB. Raises :class:`ConfigError` for what is no image."""
+    image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ConfigError(f"{path} is no image that can be read; remove it from the folder")
+    return np.ascontiguousarray(image[..., ::-1], np.uint8)
 
 
 def largest_face(image: Image, judge: Judge) -> FaceFrame | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from streamanon.audit.identities import IdentityResult, Recognised
 from streamanon.audit.recognisers import LikenessRecogniser
-from streamanon.audit.result import AuditResult
+from streamanon.audit.result import AuditResult, Interval
 from streamanon.errors import ConfigError
 
 DEFAULT = "leak>0"
@@ -54,6 +55,25 @@ MEASURES: dict[str, _Value] = {
 }
 
 
+def _worst(result: IdentityResult, of: Callable[[Recognised], Interval | None]) -> float | None:
+    """The highest of the recognisers; streamanon's own only where there is no other."""
+    found = {one.recogniser: value.value for one in result.recognised if (value := of(one))}
+    own = found.pop(LikenessRecogniser.name, None)
+    return max(found.values(), default=own)
+
+
+#: The same for a folder of people.
+IDENTITY_MEASURES: Mapping[str, Callable[[IdentityResult], float | None]] = {
+    "rank1": lambda r: _worst(r, lambda one: one.rank1),
+    "tar": lambda r: _worst(r, lambda one: one.tar),
+    "tar_same_photo": lambda r: _worst(r, lambda one: one.tar_same_photo),
+    "match": lambda r: _worst(r, lambda one: one.match),
+    "parrot": lambda r: _worst(r, lambda one: one.parrot),
+    "found": lambda r: r.kept.faces_found.value if r.kept.faces_found else None,
+    "nme": lambda r: r.kept.landmark_nme,
+}
+
+
 @dataclass(frozen=True)
 class Gate:
     """One condition under which an audit fails."""
@@ -62,25 +82,35 @@ class Gate:
     sign: str
     limit: float
 
-    def breached(self, result: AuditResult) -> bool:
-        value = MEASURES[self.name](result)
+    def breached(self, value: float | None) -> bool:
         return value is None or _COMPARE[self.sign](value, self.limit)
 
     def __str__(self) -> str:
         return f"{self.name}{self.sign}{self.limit:g}"
 
 
-def parse_gates(text: str) -> list[Gate]:
+def breaches(gates: Iterable[Gate], result: AuditResult) -> tuple[str, ...]:
+    """The conditions that hold for a pair of videos."""
+    return tuple(str(gate) for gate in gates if gate.breached(MEASURES[gate.name](result)))
+
+
+def identity_breaches(gates: Iterable[Gate], result: IdentityResult) -> tuple[str, ...]:
+    """The conditions that hold for a folder of people."""
+    return tuple(str(gate) for gate in gates if gate.breached(IDENTITY_MEASURES[gate.name](result)))
+
+
+def parse_gates(text: str, measures: Iterable[str] = tuple(MEASURES)) -> list[Gate]:
     """Raises :class:`ConfigError` that names the measures there are."""
+    known = list(measures)
     if text.strip() == "never":
         return []
     gates = []
     for part in text.split(","):
         match = _PATTERN.fullmatch(part)
-        if match is None or match[1] not in MEASURES:
+        if match is None or match[1] not in known:
             raise ConfigError(
                 f"--fail-on {part.strip()!r} is no condition; write e.g. leak>0, or never; "
-                f"measures: {', '.join(MEASURES)}"
+                f"measures: {', '.join(known)}"
             )
         try:
             gates.append(Gate(match[1], match[2], float(match[3])))

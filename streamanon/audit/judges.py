@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
+import cv2.utils.logging as log
 import numpy as np
 
 from streamanon.audit.pairing import Image
@@ -81,12 +82,15 @@ class YuNetJudge:
     threshold = 0.7
 
     def __init__(self, path: Path) -> None:
+        level = log.setLogLevel(log.LOG_LEVEL_ERROR)  # OpenCV warns of a default of its own
         try:
             self._model = cv2.FaceDetectorYN.create(str(path), "", (320, 320), self.threshold)
         except cv2.error:
             raise ConfigError(
                 f"{path} is no YuNet model that OpenCV can read; give its ONNX file"
             ) from None
+        finally:
+            log.setLogLevel(level)
 
     def find(self, image: Image) -> Faces:
         self._model.setInputSize((image.shape[1], image.shape[0]))

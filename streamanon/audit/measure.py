@@ -176,8 +176,9 @@ class Meter:
         for face, hit, real, made in zip(large, hits, *meshes, strict=True):
             if real.geometry.confidence >= 0.3:
                 points = real.geometry.points, made.geometry.points
-                skins = _skin(pair.original, points[0]), _skin(output, points[0])
-                self.measured.likenesses.append(_likeness(face.track, bool(hit), *points, *skins))
+                self.measured.likenesses.append(
+                    compare_meshes(face.track, bool(hit), pair.original, output, *points)
+                )
 
     def _outside(self, pair: Pair, boxes: Float) -> None:
         """How much the picture changed where there is no face."""
@@ -213,7 +214,11 @@ def _aligned(frame: Float, face: FaceFrame) -> Float:
     return np.asarray(cv2.warpAffine(frame, matrix, (48, 48), flags=cv2.INTER_AREA), np.float32)
 
 
-def _likeness(track: int, found: bool, real: Float, made: Float, skin: Float, made_skin: Float) -> Likeness:
+def compare_meshes(
+    track: int, found: bool, original: Image, output: Image, real: Float, made: Float
+) -> Likeness:
+    """``real``, ``made``: one face's mesh points [478, 3] in original and output."""
+    skin, made_skin = _skin(original, real), _skin(output, real)
     between_eyes = float(np.linalg.norm(real[IRISES[0], :2] - real[IRISES[1], :2]))
     error = np.linalg.norm(real[:468, :2] - made[:468, :2], axis=1).mean() / max(between_eyes, 1e-3)
     gaze = np.abs(_gaze(real) - _gaze(made)).mean()

@@ -49,7 +49,14 @@ class Recogniser(Protocol):
         """A face's embedding [D]."""
         ...
 
-    def similarity(self, one: Float, two: Float) -> float: ...
+    def similarities(self, one: Float, two: Float) -> Float:
+        """How alike each of ``one`` [N, D] and each of ``two`` [M, D] are, [N, M]."""
+        ...
+
+
+def similarity(recogniser: Recogniser, one: Float, two: Float) -> float:
+    """How alike two embeddings [D] are."""
+    return float(recogniser.similarities(one[None], two[None])[0, 0])
 
 
 class DlibRecogniser:
@@ -81,15 +88,17 @@ class DlibRecogniser:
             self._network.compute_face_descriptor(np.ascontiguousarray(image), place), np.float32
         )
 
-    def similarity(self, one: Float, two: Float) -> float:
-        return 1 - float(np.linalg.norm(one - two))
+    def similarities(self, one: Float, two: Float) -> Float:
+        squares = (one**2).sum(1)[:, None] + (two**2).sum(1)[None] - 2 * one @ two.T
+        return np.asarray(1 - np.sqrt(squares.clip(0)), np.float32)
 
 
 class _Cosine:
     """Embeddings compared by the cosine of their angle."""
 
-    def similarity(self, one: Float, two: Float) -> float:
-        return float(one @ two / max(float(np.linalg.norm(one) * np.linalg.norm(two)), 1e-6))
+    def similarities(self, one: Float, two: Float) -> Float:
+        lengths = np.linalg.norm(one, axis=1)[:, None] * np.linalg.norm(two, axis=1)[None]
+        return np.asarray(one @ two.T / lengths.clip(1e-6), np.float32)
 
 
 class LikenessRecogniser(_Cosine):

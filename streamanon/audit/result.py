@@ -146,16 +146,16 @@ class AuditResult:
     schema: str = SCHEMA
 
     def as_dict(self) -> dict[str, Any]:
-        content: dict[str, Any] = _rounded(dataclasses.asdict(self))
+        content: dict[str, Any] = rounded(dataclasses.asdict(self))
         return content
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Numbers as JSON can hold them, with as many digits as mean something."""
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     if isinstance(value, float):
         return round(value, 5) if math.isfinite(value) else None
     return value

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from streamanon.audit.containers import compare_containers
 from streamanon.audit.gallery import describe_photos, read_photos
-from streamanon.audit.gates import Gate
+from streamanon.audit.gates import Gate, breaches
 from streamanon.audit.judges import open_judges
 from streamanon.audit.measure import Meter, Thumbnail
 from streamanon.audit.pairing import read_pairs, read_rgb_frames, read_times
@@ -79,8 +79,7 @@ def audit(
         over_time=summarise_time(measured, recognisers),
         container=compare_containers(original, output, times),
     )
-    failed = tuple(str(gate) for gate in options.gates if gate.breached(result))
-    return dataclasses.replace(result, failed=failed), measured.thumbnails
+    return dataclasses.replace(result, failed=breaches(options.gates, result)), measured.thumbnails
 
 
 def _told(

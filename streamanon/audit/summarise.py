@@ -13,7 +13,7 @@ from streamanon.audit.leaks import HIDDEN
 from streamanon.audit.measure import Encounter, Measurements
 from streamanon.audit.pairing import Times
 from streamanon.audit.people import Person
-from streamanon.audit.recognisers import Recogniser
+from streamanon.audit.recognisers import Recogniser, similarity
 from streamanon.audit.result import (
     Interval,
     Leaks,
@@ -82,10 +82,12 @@ def summarise_recogniser(
     by_track = _by_track(encounters)
     originals = {track: _mean([e.original for e in met]) for track, met in by_track.items()}
     outputs = {track: _mean([e.output for e in met]) for track, met in by_track.items()}
-    alike = recogniser.similarity
-    genuine = [alike(e.original, e.output) for e in encounters]
+    genuine = [similarity(recogniser, e.original, e.output) for e in encounters]
     impostor = [
-        alike(originals[one], originals[two]) for one in originals for two in originals if one < two
+        similarity(recogniser, originals[one], originals[two])
+        for one in originals
+        for two in originals
+        if one < two
     ]
     accepted = sum(value >= recogniser.threshold for value in genuine)
     hits = sum(_leads_home(recogniser, track, outputs[track], originals) for track in outputs)
@@ -108,8 +110,8 @@ def summarise_recogniser(
 
 def _leads_home(recogniser: Recogniser, track: int, output: Float, originals: dict[int, Float]) -> bool:
     """Whether the nearest original is the track's own, or the same person's at another time."""
-    best = max(originals, key=lambda other: recogniser.similarity(output, originals[other]))
-    same = recogniser.similarity(originals[best], originals[track]) >= recogniser.threshold
+    best = max(originals, key=lambda other: similarity(recogniser, output, originals[other]))
+    same = similarity(recogniser, originals[best], originals[track]) >= recogniser.threshold
     return best == track or same
 
 
@@ -158,9 +160,9 @@ def summarise_time(measured: Measurements, recognisers: list[Recogniser]) -> Ove
     stability, before, switches = [], [], 0
     for met in _by_track(measured.encounters[first.name]).values() if first else ():
         assert first is not None
-        steps = [first.similarity(a.output, b.output) for a, b in pairwise(met)]
+        steps = [similarity(first, a.output, b.output) for a, b in pairwise(met)]
         stability += steps
-        before += [first.similarity(a.original, b.original) for a, b in pairwise(met)]
+        before += [similarity(first, a.original, b.original) for a, b in pairwise(met)]
         switches += sum(step < first.threshold - SWITCH_SLACK for step in steps)
     return OverTime(
         recogniser=first.name if first else None,
