@@ -1,6 +1,6 @@
 """How well people are hidden, as papers tabulate it: each method on a folder of people's photos.
 
-    pip install '.[audit,bench]' && python benchmarks/identities.py DIR [--out benchmarks/results/identities]
+    pip install '.[audit,bench]' && python benchmarks/identities.py DIR [--out RESULTS]
 
 ``DIR`` is laid out as Labeled Faces in the Wild: ``person/photo.jpg``. Measured are the photos as they are,
 deface's blur, and streamanon's mosaic and generated faces, each by the same judge and recognisers.

@@ -34,17 +34,8 @@ FALSE_ACCEPTS = 1e-3
 SAME_AGE_YEARS = 10.0
 FOUND_IOU = 0.4
 SURE_MESH = 0.3
-COLUMNS: tuple[str, ...] = (
-    "method",
-    "recogniser",
-    "rank-1",
-    "TAR",
-    "TAR, same photo",
-    "match",
-    "false match",
-    "parrot",
-)
-COLUMNS += ("found", "sex", "age", "NME", "yaw", "ΔE")
+COLUMNS: tuple[str, ...] = ("method", "recogniser", "rank-1", "TAR", "TAR, same photo", "match")
+COLUMNS += ("false match", "parrot", "found", "sex", "age", "NME", "yaw", "ΔE")
 
 #: Gives the anonymised version, of the same size, of a photo and of the file it came from.
 Cover = Callable[[Image, Path], Image]
