@@ -157,13 +157,21 @@ class OnnxRecogniser(_Cosine):
         self.threshold = self._recipe.threshold
 
     def place(self, image: Image, face: FaceFrame) -> Float:
-        matrix, _ = cv2.estimateAffinePartial2D(face.keypoints, ARCFACE_POINTS, method=cv2.LMEDS)
-        return alignment(face.keypoints, 112) if matrix is None else np.asarray(matrix, np.float32)
+        return fit_similarity(face.keypoints, ARCFACE_POINTS)
 
     def describe(self, image: Image, place: Float) -> Float:
         crop = cv2.warpAffine(image, place, (112, 112)).astype(np.float32)
         batch = ((crop - self._recipe.mean) / self._recipe.scale).transpose(2, 0, 1)[None]
         return np.ravel(self._model.run(np.ascontiguousarray(batch, np.float32))[0])
+
+
+def fit_similarity(points: Float, target: Float) -> Float:
+    """The similarity [2, 3] that takes points [N, 2] nearest to ``target``, by least squares."""
+    x, y = points.astype(np.float64).T
+    one, zero = np.ones_like(x), np.zeros_like(x)
+    rows = np.concatenate([np.stack([x, -y, one, zero], 1), np.stack([y, x, zero, one], 1)])
+    (a, b, u, v), *_ = np.linalg.lstsq(rows, target.T.ravel().astype(np.float64), rcond=None)
+    return np.array([[a, -b, u], [b, a, v]], np.float32)
 
 
 def open_recognisers(compute: ComputeConfig, files: list[Path]) -> list[Recogniser]:
