@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from streamanon.audit.pairing import read_rgb_frames
 from streamanon.audit.people import FaceFrame
 from streamanon.audit.recognisers import (
     ARCFACE_POINTS,
@@ -109,14 +112,12 @@ def test_similarities_agree_with_each_pair() -> None:
             assert similarity(recogniser, values[row], values[2]) == pytest.approx(table[row, 2], abs=1e-3)
 
 
+@pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("dlib", "face_recognition_models")),
+    reason="dlib is not installed: pip install '.[audit]'",
+)
 def test_dlib_knows_a_person_again() -> None:
     """The people of the shipped clip, half a second apart."""
-    pytest.importorskip("dlib", reason="needs pip install '.[audit]'")
-    pytest.importorskip("face_recognition_models", reason="needs pip install '.[audit]'")
-    import json
-
-    from streamanon.audit.pairing import read_rgb_frames
-
     clip = Path(__file__).parent / "data" / "demo.mp4"
     truth = json.loads(clip.with_suffix(".json").read_text())["frames"]
     recogniser = open_recognisers(ComputeConfig(backend="onnxruntime"), [])[0]

@@ -89,7 +89,8 @@ class DlibRecogniser:
         )
 
     def similarities(self, one: Float, two: Float) -> Float:
-        squares = (one**2).sum(1)[:, None] + (two**2).sum(1)[None] - 2 * one @ two.T
+        first, second = one.astype(np.float64), two.astype(np.float64)
+        squares = (first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * first @ second.T
         return np.asarray(1 - np.sqrt(squares.clip(0)), np.float32)
 
 
@@ -106,7 +107,9 @@ class LikenessRecogniser(_Cosine):
 
     name = "streamanon likeness"
     relation = "part of streamanon: it chose the delegates, so its word counts for little"
-    threshold = 0.9
+    #: One in a thousand of 15 million pairs of different people in LFW (train split), of whom it knows
+    #: only 11 % again: a weak recogniser.
+    threshold = 0.934
 
     def __init__(self, compute: ComputeConfig) -> None:
         backend = open_backend(compute)
