@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,6 +14,14 @@ from matplotlib.figure import Figure
 from streamanon.audit.result import Reidentification, SizeBin, TrackResult
 
 COVERED, LEAKED, OWN, OTHERS = "#4c9a6a", "#c8322b", "#c8322b", "#7a8a99"
+#: Above the plot, where it hides nothing.
+LEGEND: dict[str, Any] = {
+    "loc": "lower left",
+    "bbox_to_anchor": (0, 1),
+    "ncols": 2,
+    "fontsize": 8,
+    "frameon": False,
+}
 ROW_INCHES = 0.22
 LONGEST_TIMELINE = 60
 
@@ -52,7 +61,7 @@ def sizes(bins: Sequence[SizeBin]) -> str:
         axes.annotate(text, (place, one.face_frames), ha="center", va="bottom", fontsize=8)
     axes.set_ylim(0, 1.2 * max([1, *counts]))
     axes.set_ylabel("faces")
-    axes.legend(loc="upper left", fontsize=8, frameon=False)
+    axes.legend(**LEGEND)
     return _svg(figure)
 
 
@@ -75,7 +84,7 @@ def similarities(one: Reidentification) -> str:
     axes.set_xlabel("similarity")
     axes.set_ylabel("% of pairs")
     if one.genuine or one.impostor:
-        axes.legend(loc="upper left", fontsize=8, frameon=False)
+        axes.legend(**LEGEND)
     return _svg(figure)
 
 

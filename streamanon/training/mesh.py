@@ -41,13 +41,13 @@ NEGATIVE_SHARE = 0.1
 class ResidualBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(*_conv(width, width, 1), *_conv(width, width, 1)[:2])
+        self.body = nn.Sequential(*conv_bn_relu(width, width, 1), *conv_bn_relu(width, width, 1)[:2])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return nn.functional.relu(x + self.body(x))
 
 
-def _conv(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
+def conv_bn_relu(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
     conv = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
     return [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
 
@@ -60,9 +60,9 @@ class MeshNet(nn.Module):
     def __init__(self, mean_shape: torch.Tensor | None = None) -> None:
         super().__init__()
         widths = (16, 24, 48, 96, 128)
-        layers: list[nn.Module] = _conv(3, widths[0], 2)
+        layers: list[nn.Module] = conv_bn_relu(3, widths[0], 2)
         for inputs, outputs in itertools.pairwise(widths):
-            layers += [*_conv(inputs, outputs, 2), ResidualBlock(outputs), ResidualBlock(outputs)]
+            layers += [*conv_bn_relu(inputs, outputs, 2), ResidualBlock(outputs), ResidualBlock(outputs)]
         self.trunk = nn.Sequential(*layers)
         self.neck = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1] * 16, 256), nn.ReLU())
         self.points = nn.Linear(256, POINTS * 3)
@@ -116,11 +116,13 @@ def mirror_table(points: np.ndarray) -> np.ndarray:
 
 
 class SampleSource:
-    """Draws jittered, degraded crops of portraits, and crops without a face."""
+    """Draws jittered, degraded crops of portraits, and, from ``scenes`` if given, crops without a face."""
 
-    def __init__(self, portraits: list[Portrait], scenes: list[Scene], seed: int) -> None:
+    def __init__(
+        self, portraits: list[Portrait], scenes: list[Scene], seed: int, crop_px: int = CROP_PX
+    ) -> None:
         self.rng = np.random.default_rng(seed)
-        self.portraits, self.scenes = portraits, scenes
+        self.portraits, self.scenes, self.crop_px = portraits, scenes, crop_px
         frontal = np.stack([p.points for p in portraits if p.source == "generated"][:500])
         self.mirror = mirror_table(frontal)
 
@@ -139,9 +141,9 @@ class SampleSource:
             image = np.ascontiguousarray(image[:, ::-1])
             points = (points * [-1, 1] + [image.shape[1] - 1, 0])[self.mirror].astype(np.float32)
             depth = depth[self.mirror]
-        matrix = jittered_alignment(points, rng)
+        matrix = jittered_alignment(points, rng, self.crop_px)
         image, matrix = self._resampled(image, matrix)
-        crop = cv2.warpAffine(image, matrix, (CROP_PX, CROP_PX), borderMode=self._border())
+        crop = cv2.warpAffine(image, matrix, (self.crop_px, self.crop_px), borderMode=self._border())
         moved = transform(matrix, np.column_stack([points * self._scale, depth * self._scale]))
         masculine, age = presentation(portrait)
         crop = self._occlude(np.asarray(crop, np.uint8))
@@ -173,14 +175,14 @@ class SampleSource:
             return crop
         crop = crop.copy()
         mask = np.zeros(crop.shape[:2], np.uint8)
-        centre = tuple(int(v) for v in rng.integers(16, 112, 2))
-        axes = tuple(int(v) for v in rng.integers(6, 34, 2))
+        centre = tuple(int(v) for v in rng.uniform(0.125, 0.875, 2) * self.crop_px)
+        axes = tuple(int(v) for v in rng.uniform(0.05, 0.27, 2) * self.crop_px)
         cv2.ellipse(mask, centre, axes, float(rng.uniform(0, 180)), 0, 360, 255, -1)
         if rng.random() < 0.5:
             filling = np.full_like(crop, rng.integers(0, 256, 3))
         else:
             other = self.portraits[rng.integers(len(self.portraits))].image
-            filling = cv2.resize(other, (CROP_PX, CROP_PX))
+            filling = cv2.resize(other, (self.crop_px, self.crop_px))
         return np.where(mask[..., None] > 0, filling, crop)
 
     def _negative(self) -> Sample:
@@ -194,23 +196,24 @@ class SampleSource:
         low, high = np.maximum(faces[:, :2], box[:2]), np.minimum(faces[:, 2:], box[2:])
         if np.prod((high - low).clip(0), axis=1).sum() > 0.08 * side * side:
             return self.draw()
-        scale = CROP_PX / side
+        scale = self.crop_px / side
         matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
-        crop = cv2.warpAffine(scene.image, matrix, (CROP_PX, CROP_PX), borderMode=cv2.BORDER_REPLICATE)
+        size = self.crop_px, self.crop_px
+        crop = cv2.warpAffine(scene.image, matrix, size, borderMode=cv2.BORDER_REPLICATE)
         crop = degrade(np.asarray(crop, np.uint8), rng)[..., ::-1]
         nothing = np.zeros((POINTS, 3), np.float32)
         return Sample(crop, nothing, False, False, math.nan, math.nan, np.zeros(LIKENESS, np.float32))
 
 
-def jittered_alignment(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def jittered_alignment(points: np.ndarray, rng: np.random.Generator, crop_px: int = CROP_PX) -> np.ndarray:
     """The alignment that a detector with noisy keypoints would give, and now and then a poor one."""
     keypoints = points[[468, 473, 4, 61, 291], :2].copy()
     spread = float(np.ptp(keypoints[:, 1]) + np.ptp(keypoints[:, 0])) / 2
     noise = 0.03 if rng.random() < 0.6 else 0.09
     keypoints += rng.normal(0, noise * spread, (5, 2)) + rng.normal(0, 0.05 * spread, 2)
-    matrix = alignment(keypoints.astype(np.float32)).astype(np.float64)
+    matrix = alignment(keypoints.astype(np.float32), crop_px).astype(np.float64)
     angle, scale = rng.normal(0, 6 if rng.random() < 0.7 else 18), float(np.exp(rng.normal(0, 0.08)))
-    middle = (CROP_PX - 1) / 2
+    middle = (crop_px - 1) / 2
     turn = cv2.getRotationMatrix2D((middle, middle), angle, scale)
     return np.column_stack([turn[:, :2] @ matrix[:, :2], turn[:, :2] @ matrix[:, 2] + turn[:, 2]])
 

@@ -1,0 +1,209 @@
+"""Train the identity encoder: a small CNN that describes a face as a recogniser (dlib's, CC0) would.
+
+Its last feature map goes through a global average pool and one linear layer, so that the class-activation
+map of the identity score is closed-form (:mod:`streamanon.identity.encoder`).
+
+    python -m streamanon.training.encoder --data DATA --out engines --minutes 60
+
+Crops are degraded (small, blurred, compressed, occluded, dark); the target is the clean one's embedding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from streamanon.training.detector import blend_into, learning_rate, save_weights
+from streamanon.training.mesh import ResidualBlock, SampleSource, conv_bn_relu, embedding_centre
+from streamanon.training.portraits import read_portraits
+
+CROP_PX = 112
+EMBEDDING = 128
+CHANNELS = 256
+SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class EncoderNet(nn.Module):
+    """RGB crop [B, 3, 112, 112] in 0..1 -> feature map [B, 256, 7, 7] and embedding [B, 128].
+
+    Embeddings are measured from the teacher's mean: faces differ little from it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            *conv_bn_relu(3, 24, 2),
+            *conv_bn_relu(24, 32, 2),
+            ResidualBlock(32),
+            *conv_bn_relu(32, 80, 2),
+            ResidualBlock(80),
+            ResidualBlock(80),
+            *conv_bn_relu(80, 160, 2),
+            ResidualBlock(160),
+            ResidualBlock(160),
+            nn.Conv2d(160, CHANNELS, 1, bias=False),
+            nn.BatchNorm2d(CHANNELS),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(CHANNELS, EMBEDDING, bias=False)
+
+    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.trunk(crops)
+        return features, self.head(features.mean((2, 3)))
+
+
+class Crops(IterableDataset[tuple[np.ndarray, np.ndarray]]):
+    """Endless degraded crops [112, 112, 3] RGB with their embeddings [128]."""
+
+    def __init__(self, data: Path, seed: int) -> None:
+        self.data, self.seed = data, seed
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        cv2.setNumThreads(1)
+        info = get_worker_info()
+        portraits = list(read_portraits(self.data, SETS))
+        source = SampleSource(portraits, [], self.seed + (info.id if info else 0), CROP_PX)
+        while True:
+            sample = source.draw()
+            yield sample.crop, sample.embedding
+
+
+def collate(items: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
+    crops = np.ascontiguousarray(np.stack([crop for crop, _ in items]).transpose(0, 3, 1, 2))
+    return torch.from_numpy(crops), torch.from_numpy(np.stack([embedding for _, embedding in items]))
+
+
+def losses(found: torch.Tensor, wanted: torch.Tensor) -> dict[str, torch.Tensor]:
+    """``found``, ``wanted`` [B, 128]: each embedding by itself, and how alike the batch's pairs are."""
+    one, two = (nn.functional.normalize(value, dim=1) for value in (found, wanted))
+    return {
+        "cosine": (1 - (one * two).sum(1)).mean(),
+        "pairs": 4 * ((one @ one.T - two @ two.T) ** 2).mean(),
+        "length": 0.2 * ((found.norm(dim=1) - wanted.norm(dim=1)) / wanted.norm(dim=1)).abs().mean(),
+    }
+
+
+def train(args: argparse.Namespace) -> None:
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    device = torch.device(args.device)
+    loader = DataLoader(
+        Crops(args.data, args.seed),
+        args.batch,
+        collate_fn=collate,
+        num_workers=args.workers,
+        prefetch_factor=4,
+    )
+    model = load_weights(args.resume) if args.resume else EncoderNet()
+    model = model.to(device, memory_format=torch.channels_last).train()
+    average = copy.deepcopy(model).eval()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.02)
+    centre = embedding_centre(args.data).to(device)
+    spent, last, saved = 0.0, time.monotonic(), 0.0
+    running: dict[str, float] = {}
+    for step, (crops, embeddings) in enumerate(loader):
+        progress = spent / (60 * args.minutes)
+        if progress >= 1:
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(progress, args.lr)
+        pixels = crops.to(device, torch.float32, memory_format=torch.channels_last) / 255
+        with torch.autocast(device.type, torch.bfloat16):
+            _, found = model(pixels)
+        parts = losses(found.float(), embeddings.to(device) - centre)
+        torch.stack(list(parts.values())).sum().backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        blend_into(average, model, min(0.999, (1 + step) / (10 + step)))
+        for key, part in parts.items():
+            running[key] = 0.98 * running.get(key, float(part.detach())) + 0.02 * float(part.detach())
+        now = time.monotonic()
+        spent, last = spent + min(now - last, 5.0), now
+        if step % 200 == 0:
+            rate = step * args.batch / max(spent, 1e-6)
+            numbers = "  ".join(f"{key} {value:.4f}" for key, value in running.items())
+            print(f"{spent / 60:6.1f} min  {step:6d} steps  {rate:6.1f} crops/s  {numbers}", flush=True)
+        if spent - saved > 180:
+            saved = spent
+            save_weights(average, args.weights)
+    save_weights(average, args.weights)
+    print(f"saved {args.weights} after {step * args.batch} crops", flush=True)
+
+
+def load_weights(path: Path) -> EncoderNet:
+    net = EncoderNet()
+    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+    return net.eval()
+
+
+class Exported(nn.Module):
+    """Embedding, class-activation map of the identity score, and what each channel adds to that score.
+
+    The score is the embedding's projection on its own direction. Its gradient with respect to channel k of
+    the last feature map is the same everywhere, w_k / (H W) with w = W^T e / |e|: that is Grad-CAM's
+    channel weight (Selvaraju et al., 2017), and the map is the positive part of the weighted sum.
+    """
+
+    def __init__(self, net: EncoderNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        features, embedding = self.net(crops)
+        direction = embedding / embedding.norm(dim=1, keepdim=True).clamp(min=1e-6)
+        importance = direction @ self.net.head.weight / (features.shape[2] * features.shape[3])
+        activation = (features * importance[:, :, None, None]).sum(1).relu()
+        return embedding, features.mean((2, 3)), activation, importance
+
+
+def export(weights: Path, folder: Path) -> None:
+    """ONNX: crops [B, 3, 112, 112] RGB 0..1 -> what :class:`Exported` says, and the pooled features."""
+    target = folder / "identity-encoder.onnx"
+    names = ["embedding", "pooled", "map", "importance"]
+    torch.onnx.export(
+        Exported(load_weights(weights)),
+        (torch.zeros(1, 3, CROP_PX, CROP_PX),),
+        str(target),
+        input_names=["crops"],
+        output_names=names,
+        dynamic_axes={name: {0: "batch"} for name in ("crops", *names)},
+        dynamo=False,
+        opset_version=17,
+    )
+    print(f"wrote {target}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("engines"))
+    parser.add_argument("--weights", type=Path, default=Path("identity-encoder.safetensors"))
+    parser.add_argument("--resume", type=Path)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--batch", type=int, default=96)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    if args.minutes > 0:
+        train(args)
+    args.out.mkdir(parents=True, exist_ok=True)
+    export(args.weights, args.out)
+
+
+if __name__ == "__main__":
+    main()
