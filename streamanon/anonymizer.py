@@ -54,7 +54,7 @@ class Anonymizer:
     def frames(self, path: Path | str) -> Generator[SafeFrame, None, None]:
         """The frames of a video, anonymised; ``streamanon.to_rgb(frame.picture)`` gives their pixels."""
         info = probe(path)
-        yield from self._chain(read_frames(path, info), StageClock())
+        yield from self._chain(read_frames(path, info), StageClock(), self._compositor())
 
     def image(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """An image [H, W, 3] uint8 RGB, anonymised; pixels outside the faces stay as they are."""
@@ -70,10 +70,11 @@ class Anonymizer:
         still = dataclasses.replace(
             self.config, lookahead=dataclasses.replace(self.config.lookahead, frames=0)
         )
-        safe = next(anonymise([frame], still, self._detector, self._compositor(), clock, threaded=False))
+        compositor = self._compositor()
+        safe = next(anonymise([frame], still, self._detector, compositor, clock, threaded=False))
         tally.count(safe)
         size = {"width": rgb.shape[1], "height": rgb.shape[0]}
-        report = self._report(size, dict(size), tally, time.perf_counter() - begun, clock)
+        report = self._report(size, dict(size), tally, time.perf_counter() - begun, clock, compositor)
         return to_rgb(safe.picture), report
 
     def run(
@@ -93,8 +94,9 @@ class Anonymizer:
         clock, tally = StageClock(), Tally()
         skipped: list[str] = []
         begun, interrupted = time.perf_counter(), False
+        compositor = self._compositor()
         with VideoSink(output, info, self.config.output, source) as sink:
-            chain = self._chain(read_frames(source, info, skipped.append), clock)
+            chain = self._chain(read_frames(source, info, skipped.append), clock, compositor)
             try:
                 for frame in chain:
                     before = time.perf_counter()
@@ -110,18 +112,21 @@ class Anonymizer:
                 chain.close()
             sink.close(complete=not interrupted)
             facts = _output_facts(Path(output), sink, info, self.config)
-        report = self._report(info, facts, tally, time.perf_counter() - begun, clock)
+        report = self._report(info, facts, tally, time.perf_counter() - begun, clock, compositor)
         return dataclasses.replace(
             report, notes=sink.notes, skipped_packets=len(skipped), interrupted=interrupted
         )
 
-    def _chain(self, frames: Iterator[RawFrame], clock: StageClock) -> Generator[SafeFrame, None, None]:
-        return anonymise(frames, self.config, self._detector, self._compositor(), clock)
+    def _chain(
+        self, frames: Iterator[RawFrame], clock: StageClock, compositor: Compositor
+    ) -> Generator[SafeFrame, None, None]:
+        return anonymise(frames, self.config, self._detector, compositor, clock)
 
     def _compositor(self) -> Compositor:
         if self._mesh is None or self._gallery is None:
             return Compositor(self.config.cover, None)
-        casting = Casting(self._gallery, self.config.identity.seed)
+        identity = self.config.identity
+        casting = Casting(self._gallery, identity.seed, identity.epsilon)
         return Compositor(self.config.cover, Synthesis(self._mesh, casting, WarpGenerator(self._gallery)))
 
     def _report(
@@ -131,6 +136,7 @@ class Anonymizer:
         tally: Tally,
         seconds: float,
         clock: StageClock,
+        compositor: Compositor,
     ) -> RunReport:
         return RunReport(
             source=info,
@@ -142,6 +148,7 @@ class Anonymizer:
             backend=self.backend.name,
             models=self.engines.digests(),
             settings=as_dict(self.config),
+            draws=compositor.draws,
         )
 
 

@@ -65,6 +65,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--crf", help="quality of the output, lower is better")
     add("--keep-metadata", action="store_true", help="keep location, device and title tags")
     add("--backend", help="auto, tensorrt, openvino or onnxruntime")
+    add("--epsilon", help="privacy budget of a person's draw of a delegate; 0 draws evenly")
     add("--seed", help="fix which delegates are drawn")
     add("--report", type=Path, metavar="FILE", help="write what was done as JSON")
     add("--quiet", action="store_true", help="no progress bar and no summary")
@@ -103,6 +104,7 @@ def _config(args: argparse.Namespace) -> Config:
         "output.crf": args.crf,
         "output.keep_metadata": "true" if args.keep_metadata else None,
         "compute.backend": args.backend,
+        "identity.epsilon": args.epsilon,
         "identity.seed": args.seed,
     }
     given = [f"{key}={value}" for key, value in options.items() if value is not None]

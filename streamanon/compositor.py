@@ -79,6 +79,11 @@ class Compositor:
         self._synthesis = synthesis
         self._tracks: dict[int, _TrackState] = {}
 
+    @property
+    def draws(self) -> int:
+        """How many delegates were drawn so far."""
+        return 0 if self._synthesis is None else self._synthesis.casting.draws
+
     def compose(self, resolved: Resolved) -> SafeFrame:
         frame = resolved.frame
         if resolved.cover_all or not all(np.isfinite(target.box).all() for target in resolved.targets):

@@ -58,8 +58,11 @@ class CoverConfig:
 
 @dataclass(frozen=True)
 class IdentityConfig:
-    """``seed``: fixes which delegates are drawn; without one every run draws others."""
+    """``epsilon``: privacy budget of a person's draw of a delegate; 0 draws evenly, more prefers who fits.
+    ``seed``: fixes which delegates are drawn; without one every run draws others.
+    """
 
+    epsilon: float = 12.0
     seed: int | None = None
 
 
@@ -117,6 +120,7 @@ _LIMITS: tuple[tuple[str, float, float], ...] = (
     ("cover.max_yaw_deg", 0.0, 90.0),
     ("cover.margin", 0.0, 2.0),
     ("cover.fade_frames", 0, 100),
+    ("identity.epsilon", 0.0, 100.0),
     ("output.crf", 0, 63),
     ("compute.threads", 0, 256),
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from streamanon.errors import SinkError
+from streamanon.identity.choice import SENSITIVITY
 from streamanon.source import SourceInfo
 from streamanon.types import SafeFrame
 
@@ -96,6 +97,7 @@ class RunReport:
     backend: str
     models: dict[str, str]
     settings: dict[str, Any]
+    draws: int = 0
     notes: tuple[str, ...] = ()
     skipped_packets: int = 0
     interrupted: bool = False
@@ -118,6 +120,7 @@ class RunReport:
                 "by_method": dict(sorted(tally.by_method.items())),
             },
             "tracks": len(tally.tracks),
+            "delegates": self._privacy(),
             "seconds": round(self.seconds, 3),
             "frames_per_second": round(tally.frames / self.seconds, 2) if self.seconds else None,
             "stage_seconds": {key: round(value, 3) for key, value in self.stage_seconds.items()},
@@ -126,6 +129,16 @@ class RunReport:
             "settings": self.settings,
             "notes": list(self.notes),
             "interrupted": self.interrupted,
+        }
+
+    def _privacy(self) -> dict[str, Any]:
+        """What the draws of delegates cost; ``budget_at_most``: if all were one person's."""
+        epsilon = self.settings.get("identity", {}).get("epsilon", 0.0)
+        return {
+            "draws": self.draws,
+            "epsilon": epsilon,
+            "sensitivity": SENSITIVITY,
+            "budget_at_most": self.draws * epsilon,
         }
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from streamanon.fakes import fake_gallery, fake_points
-from streamanon.identity.casting import CHOICES, MAX_PERSONS, Casting
+from streamanon.identity.casting import MAX_PERSONS, Casting
 from streamanon.mesh import Measurement
 from streamanon.types import Geometry
 
@@ -94,11 +94,24 @@ def test_the_seed_fixes_the_draw_and_others_draw_others() -> None:
     assert len({tuple(draw(None)) for _ in range(8)}) > 1
 
 
-def test_delegates_present_like_the_person() -> None:
-    """With enough to choose from; delegates of the fake gallery are masculine by turns."""
+def test_delegates_mostly_present_like_the_person() -> None:
+    """Delegates of the fake gallery are masculine by turns; an even draw would hit half of the time."""
     for masculine in (0.1, 0.9):
-        casting = Casting(fake_gallery(4 * CHOICES), seed=0)
-        assert round(casting.delegate(0, face(0, masculine=masculine), 0).masculine) == round(masculine)
+        drawn = [
+            Casting(fake_gallery(32), seed, 12).delegate(0, face(0, masculine=masculine), 0)
+            for seed in range(60)
+        ]
+        assert sum(round(delegate.masculine) == round(masculine) for delegate in drawn) > 45
+
+
+def test_a_person_costs_one_draw() -> None:
+    casting = Casting(fake_gallery(), seed=0)
+    for n in range(20):
+        casting.delegate(0, face(0), n)
+        casting.delegate(1, face(1), n)
+    casting.forget_tracks(set())
+    casting.delegate(2, face(0), 30)
+    assert casting.draws == 2
 
 
 def test_memory_is_bounded() -> None:

@@ -1,4 +1,7 @@
-"""Who plays whom: each person in view gets one delegate and keeps it, also after leaving and returning."""
+"""Who plays whom: each person in view gets one delegate and keeps it, also after leaving and returning.
+
+A delegate is drawn once a person, never a frame, by the exponential mechanism (:mod:`.choice`).
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streamanon.config import IdentityConfig
+from streamanon.identity.choice import attributes_of, probabilities, utilities
 from streamanon.identity.delegates import DelegateGallery
 from streamanon.mesh import Measurement
 from streamanon.types import Delegate, Float
 
 #: Cosine of two likenesses above which a new track is taken for a person seen before.
 SAME_PERSON = 0.62
-#: How many of the best-fitting delegates the draw is among.
-CHOICES = 8
 MAX_PERSONS = 200
 LEARNING = 0.05
 
@@ -27,12 +30,19 @@ class _Person:
 
 
 class Casting:
-    """Delegates by track. ``seed`` fixes the draws; without one every run draws others."""
+    """Delegates by track, for one run. ``seed`` fixes the draws; without one every run draws others.
 
-    def __init__(self, gallery: DelegateGallery, seed: int | None) -> None:
+    ``draws``: how many there were; each costs ``epsilon`` of its person's budget.
+    """
+
+    def __init__(
+        self, gallery: DelegateGallery, seed: int | None = None, epsilon: float = IdentityConfig.epsilon
+    ) -> None:
         self._delegates = gallery.delegates
-        self._traits = np.stack([_traits(d.masculine, d.age, _skin(d)) for d in gallery.delegates])
+        self._attributes = attributes_of(gallery.delegates)
+        self._epsilon = epsilon
         self._rng = np.random.default_rng(seed)
+        self.draws = 0
         self._persons: list[_Person] = []
         self._of_track: dict[int, _Person] = {}
 
@@ -79,28 +89,15 @@ class Casting:
         return away[best] if scores[best] >= SAME_PERSON else None
 
     def _cast(self, measurement: Measurement, likeness: Float, index: int) -> _Person:
-        geometry = measurement.geometry
-        wanted = _traits(geometry.masculine, geometry.age, measurement.skin)
-        distances = np.linalg.norm(self._traits - wanted, axis=1)
-        order = np.argsort(distances)
-        live = {p.delegate.id for p in self._of_track.values()}
-        known = live | {p.delegate.id for p in self._persons}
+        live = {person.delegate.id for person in self._of_track.values()}
+        known = live | {person.delegate.id for person in self._persons}
         # With more persons than delegates one who left gives theirs away, before anybody in view does.
-        free = [[i for i in order if self._delegates[i].id not in taken] for taken in (known, live, set())]
-        pick = self._rng.choice(next(choices for choices in free if choices)[:CHOICES])
-        person = _Person(likeness, self._delegates[int(pick)], index)
+        masks = [np.array([d.id not in taken for d in self._delegates]) for taken in (known, live, set())]
+        allowed = next(mask for mask in masks if mask.any())
+        chances = probabilities(utilities(measurement, self._attributes), self._epsilon, allowed)
+        self.draws += 1
+        pick = int(self._rng.choice(len(self._delegates), p=chances))
+        person = _Person(likeness, self._delegates[pick], index)
         self._persons = sorted(self._persons, key=lambda p: p.last_index)[-MAX_PERSONS + 1 :]
         self._persons.append(person)
         return person
-
-
-def _traits(masculine: float, age: float, skin: Float) -> Float:
-    """How a face presents, on one scale: presentation counts most, then skin tone, then age."""
-    tone = float(skin @ np.array([0.3, 0.59, 0.11])) / 255
-    warmth = float(skin[0] - skin[2]) / 255
-    return np.array([2.0 * (masculine > 0.5) + masculine, age / 40, 1.5 * tone, warmth], np.float32)
-
-
-def _skin(delegate: Delegate) -> Float:
-    """Mean colour of the middle of the face's texture."""
-    return np.asarray(delegate.texture[96:176, 80:176].reshape(-1, 3).mean(0), np.float32)
