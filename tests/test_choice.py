@@ -69,7 +69,7 @@ def test_who_is_taken_is_never_drawn_and_the_others_keep_their_proportions() -> 
 @pytest.mark.parametrize("epsilon", [0.0, 2.0, 8.0])
 def test_frequencies_follow_the_formula(epsilon: float) -> None:
     """Drawn as the product draws: one casting a draw."""
-    gallery, count = fake_gallery(6), 4000
+    gallery, count = fake_gallery(6), 1500
     who = person(0.8, 30, 120)
     wanted = probabilities(utilities(who, attributes_of(gallery.delegates)), epsilon)
     seen = dict.fromkeys((delegate.id for delegate in gallery.delegates), 0)
