@@ -16,17 +16,17 @@ from streamanon.compositor import Compositor, Synthesis
 from streamanon.config import Config, as_dict, load_config
 from streamanon.detector import FaceDetector
 from streamanon.engines import Engines
-from streamanon.errors import ConfigError, ModelError
+from streamanon.errors import ConfigError
 from streamanon.generator import WarpGenerator
 from streamanon.identity.casting import Casting
-from streamanon.identity.delegates import DelegateGallery, load_delegates
+from streamanon.identity.delegates import DelegateGallery, open_gallery
 from streamanon.mesh import FaceMesh
 from streamanon.metrics import RunReport, StageClock, Tally
 from streamanon.pipeline import anonymise
 from streamanon.pixels import from_rgb, to_rgb
 from streamanon.sink import VideoSink
 from streamanon.source import SourceInfo, probe, read_frames
-from streamanon.types import RawFrame, SafeFrame
+from streamanon.types import Delegate, RawFrame, SafeFrame
 
 Progress = Callable[[SafeFrame], None]
 
@@ -47,9 +47,12 @@ class Anonymizer:
         self._detector = FaceDetector(self.backend, self.engines, self.config.detect)
         self._mesh: FaceMesh | None = None
         self._gallery: DelegateGallery | None = None
+        self._only: Delegate | None = None
         if self.config.cover.method == "synthesize":
             self._mesh = FaceMesh(self.backend, self.engines)
-            self._gallery = _load_gallery(self.engines)
+            self._gallery = open_gallery(self.engines)
+            name = self.config.identity.delegate
+            self._only = self._gallery.find(name) if name is not None else None
 
     def frames(self, path: Path | str) -> Generator[SafeFrame, None, None]:
         """The frames of a video, anonymised; ``streamanon.to_rgb(frame.picture)`` gives their pixels."""
@@ -126,7 +129,7 @@ class Anonymizer:
         if self._mesh is None or self._gallery is None:
             return Compositor(self.config.cover, None)
         identity = self.config.identity
-        casting = Casting(self._gallery, identity.seed, identity.epsilon)
+        casting = Casting(self._gallery, identity.seed, identity.epsilon, self._only)
         return Compositor(self.config.cover, Synthesis(self._mesh, casting, WarpGenerator(self._gallery)))
 
     def _report(
@@ -155,14 +158,6 @@ class Anonymizer:
 def anonymize(image: NDArray[np.uint8], profile: Config | Path | str | None = None) -> NDArray[np.uint8]:
     """One image [H, W, 3] uint8 RGB, anonymised. For many, keep an :class:`Anonymizer`."""
     return Anonymizer(profile).image(image)
-
-
-def _load_gallery(engines: Engines) -> DelegateGallery:
-    path = engines.path("delegates")
-    try:
-        return load_delegates(path)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {path}: {error}; install streamanon again") from error
 
 
 def _output_facts(path: Path, sink: VideoSink, info: SourceInfo, config: Config) -> dict[str, object]:

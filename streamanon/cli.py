@@ -1,4 +1,4 @@
-"""The command line: ``streamanon run``, ``demo``, ``audit`` and ``doctor``."""
+"""The command line: ``streamanon run``, ``demo``, ``audit``, ``delegates`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -48,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     audit = verbs.add_parser("audit", help="measure how anonymous a video is, against its original")
     audit.set_defaults(command=_audit)
     _add_audit_options(audit)
+    delegates = verbs.add_parser("delegates", help="list, show or export the faces of nobody")
+    delegates.set_defaults(command=_delegates)
+    _add_delegates_options(delegates)
     doctor = verbs.add_parser("doctor", help="tell what this machine can do")
     doctor.set_defaults(command=_doctor)
     return parser
@@ -66,6 +69,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--keep-metadata", action="store_true", help="keep location, device and title tags")
     add("--backend", help="auto, tensorrt, openvino or onnxruntime")
     add("--epsilon", help="privacy budget of a person's draw of a delegate; 0 draws evenly")
+    add("--delegate", metavar="ID", help="one delegate for all faces; see streamanon delegates list")
     add("--seed", help="fix which delegates are drawn")
     add("--report", type=Path, metavar="FILE", help="write what was done as JSON")
     add("--quiet", action="store_true", help="no progress bar and no summary")
@@ -95,6 +99,16 @@ def _add_audit_options(parser: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="no progress bar and no summary")
 
 
+def _add_delegates_options(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(required=True, metavar="WHAT", dest="what")
+    verbs.add_parser("list", help="print their ids, and how they present")
+    show = verbs.add_parser("show", help="draw them on one sheet")
+    export = verbs.add_parser("export", help="write a picture of each into a folder")
+    for verb, name in ((show, "a PNG or JPEG file"), (export, "a folder")):
+        verb.add_argument("ids", nargs="*", metavar="ID", help="which; all if none is named")
+        verb.add_argument("-o", "--output", type=Path, required=True, help=name)
+
+
 def _config(args: argparse.Namespace) -> Config:
     options = {
         "cover.method": args.method,
@@ -105,6 +119,7 @@ def _config(args: argparse.Namespace) -> Config:
         "output.keep_metadata": "true" if args.keep_metadata else None,
         "compute.backend": args.backend,
         "identity.epsilon": args.epsilon,
+        "identity.delegate": args.delegate,
         "identity.seed": args.seed,
     }
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
@@ -177,6 +192,12 @@ def _audit(args: argparse.Namespace) -> int:
     from streamanon.audit.command import run_audit
 
     return run_audit(args)
+
+
+def _delegates(args: argparse.Namespace) -> int:
+    from streamanon.identity.command import run_delegates
+
+    return run_delegates(args)
 
 
 def _doctor(_args: argparse.Namespace) -> int:

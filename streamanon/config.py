@@ -59,10 +59,12 @@ class CoverConfig:
 @dataclass(frozen=True)
 class IdentityConfig:
     """``epsilon``: privacy budget of a person's draw of a delegate; 0 draws evenly, more prefers who fits.
-    ``seed``: fixes which delegates are drawn; without one every run draws others.
+    ``delegate``: the id of one that all faces get, instead of a draw. ``seed``: fixes which delegates are
+    drawn; without one every run draws others.
     """
 
     epsilon: float = 12.0
+    delegate: str | None = None
     seed: int | None = None
 
 

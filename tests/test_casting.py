@@ -104,6 +104,13 @@ def test_delegates_mostly_present_like_the_person() -> None:
         assert sum(round(delegate.masculine) == round(masculine) for delegate in drawn) > 45
 
 
+def test_one_for_all() -> None:
+    gallery = fake_gallery()
+    casting = Casting(gallery, seed=0, only=gallery.delegates[3])
+    assert {casting.delegate(n, face(n), 0).id for n in range(5)} == {gallery.delegates[3].id}
+    assert casting.draws == 0
+
+
 def test_a_person_costs_one_draw() -> None:
     casting = Casting(fake_gallery(), seed=0)
     for n in range(20):

@@ -110,7 +110,16 @@ def test_the_report_has_numbers_only(
     assert told.code == 0
     content = json.loads(report.read_text())
     assert set(content) == {
-        *("input", "output", "frames", "face_frames", "tracks", "seconds", "frames_per_second"),
+        *(
+            "input",
+            "output",
+            "frames",
+            "face_frames",
+            "tracks",
+            "delegates",
+            "seconds",
+            "frames_per_second",
+        ),
         *("stage_seconds", "backend", "models", "settings", "notes", "interrupted"),
     }
     assert content["frames"]["in"] == content["frames"]["out"] == 12

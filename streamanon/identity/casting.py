@@ -32,12 +32,18 @@ class _Person:
 class Casting:
     """Delegates by track, for one run. ``seed`` fixes the draws; without one every run draws others.
 
-    ``draws``: how many there were; each costs ``epsilon`` of its person's budget.
+    ``draws``: how many there were; each costs ``epsilon`` of its person's budget. ``only``: everybody gets
+    this one, and nothing is drawn.
     """
 
     def __init__(
-        self, gallery: DelegateGallery, seed: int | None = None, epsilon: float = IdentityConfig.epsilon
+        self,
+        gallery: DelegateGallery,
+        seed: int | None = None,
+        epsilon: float = IdentityConfig.epsilon,
+        only: Delegate | None = None,
     ) -> None:
+        self._only = only
         self._delegates = gallery.delegates
         self._attributes = attributes_of(gallery.delegates)
         self._epsilon = epsilon
@@ -48,6 +54,8 @@ class Casting:
 
     def delegate(self, track_id: int, measurement: Measurement, index: int) -> Delegate:
         """The delegate of a track in frame ``index``: the track's own, a known person's, or a new one."""
+        if self._only is not None:
+            return self._only
         likeness = measurement.likeness
         if not np.isfinite(likeness).all():
             likeness = np.zeros_like(likeness)  # like nobody

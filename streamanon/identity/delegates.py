@@ -27,6 +27,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from streamanon.engines import Engines
+from streamanon.errors import ConfigError, ModelError
 from streamanon.types import Delegate, Float
 
 TEXTURE_PX = 256
@@ -65,6 +67,25 @@ class DelegateGallery:
 
     def __len__(self) -> int:
         return len(self.delegates)
+
+    def find(self, name: str) -> Delegate:
+        """The delegate of that id. Raises :class:`ConfigError`."""
+        for delegate in self.delegates:
+            if delegate.id == name:
+                return delegate
+        first, last = self.delegates[0].id, self.delegates[-1].id
+        raise ConfigError(
+            f"there is no delegate {name!r}: ids go from {first} to {last}; see streamanon delegates list"
+        )
+
+
+def open_gallery(engines: Engines) -> DelegateGallery:
+    """The installed gallery. Raises :class:`ModelError` where it cannot be read."""
+    path = engines.path("delegates")
+    try:
+        return load_delegates(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read {path}: {error}; install streamanon again") from error
 
 
 def load_delegates(path: Path | str) -> DelegateGallery:

@@ -24,9 +24,10 @@ from scipy.spatial import Delaunay  # type: ignore[import-untyped]
 from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
 
 from streamanon.geometry import NOSE_TIP, yaw_degrees
-from streamanon.identity.delegates import TEXTURE_PX, VERSION, DelegateGallery, load_delegates
+from streamanon.identity.delegates import TEXTURE_PX, VERSION, load_delegates
+from streamanon.identity.sheet import contact_sheet
 from streamanon.training.portraits import read_portraits
-from streamanon.types import Delegate, Float
+from streamanon.types import Float
 
 SETS = ("generated", "faker")
 MARGIN_PX = 6.0
@@ -671,7 +672,8 @@ def build(data: Path, out: Path) -> None:
 
     out.joinpath("cards").mkdir(parents=True, exist_ok=True)
     write_gallery(out / "delegates-v1.npz", made, chart)
-    sheet = contact_sheet(load_delegates(out / "delegates-v1.npz"))
+    gallery = load_delegates(out / "delegates-v1.npz")
+    sheet = contact_sheet(gallery, gallery.delegates)
     cv2.imwrite(str(out / "cards" / "delegates-v1.jpg"), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
 
     single = sources[len(faces) :]
@@ -701,38 +703,6 @@ def encode(texture: Float) -> NDArray[np.uint8]:
     pixels = np.round(texture[..., ::-1] * 255).clip(0, 255).astype(np.uint8)
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
     return np.asarray(cv2.imencode(".jpg", pixels, options)[1], np.uint8).ravel()
-
-
-def contact_sheet(gallery: DelegateGallery, tile_px: int = 128, columns: int = 14) -> NDArray[np.uint8]:
-    """All delegates on grey, each texture on its own proportions, [H, W, 3] RGB."""
-    tiles = [render(d, gallery, tile_px) for d in gallery.delegates]
-    tiles += [np.full_like(tiles[0], 128)] * (-len(tiles) % columns)
-    return np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
-
-
-def render(delegate: Delegate, gallery: DelegateGallery, tile_px: int) -> NDArray[np.uint8]:
-    """A delegate's texture on its own shape, frontal, on grey: [tile, tile, 3] RGB."""
-    big = 2 * tile_px
-    centre, scale = np.array([0.5, 0.40]) * big, 0.30 * big
-    at = delegate.shape[:, :2] * scale + centre
-    canvas = np.full((big, big, 3), 128, np.uint8)
-    for corners in gallery.triangles:
-        source, target = gallery.uv[corners], at[corners].astype(np.float32)
-        low = np.floor(target.min(0)).astype(int).clip(0)
-        high = np.ceil(target.max(0)).astype(int) + 1
-        size = (int(high[0] - low[0]), int(high[1] - low[1]))
-        patch = cv2.warpAffine(
-            delegate.texture,
-            cv2.getAffineTransform(source, np.asarray(target - low, np.float32)),
-            size,
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        mask = np.zeros(size[::-1], np.uint8)
-        cv2.fillConvexPoly(mask, np.round(target - low).astype(np.int32), 1)
-        window = (slice(low[1], high[1]), slice(low[0], high[0]))
-        canvas[window][mask > 0] = patch[mask > 0]
-    return np.asarray(cv2.resize(canvas, (tile_px, tile_px), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def main() -> None:
