@@ -130,7 +130,10 @@ class Anonymizer:
             return Compositor(self.config.cover, None)
         identity = self.config.identity
         casting = Casting(self._gallery, identity.seed, identity.epsilon, self._only)
-        return Compositor(self.config.cover, Synthesis(self._mesh, casting, WarpGenerator(self._gallery)))
+        return Compositor(
+            self.config.cover,
+            Synthesis(self._mesh, casting, WarpGenerator(self._gallery, identity.geometry)),
+        )
 
     def _report(
         self,

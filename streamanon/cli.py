@@ -69,6 +69,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--keep-metadata", action="store_true", help="keep location, device and title tags")
     add("--backend", help="auto, tensorrt, openvino or onnxruntime")
     add("--epsilon", help="privacy budget of a person's draw of a delegate; 0 draws evenly")
+    add("--geometry", help="how far features move to where the delegate has them, 0..1")
     add("--delegate", metavar="ID", help="one delegate for all faces; see streamanon delegates list")
     add("--seed", help="fix which delegates are drawn")
     add("--report", type=Path, metavar="FILE", help="write what was done as JSON")
@@ -119,6 +120,7 @@ def _config(args: argparse.Namespace) -> Config:
         "output.keep_metadata": "true" if args.keep_metadata else None,
         "compute.backend": args.backend,
         "identity.epsilon": args.epsilon,
+        "identity.geometry": args.geometry,
         "identity.delegate": args.delegate,
         "identity.seed": args.seed,
     }

@@ -59,11 +59,13 @@ class CoverConfig:
 @dataclass(frozen=True)
 class IdentityConfig:
     """``epsilon``: privacy budget of a person's draw of a delegate; 0 draws evenly, more prefers who fits.
+    ``geometry``: how far eyes, brows, nose and mouth move to where the delegate has them, 0..1.
     ``delegate``: the id of one that all faces get, instead of a draw. ``seed``: fixes which delegates are
     drawn; without one every run draws others.
     """
 
     epsilon: float = 12.0
+    geometry: float = 0.8
     delegate: str | None = None
     seed: int | None = None
 
@@ -123,6 +125,7 @@ _LIMITS: tuple[tuple[str, float, float], ...] = (
     ("cover.margin", 0.0, 2.0),
     ("cover.fade_frames", 0, 100),
     ("identity.epsilon", 0.0, 100.0),
+    ("identity.geometry", 0.0, 1.0),
     ("output.crf", 0, 63),
     ("compute.threads", 0, 256),
 )

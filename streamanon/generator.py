@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.errors import SynthesisError
+from streamanon.geometry import INNER_LIPS, OUTER_LIPS
 from streamanon.identity.delegates import TEXTURE_PX, DelegateGallery
+from streamanon.identity.proportions import Proportions
 from streamanon.mesh import snap
 from streamanon.pixels import read_rgb
 from streamanon.types import Delegate, Float, Geometry, Picture
@@ -23,8 +25,6 @@ from streamanon.types import Delegate, Float, Geometry, Picture
 WORK_PX = 224
 LIGHT_CELLS = 4
 FEATHER = 0.07
-INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
-OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 MOUTH_RGB = (58.0, 26.0, 26.0)
 SIGMAS = (0.0, 0.6, 1.0, 1.5, 2.2, 3.2)
 SMOOTHING = 0.25
@@ -73,9 +73,13 @@ class Generator(Protocol):
 
 
 class WarpGenerator:
-    """Warps the delegate's texture triangle by triangle and gives it the frame's light."""
+    """Warps the delegate's texture triangle by triangle and gives it the frame's light.
 
-    def __init__(self, gallery: DelegateGallery) -> None:
+    ``geometry`` 0..1: how far the features move to where the delegate has them.
+    """
+
+    def __init__(self, gallery: DelegateGallery, geometry: float = 0.0) -> None:
+        self._proportions = Proportions(gallery, geometry)
         self._uv = gallery.uv.astype(np.float32)
         self._triangles = gallery.triangles
         self._pyramids: dict[str, list[NDArray[np.uint8]]] = {}
@@ -84,13 +88,14 @@ class WarpGenerator:
         self, picture: Picture, geometry: Geometry, delegate: Delegate, last: Look | None
     ) -> tuple[Patch, Look]:
         region = _region(picture, geometry.points)
+        points = self._proportions.apply(geometry.points, delegate.shape)
         x0, y0, x1, y1 = region
         full = (x1 - x0, y1 - y0)
         # The texture holds no more detail than that; large faces are painted small and scaled up.
         scale = min(1.0, WORK_PX / max(full))
         size = max(8, round(full[0] * scale)), max(8, round(full[1] * scale))
         source = _resized(read_rgb(picture, *region), size, cv2.INTER_AREA)
-        rgb, alpha, look = self._paint_small(source, _local(geometry.points, region, size), delegate, last)
+        rgb, alpha, look = self._paint_small(source, _local(points, region, size), delegate, last)
         rgb = np.clip(_resized(rgb, full, cv2.INTER_LINEAR), 0, 255)
         return Patch(x0, y0, rgb, _resized(alpha, full, cv2.INTER_LINEAR)), look
 

@@ -13,6 +13,8 @@ MOUTH_CORNERS = (61, 291)
 IRISES = (468, 473)
 NOSE_TIP = 4
 OVAL_SIDES = (234, 454)
+INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 
 
 def alignment(keypoints: Float, crop_px: int = CROP_PX) -> Float:
