@@ -5,7 +5,7 @@ import pytest
 
 from streamanon.engines import Engines
 from streamanon.identity.delegates import DelegateGallery, open_gallery
-from streamanon.identity.proportions import NOSE, OVAL, Proportions, in_pose
+from streamanon.identity.proportions import NOSE, OVAL, Proportions, pose
 from streamanon.types import Float
 
 
@@ -25,6 +25,11 @@ def eye_distance(points: Float) -> float:
     """Between the inner eye corners, in widths of the outline."""
     width = np.linalg.norm(points[234, :2] - points[454, :2])
     return float(np.linalg.norm(points[133, :2] - points[362, :2]) / width)
+
+
+def in_pose(shape: Float, points: Float) -> Float:
+    linear, shift = pose(shape, points)
+    return np.asarray(shape @ linear.T + shift, np.float32)
 
 
 def most_unlike(gallery: DelegateGallery) -> tuple[Float, Float]:

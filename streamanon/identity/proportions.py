@@ -47,6 +47,7 @@ ENDS = ((33, 133), (263, 362), (98, 327), (70, 107), (300, 336), (61, 291))
 WIDTHS = (0.8, 1.25)
 #: How steeply a feature's pull falls with the distance from it.
 NEARNESS = 3.0
+_FITTED = np.array(OVAL + NOSE)
 
 
 class Proportions:
@@ -62,7 +63,8 @@ class Proportions:
         """``points`` [478, 3] of a frame with the features of a delegate's ``shape`` [478, 3]."""
         if not self._amount:
             return points
-        posed, mean = (in_pose(one, points)[:, :2] for one in (shape, self._mean))
+        linear, shift = pose(shape, points)
+        posed, mean = ((one @ linear.T + shift)[:, :2] for one in (shape, self._mean))
         moves = np.zeros((len(points), 2), np.float32)
         for number, group in enumerate((*STEADY, *LIVELY)):
             base = points[:, :2] if number < len(STEADY) else mean
@@ -72,15 +74,15 @@ class Proportions:
         return moved
 
 
-def in_pose(shape: Float, points: Float) -> Float:
-    """``shape`` [478, 3] turned, scaled and shifted onto ``points`` (Umeyama, 1991)."""
-    rows = list(OVAL + NOSE)
-    source, target = shape[rows].astype(np.float64), points[rows].astype(np.float64)
+def pose(shape: Float, points: Float) -> tuple[Float, Float]:
+    """Turn and scale [3, 3] and shift [3] that bring ``shape`` [478, 3] onto ``points`` (Umeyama, 1991)."""
+    source, target = shape[_FITTED].astype(np.float64), points[_FITTED].astype(np.float64)
     middle, goal = source.mean(0), target.mean(0)
     u, spectrum, v = np.linalg.svd((target - goal).T @ (source - middle))
-    keep = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ v))])
-    scale = (spectrum * np.diag(keep)).sum() / ((source - middle) ** 2).sum()
-    return np.asarray((shape - middle) @ (scale * u @ keep @ v).T + goal, np.float32)
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ v))])
+    scale = (spectrum * signs).sum() / ((source - middle) ** 2).sum()
+    linear = scale * (u * signs) @ v
+    return linear.astype(np.float32), np.asarray(goal - linear @ middle, np.float32)
 
 
 def _move(points: Float, posed: Float, base: Float, group: tuple[int, ...], ends: tuple[int, int]) -> Float:
