@@ -3,6 +3,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -155,3 +157,20 @@ def test_tensorrt_runs_the_models(engines: Engines) -> None:
         for shape in shapes:
             for one, two in zip(quick.run(images(shape)), slow.run(images(shape)), strict=True):
                 assert np.abs(one - two).max() / max(1.0, float(np.abs(two).max())) < 2e-2
+
+
+@pytest.mark.skipif("openvino" not in NAMES, reason="OpenVINO is not installed")
+def test_a_signal_does_no_harm_after_openvino_was_used_up_in_another_thread() -> None:
+    """In a process of its own: where it fails, it is a crash."""
+    program = """
+import gc, signal, threading
+from streamanon.backends import open_backend
+from streamanon.config import ComputeConfig
+backends = [open_backend(ComputeConfig(backend="openvino"))]
+thread = threading.Thread(target=lambda: (backends.clear(), gc.collect()))
+thread.start(); thread.join()
+signal.signal(signal.SIGINT, lambda number, frame: print("still here"))
+signal.raise_signal(signal.SIGINT)
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout) == (0, "still here\n")

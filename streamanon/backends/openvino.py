@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +35,19 @@ class _OpenVinoModel:
         return self._requests[shape]
 
 
+@functools.cache
+def _core() -> openvino.Core:
+    """One for the process. A Core gives its thread a signal stack, and frees it in whatever thread the Core
+    is collected: the next signal, Ctrl-C say, would then end the process.
+    """
+    return openvino.Core()
+
+
 class _OpenVinoBackend:
     name = "openvino"
 
     def __init__(self, threads: int) -> None:
-        self._core = openvino.Core()
+        self._core = _core()
         self._threads = threads
         if "CPU" not in self._core.available_devices:
             raise ModelError("OpenVINO finds no CPU device")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import copy
 import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from ultralytics.cfg import get_cfg
 from ultralytics.nn.tasks import PoseModel
 
 from streamanon.training.scenes import CropSampler, Labels
+from streamanon.training.session import options, run, steps
 
 Batch = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
@@ -142,13 +142,11 @@ def train(args: argparse.Namespace) -> None:
         prefetch_factor=4,
     )
     strides = [int(s) for s in model.stride]
-    spent, last, saved, running = 0.0, time.monotonic(), 0.0, np.zeros(5)
-    for step, (images, batch) in enumerate(crops):
-        progress = spent / (60 * args.minutes)
-        if progress >= 1:
-            break
+    running: dict[str, float] = {}
+    for step in steps(crops, args.minutes, 300):
+        images, batch = step.batch
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(progress, args.lr)
+            group["lr"] = learning_rate(step.progress, args.lr)
         pixels = images.to(device, torch.float32, memory_format=torch.channels_last) / 255
         with torch.autocast(device.type, torch.bfloat16):
             outputs = model(pixels)
@@ -161,21 +159,15 @@ def train(args: argparse.Namespace) -> None:
         nn.utils.clip_grad_norm_(model.parameters(), 10.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        blend_into(average, model, min(0.999, (1 + step) / (10 + step)))
-        running = 0.98 * running + 0.02 * np.array([float(v) for v in items.values()])
-        now = time.monotonic()
-        spent, last = spent + min(now - last, 5.0), now  # a suspended process is not training
-        if step % 100 == 0:
-            rate = step * args.batch / max(spent, 1e-6)
-            print(
-                f"{spent / 60:6.1f} min  {step:6d} steps  {rate:5.1f} crops/s  {running.round(3)}",
-                flush=True,
-            )
-        if spent - saved > 300:
-            saved = spent
+        blend_into(average, model, min(0.999, (1 + step.number) / (10 + step.number)))
+        for key, item in items.items():
+            running[key] = 0.98 * running.get(key, float(item)) + 0.02 * float(item)
+        if step.number % 100 == 0:
+            print(step.line(args.batch, running), flush=True)
+        if step.due:
             save_weights(average, args.weights)
     save_weights(average, args.weights)
-    print(f"saved {args.weights} after {step * args.batch} crops", flush=True)
+    print(f"saved {args.weights} after {(step.number + 1) * args.batch} crops", flush=True)
 
 
 class Exported(nn.Module):
@@ -225,24 +217,9 @@ def export(weights: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("engines"))
-    parser.add_argument("--weights", type=Path, default=Path("face-detector.safetensors"))
-    parser.add_argument("--resume", type=Path)
-    parser.add_argument("--minutes", type=float, default=75)
-    parser.add_argument("--batch", type=int, default=16)
+    parser = options(__doc__, "face-detector", 75, 16, 1.5e-3, 1)
     parser.add_argument("--crop", type=int, default=256)
-    parser.add_argument("--lr", type=float, default=1.5e-3)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    args = parser.parse_args()
-    if args.minutes > 0:
-        train(args)
-    args.out.mkdir(parents=True, exist_ok=True)
-    export(args.weights, args.out)
+    run(parser.parse_args(), train, export)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from streamanon.training.detector import blend_into, learning_rate, save_weights
 from streamanon.training.mesh import ResidualBlock, SampleSource, conv_bn_relu, embedding_centre
 from streamanon.training.portraits import read_portraits
+from streamanon.training.session import options, run, steps
 
 CROP_PX = 112
 EMBEDDING = 128
@@ -110,14 +110,11 @@ def train(args: argparse.Namespace) -> None:
     average = copy.deepcopy(model).eval()
     optimiser = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.02)
     centre = embedding_centre(args.data).to(device)
-    spent, last, saved = 0.0, time.monotonic(), 0.0
     running: dict[str, float] = {}
-    for step, (crops, embeddings) in enumerate(loader):
-        progress = spent / (60 * args.minutes)
-        if progress >= 1:
-            break
+    for step in steps(loader, args.minutes, 180):
+        crops, embeddings = step.batch
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(progress, args.lr)
+            group["lr"] = learning_rate(step.progress, args.lr)
         pixels = crops.to(device, torch.float32, memory_format=torch.channels_last) / 255
         with torch.autocast(device.type, torch.bfloat16):
             _, found = model(pixels)
@@ -126,20 +123,15 @@ def train(args: argparse.Namespace) -> None:
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        blend_into(average, model, min(0.999, (1 + step) / (10 + step)))
+        blend_into(average, model, min(0.999, (1 + step.number) / (10 + step.number)))
         for key, part in parts.items():
             running[key] = 0.98 * running.get(key, float(part.detach())) + 0.02 * float(part.detach())
-        now = time.monotonic()
-        spent, last = spent + min(now - last, 5.0), now
-        if step % 200 == 0:
-            rate = step * args.batch / max(spent, 1e-6)
-            numbers = "  ".join(f"{key} {value:.4f}" for key, value in running.items())
-            print(f"{spent / 60:6.1f} min  {step:6d} steps  {rate:6.1f} crops/s  {numbers}", flush=True)
-        if spent - saved > 180:
-            saved = spent
+        if step.number % 200 == 0:
+            print(step.line(args.batch, running), flush=True)
+        if step.due:
             save_weights(average, args.weights)
     save_weights(average, args.weights)
-    print(f"saved {args.weights} after {step * args.batch} crops", flush=True)
+    print(f"saved {args.weights} after {(step.number + 1) * args.batch} crops", flush=True)
 
 
 def load_weights(path: Path) -> EncoderNet:
@@ -186,23 +178,7 @@ def export(weights: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("engines"))
-    parser.add_argument("--weights", type=Path, default=Path("identity-encoder.safetensors"))
-    parser.add_argument("--resume", type=Path)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--batch", type=int, default=96)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    args = parser.parse_args()
-    if args.minutes > 0:
-        train(args)
-    args.out.mkdir(parents=True, exist_ok=True)
-    export(args.weights, args.out)
+    run(options(__doc__, "identity-encoder", 60, 96, 2e-3, 4).parse_args(), train, export)
 
 
 if __name__ == "__main__":

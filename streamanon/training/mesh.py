@@ -14,7 +14,6 @@ import argparse
 import copy
 import itertools
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from streamanon.geometry import CROP_PX, EYE_CORNERS, alignment, transform
 from streamanon.training.detector import blend_into, learning_rate, save_weights
 from streamanon.training.portraits import Portrait, read_portraits
 from streamanon.training.scenes import Scene, degrade, read_scenes
+from streamanon.training.session import options, run, steps
 
 SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 POINTS = 478
@@ -321,14 +321,11 @@ def train(args: argparse.Namespace) -> None:
     average = copy.deepcopy(model).eval()
     optimiser = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=1e-4)
     weights, centre = point_weights().to(device), embedding_centre(args.data).to(device)
-    spent, last, saved, running = 0.0, time.monotonic(), 0.0, dict.fromkeys("pdlcsa", 0.0)
-    for step, batch in enumerate(batches):
-        progress = spent / (60 * args.minutes)
-        if progress >= 1:
-            break
+    running: dict[str, float] = {}
+    for step in steps(batches, args.minutes, 180):
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(progress, args.lr)
-        batch = {key: value.to(device) for key, value in batch.items()}
+            group["lr"] = learning_rate(step.progress, args.lr)
+        batch = {key: value.to(device) for key, value in step.batch.items()}
         pixels = batch["crops"].float().to(memory_format=torch.channels_last) / 255
         with torch.autocast(device.type, torch.bfloat16):
             features = model.trunk(pixels)
@@ -338,20 +335,15 @@ def train(args: argparse.Namespace) -> None:
         nn.utils.clip_grad_norm_(model.parameters(), 50.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        blend_into(average, model, min(0.999, (1 + step) / (10 + step)))
+        blend_into(average, model, min(0.999, (1 + step.number) / (10 + step.number)))
         for key, part in parts.items():
-            running[key[0]] = 0.98 * running[key[0]] + 0.02 * float(part.detach())
-        now = time.monotonic()
-        spent, last = spent + min(now - last, 5.0), now
-        if step % 200 == 0:
-            rate = step * args.batch / max(spent, 1e-6)
-            numbers = "  ".join(f"{k} {v:.3f}" for k, v in running.items())
-            print(f"{spent / 60:6.1f} min  {step:6d} steps  {rate:6.1f} crops/s  {numbers}", flush=True)
-        if spent - saved > 180:
-            saved = spent
+            running[key] = 0.98 * running.get(key, float(part.detach())) + 0.02 * float(part.detach())
+        if step.number % 200 == 0:
+            print(step.line(args.batch, running), flush=True)
+        if step.due:
             save_weights(average, args.weights)
     save_weights(average, args.weights)
-    print(f"saved {args.weights} after {step * args.batch} crops", flush=True)
+    print(f"saved {args.weights} after {(step.number + 1) * args.batch} crops", flush=True)
 
 
 class Exported(nn.Module):
@@ -389,23 +381,7 @@ def export(weights: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("engines"))
-    parser.add_argument("--weights", type=Path, default=Path("face-mesh.safetensors"))
-    parser.add_argument("--resume", type=Path)
-    parser.add_argument("--minutes", type=float, default=35)
-    parser.add_argument("--batch", type=int, default=48)
-    parser.add_argument("--lr", type=float, default=1.5e-3)
-    parser.add_argument("--seed", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    args = parser.parse_args()
-    if args.minutes > 0:
-        train(args)
-    args.out.mkdir(parents=True, exist_ok=True)
-    export(args.weights, args.out)
+    run(options(__doc__, "face-mesh", 35, 48, 1.5e-3, 2).parse_args(), train, export)
 
 
 if __name__ == "__main__":
