@@ -32,8 +32,9 @@ class ScriptedJudge:
         return Faces(boxes, np.full(count, 0.9, np.float32), keypoints, np.full(count, -1, np.int64))
 
 
-def frames(count: int) -> list[Image]:
-    return [np.full((120, 160, 3), 90, np.uint8)] * count
+def frames(count: int, contrast: float = 20) -> list[Image]:
+    noise = np.random.default_rng(0).normal(90, contrast, (120, 160, 1))
+    return [np.clip(np.repeat(noise, 3, axis=2), 0, 255).astype(np.uint8)] * count
 
 
 def test_what_several_judges_find_is_one_face_with_witnesses() -> None:
@@ -76,3 +77,10 @@ def test_a_single_find_of_one_judge_is_doubtful_and_of_two_is_not() -> None:
 
 def test_specks_are_no_faces() -> None:
     assert find_people(frames(5), [ScriptedJudge([[(5, 5, 11, 12)]] * 5)]) == []
+
+
+@pytest.mark.parametrize(("contrast", "count"), [(0.0, 0), (2.0, 0), (8.0, 1)])
+def test_what_is_black_or_a_wall_is_no_face(contrast: float, count: int) -> None:
+    people = find_people(frames(8, contrast), [ScriptedJudge([[ANN]] * 8)])
+    assert len(people) == count
+    assert all(face.contrast == pytest.approx(contrast, rel=0.2) for p in people for face in p.frames)

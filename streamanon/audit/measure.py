@@ -24,6 +24,8 @@ from streamanon.types import Float, Target
 SAMPLES = 10
 #: Smaller faces are not shown to them.
 LEAST_FACE_PX = 20.0
+#: Nor darker ones, all of which look alike to them (standard deviation of the luma, levels).
+LEAST_CONTRAST = 8.0
 #: Each n-th frame is looked at for faces and changes elsewhere in the output.
 EVERY = 5
 #: Around a face, as shares of its size, changes are the cover's.
@@ -200,7 +202,8 @@ def _shown(pair: Pair, face: FaceFrame) -> tuple[Image, Image]:
 
 def sample_frames(person: Person) -> list[int]:
     """Which frames of a track the recognisers see: well apart, seen by a judge, not too small."""
-    good = [f.index for f in person.frames if not f.bridged and f.size_px >= LEAST_FACE_PX]
+    clear = [f for f in person.frames if f.size_px >= LEAST_FACE_PX and f.contrast >= LEAST_CONTRAST]
+    good = [face.index for face in clear if not face.bridged]
     if len(good) <= SAMPLES:
         return good
     return [good[round(step)] for step in np.linspace(0, len(good) - 1, SAMPLES)]

@@ -12,6 +12,7 @@ import numpy as np
 from streamanon.audit.judges import Judge, Sightings, look
 from streamanon.audit.pairing import Image
 from streamanon.config import DetectConfig
+from streamanon.geometry import grow
 from streamanon.pixels import from_rgb
 from streamanon.shots import CutDetector, thumbnail
 from streamanon.tracker import Tracker
@@ -22,17 +23,22 @@ BRIDGE_FRAMES = 5
 #: A track counts that two judges saw at once, or that was seen in at least this many frames.
 SURE_FRAMES = 4
 MIN_FACE_PX = 8.0
+#: A face that varies by less than this (standard deviation, levels) is black, or a wall: nothing to see.
+LEAST_CONTRAST = 4.0
 
 
 @dataclass(frozen=True, eq=False)
 class FaceFrame:
-    """One face in one frame: ``box`` [4], ``keypoints`` [5, 2] px; ``bridged``: between two detections."""
+    """One face in one frame: ``box`` [4], ``keypoints`` [5, 2] px; ``bridged``: between two detections;
+    ``contrast``: standard deviation of its luma, levels.
+    """
 
     track: int
     index: int
     box: Float
     keypoints: Float
     bridged: bool = False
+    contrast: float = 255.0
 
     @property
     def size_px(self) -> float:
@@ -64,14 +70,22 @@ def find_people(images: Iterable[Image], judges: list[Judge]) -> list[Person]:
         cut = cuts.is_cut(thumbnail(frame.picture))
         tracked = tracker.step(Observation(frame, _numbered(sightings), "seen", cut)).faces
         for row, track in enumerate(tracked.track_ids.tolist()):
-            face = FaceFrame(track, index, tracked.boxes[row], tracked.keypoints[row])
-            if face.size_px >= MIN_FACE_PX:
+            box = tracked.boxes[row]
+            face = FaceFrame(track, index, box, tracked.keypoints[row], contrast=_contrast(image, box))
+            if face.size_px >= MIN_FACE_PX and face.contrast >= LEAST_CONTRAST:
                 seen.setdefault(track, []).append(face)
                 most[track] = max(most.get(track, 0), round(float(tracked.scores[row])))
     return [
         Person(track, tuple(_bridged(faces)), most[track] >= 2 or len(faces) >= SURE_FRAMES)
         for track, faces in sorted(seen.items())
     ]
+
+
+def _contrast(image: Image, box: Float) -> float:
+    """Of the middle of a box, without what is beside the face."""
+    x0, y0, x1, y1 = (max(0, round(float(value))) for value in grow(box, -0.12))
+    region = image[y0:y1, x0:x1].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return float(region.std()) if region.size else 0.0
 
 
 def _numbered(sightings: Sightings) -> Faces:
@@ -95,4 +109,5 @@ def _between(before: FaceFrame, after: FaceFrame, index: int) -> FaceFrame:
     share = np.float32((index - before.index) / (after.index - before.index))
     box = before.box + share * (after.box - before.box)
     keypoints = before.keypoints + share * (after.keypoints - before.keypoints)
-    return FaceFrame(before.track, index, box, keypoints, bridged=True)
+    contrast = min(before.contrast, after.contrast)
+    return FaceFrame(before.track, index, box, keypoints, bridged=True, contrast=contrast)
