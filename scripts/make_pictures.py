@@ -31,7 +31,7 @@ Image = NDArray[np.uint8]
 
 
 def before_after() -> Image:
-    anonymizer = Anonymizer(load_config(None, ["identity.seed=1"]))
+    anonymizer = Anonymizer(load_config(None, ["identity.seed=5"]))
     after = {f.index: to_rgb(f.picture) for f in anonymizer.frames(CLIP) if f.index in FRAMES}
     before = originals()
     rows = [np.hstack([before[index], after[index]]) for index in FRAMES]
