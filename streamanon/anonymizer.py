@@ -47,10 +47,12 @@ class Anonymizer:
         self._detector = FaceDetector(self.backend, self.engines, self.config.detect)
         self._mesh: FaceMesh | None = None
         self._gallery: DelegateGallery | None = None
+        self._generator: WarpGenerator | None = None
         self._only: Delegate | None = None
         if self.config.cover.method == "synthesize":
             self._mesh = FaceMesh(self.backend, self.engines)
             self._gallery = open_gallery(self.engines)
+            self._generator = WarpGenerator(self._gallery, self.config.identity.geometry)
             name = self.config.identity.delegate
             self._only = self._gallery.find(name) if name is not None else None
 
@@ -126,14 +128,11 @@ class Anonymizer:
         return anonymise(frames, self.config, self._detector, compositor, clock)
 
     def _compositor(self) -> Compositor:
-        if self._mesh is None or self._gallery is None:
+        if self._mesh is None or self._gallery is None or self._generator is None:
             return Compositor(self.config.cover, None)
         identity = self.config.identity
         casting = Casting(self._gallery, identity.seed, identity.epsilon, self._only)
-        return Compositor(
-            self.config.cover,
-            Synthesis(self._mesh, casting, WarpGenerator(self._gallery, identity.geometry)),
-        )
+        return Compositor(self.config.cover, Synthesis(self._mesh, casting, self._generator))
 
     def _report(
         self,

@@ -20,7 +20,7 @@ from streamanon.identity.delegates import TEXTURE_PX, DelegateGallery
 from streamanon.identity.proportions import Proportions
 from streamanon.mesh import snap
 from streamanon.pixels import read_rgb
-from streamanon.types import Delegate, Float, Geometry, Picture
+from streamanon.types import LUMA, Delegate, Float, Geometry, Picture
 
 WORK_PX = 224
 LIGHT_CELLS = 4
@@ -291,7 +291,7 @@ def _measure_look(lit: Float, source: Float, light: Float, core: NDArray[np.bool
 
 
 def _grey(rgb: Float) -> Float:
-    return np.asarray(rgb @ np.array([0.299, 0.587, 0.114], np.float32), np.float32)
+    return np.asarray(rgb @ LUMA, np.float32)
 
 
 def _sharpness(grey: Float, core: NDArray[np.bool_]) -> float:

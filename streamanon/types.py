@@ -6,6 +6,7 @@ Floating point arrays are float32. No ``repr`` here ever shows pixels.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
@@ -20,6 +21,9 @@ Method = Literal["synthesize", "mosaic", "blur", "solid"]
 METHODS: tuple[Method, ...] = ("synthesize", "mosaic", "blur", "solid")
 
 Status = Literal["seen", "skipped", "failed"]
+
+#: Weights of R, G and B in luma (ITU-R BT.601).
+LUMA: Float = np.array([0.299, 0.587, 0.114], np.float32)
 
 #: Planar formats that a :class:`Picture` can hold: (horizontal, vertical) chroma step and bits.
 PIXEL_FORMATS: dict[str, tuple[int, int, int]] = {
@@ -212,6 +216,11 @@ class Delegate:
     def __post_init__(self) -> None:
         _require(self.texture.shape == (256, 256, 3), "texture must be [256, 256, 3]")
         _require(self.shape.shape == (478, 3), "shape must be [478, 3]")
+
+    @functools.cached_property
+    def tone(self) -> float:
+        """Luma 0..255 of the skin in the middle of the face."""
+        return float(self.texture[96:176, 80:176].reshape(-1, 3).mean(0) @ LUMA)
 
 
 @dataclass(frozen=True)

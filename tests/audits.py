@@ -1,8 +1,14 @@
-"""An audit's result made by hand, and a recogniser of colours."""
+"""An audit's result made by hand, and a recogniser of colours, and a writer of videos."""
 
 from __future__ import annotations
 
+from fractions import Fraction
+from pathlib import Path
+
+import av
 import numpy as np
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from streamanon.audit.containers import ContainerFacts
 from streamanon.audit.pairing import Image
@@ -60,3 +66,19 @@ def a_result() -> AuditResult:
         "in.mp4", "out.mp4", ("own", "CenterFace"), leaks, (dlib, own), utility, over_time, container,
         ("leak>0",),
     )  # fmt: skip
+
+
+def write(path: Path, images: list[Image], crf: int = 20) -> Path:
+    """A video of RGB images, 25 a second."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": "veryfast"})
+        assert isinstance(stream, VideoStream)
+        height, width = images[0].shape[:2]
+        stream.codec_context.width, stream.codec_context.height = width, height
+        stream.codec_context.pix_fmt = "yuv420p"
+        for number, image in enumerate(images):
+            frame = VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path

@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import json
-from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
 
-import av
 import cv2
 import jsonschema
 import numpy as np
 import pytest
-from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
+from audits import write
 
 from streamanon.audit.pairing import read_rgb_frames
 from streamanon.cli import main
 
 DEMO = Path(__file__).parent / "data" / "demo.mp4"
 FRAMES = 8
-
-
-def write(path: Path, images: list[np.ndarray]) -> Path:
-    with av.open(str(path), "w") as output:
-        stream = output.add_stream("libx264", rate=25, options={"crf": "20", "preset": "veryfast"})
-        assert isinstance(stream, VideoStream)
-        stream.codec_context.width, stream.codec_context.height = images[0].shape[1], images[0].shape[0]
-        for number, image in enumerate(images):
-            frame = VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
-from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
+from audits import write
 
 from streamanon.audit.leaks import HIDDEN
 from streamanon.audit.measure import Measurements, Meter
@@ -53,21 +50,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Image
     images = [image for image, _ in zip(read_rgb_frames(DEMO), range(FRAMES), strict=False)]
     write(path, images)
     return path, images
-
-
-def write(path: Path, images: list[Image], crf: int = 20) -> Path:
-    with av.open(str(path), "w") as output:
-        stream = output.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": "veryfast"})
-        assert isinstance(stream, VideoStream)
-        height, width = images[0].shape[:2]
-        stream.codec_context.width, stream.codec_context.height = width, height
-        stream.codec_context.pix_fmt = "yuv420p"
-        for number, image in enumerate(images):
-            frame = VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
-    return path
 
 
 def hide(image: Image, faces: list[FaceFrame]) -> Image:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from streamanon.audit.identities import IdentityResult, Recognised
+from streamanon.audit.identities import IdentityResult
 from streamanon.audit.recognisers import LikenessRecogniser
 from streamanon.audit.result import AuditResult, Interval
 from streamanon.errors import ConfigError
@@ -22,15 +24,19 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 _PATTERN = re.compile(r"\s*([a-z_0-9]+)\s*(>=|<=|>|<)\s*([0-9.]+)\s*")
 
 
-def _reidentified(result: AuditResult) -> float:
-    """The worst of the recognisers; streamanon's own only where there is no other."""
-    values = [one.accepted.value for one in result.reidentification if one.accepted]
-    others = [
-        one.accepted.value
-        for one in result.reidentification
-        if one.accepted and one.recogniser != LikenessRecogniser.name
-    ]
-    return max(others or values, default=0.0)
+class _Named(Protocol):
+    @property
+    def recogniser(self) -> str: ...
+
+
+One = TypeVar("One", bound=_Named)
+
+
+def _worst(ones: Iterable[One], of: Callable[[One], Interval | None]) -> float | None:
+    """The highest of the recognisers; streamanon's own only where there is no other. None: not measured."""
+    found = {one.recogniser: value.value for one in ones if (value := of(one))}
+    own = found.pop(LikenessRecogniser.name, None)
+    return max(found.values(), default=own)
 
 
 _Value = Callable[[AuditResult], float | None]
@@ -40,35 +46,26 @@ MEASURES: dict[str, _Value] = {
     "leak_share": lambda r: r.leaks.seen / max(1, r.leaks.face_frames),
     "leak_seconds": lambda r: r.leaks.seconds_seen,
     "leak_tracks": lambda r: r.leaks.tracks_seen,
-    "reid": _reidentified,
-    "rank1": lambda r: max((one.rank1.value for one in r.reidentification if one.rank1), default=0.0),
-    "intrusion": lambda r: max(
-        (one.intrusions.value for one in r.reidentification if one.intrusions), default=0.0
-    ),
+    "reid": lambda r: _worst(r.reidentification, lambda one: one.accepted),
+    "rank1": lambda r: _worst(r.reidentification, lambda one: one.rank1),
+    "intrusion": lambda r: _worst(r.reidentification, lambda one: one.intrusions),
     "found": lambda r: r.utility.faces_found.value if r.utility.faces_found else None,
     "nme": lambda r: r.utility.landmark_nme,
     "psnr": lambda r: r.utility.psnr_outside,
-    "switches": lambda r: r.over_time.switches,
+    "switches": lambda r: r.over_time.switches if r.over_time.recogniser else None,
     "flicker": lambda r: r.over_time.flicker,
     "frames_lost": lambda r: r.container.frames_lost,
     "tags": lambda r: len(r.container.tags_left),
 }
 
 
-def _worst(result: IdentityResult, of: Callable[[Recognised], Interval | None]) -> float | None:
-    """The highest of the recognisers; streamanon's own only where there is no other."""
-    found = {one.recogniser: value.value for one in result.recognised if (value := of(one))}
-    own = found.pop(LikenessRecogniser.name, None)
-    return max(found.values(), default=own)
-
-
 #: The same for a folder of people.
 IDENTITY_MEASURES: Mapping[str, Callable[[IdentityResult], float | None]] = {
-    "rank1": lambda r: _worst(r, lambda one: one.rank1),
-    "tar": lambda r: _worst(r, lambda one: one.tar),
-    "tar_same_photo": lambda r: _worst(r, lambda one: one.tar_same_photo),
-    "match": lambda r: _worst(r, lambda one: one.match),
-    "parrot": lambda r: _worst(r, lambda one: one.parrot),
+    "rank1": lambda r: _worst(r.recognised, lambda one: one.rank1),
+    "tar": lambda r: _worst(r.recognised, lambda one: one.tar),
+    "tar_same_photo": lambda r: _worst(r.recognised, lambda one: one.tar_same_photo),
+    "match": lambda r: _worst(r.recognised, lambda one: one.match),
+    "parrot": lambda r: _worst(r.recognised, lambda one: one.parrot),
     "found": lambda r: r.kept.faces_found.value if r.kept.faces_found else None,
     "nme": lambda r: r.kept.landmark_nme,
 }
@@ -83,7 +80,7 @@ class Gate:
     limit: float
 
     def breached(self, value: float | None) -> bool:
-        return value is None or _COMPARE[self.sign](value, self.limit)
+        return value is None or not math.isfinite(value) or _COMPARE[self.sign](value, self.limit)
 
     def __str__(self) -> str:
         return f"{self.name}{self.sign}{self.limit:g}"

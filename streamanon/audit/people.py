@@ -16,7 +16,7 @@ from streamanon.geometry import grow
 from streamanon.pixels import from_rgb
 from streamanon.shots import CutDetector, thumbnail
 from streamanon.tracker import Tracker
-from streamanon.types import Faces, Float, Observation, RawFrame
+from streamanon.types import LUMA, Faces, Float, Observation, RawFrame
 
 #: Between two detections at most this many frames apart the face was there all the time.
 BRIDGE_FRAMES = 5
@@ -84,7 +84,7 @@ def find_people(images: Iterable[Image], judges: list[Judge]) -> list[Person]:
 def _contrast(image: Image, box: Float) -> float:
     """Of the middle of a box, without what is beside the face."""
     x0, y0, x1, y1 = (max(0, round(float(value))) for value in grow(box, -0.12))
-    region = image[y0:y1, x0:x1].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    region = image[y0:y1, x0:x1].astype(np.float32) @ LUMA
     return float(region.std()) if region.size else 0.0
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.mesh import Measurement
-from streamanon.types import Delegate, Float
+from streamanon.types import LUMA, Delegate, Float
 
 SENSITIVITY = 1.0
 #: Differences up to which a delegate fits well, and from which not at all: in presentation (0..1), years,
@@ -24,7 +24,6 @@ SEX_RANGE, AGE_RANGE, TONE_RANGE = (0.2, 0.6), (5.0, 40.0), (8.0, 70.0)
 #: Of a delegate's utility, what it has for presenting alike. The gallery is thin in places: without this,
 #: nobody would fit a person whose age or skin it lacks, and any face would do.
 SEX_SHARE = 0.4
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +39,13 @@ def attributes_of(delegates: Sequence[Delegate]) -> Attributes:
     return Attributes(
         np.array([delegate.masculine for delegate in delegates], np.float32),
         np.array([delegate.age for delegate in delegates], np.float32),
-        np.array([_tone(delegate) for delegate in delegates], np.float32),
+        np.array([delegate.tone for delegate in delegates], np.float32),
     )
 
 
 def utilities(measurement: Measurement, delegates: Attributes) -> Float:
     """How well each delegate fits the rest of a person (voice, neck, hands, clothes), 0..1 [D]."""
-    geometry, tone = measurement.geometry, float(measurement.skin @ _LUMA)
+    geometry, tone = measurement.geometry, float(measurement.skin @ LUMA)
     sex = _closeness(delegates.masculine - geometry.masculine, SEX_RANGE)
     age = _closeness(delegates.age - geometry.age, AGE_RANGE)
     skin = _closeness(delegates.tone - tone, TONE_RANGE)
@@ -68,8 +67,3 @@ def probabilities(
         scores = np.where(allowed, scores, -np.inf)
     weights = np.exp(scores - scores.max())
     return np.asarray(weights / weights.sum())
-
-
-def _tone(delegate: Delegate) -> float:
-    """Luma of the middle of the face's texture."""
-    return float(delegate.texture[96:176, 80:176].reshape(-1, 3).mean(0) @ _LUMA)

@@ -27,7 +27,7 @@ from streamanon.geometry import NOSE_TIP, yaw_degrees
 from streamanon.identity.delegates import TEXTURE_PX, VERSION, load_delegates
 from streamanon.identity.sheet import contact_sheet
 from streamanon.training.portraits import read_portraits
-from streamanon.types import Float
+from streamanon.types import LUMA, Float
 
 SETS = ("generated", "faker")
 MARGIN_PX = 6.0
@@ -265,7 +265,7 @@ def smoothstep(values: Float, low: float, high: float) -> Float:
 
 
 def luma(image: Float) -> Float:
-    return np.asarray(image @ np.array([0.299, 0.587, 0.114], np.float32), np.float32)
+    return np.asarray(image @ LUMA, np.float32)
 
 
 def lab(image: Float) -> Float:

@@ -9,21 +9,19 @@ times faster than whole pictures do.
 from __future__ import annotations
 
 import argparse
-import copy
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from ultralytics.cfg import get_cfg
 from ultralytics.nn.tasks import PoseModel
 
 from streamanon.training.scenes import CropSampler, Labels
-from streamanon.training.session import options, run, steps
+from streamanon.training.session import Student, options, run, steps
 
 Batch = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
@@ -104,36 +102,14 @@ def build_model(weights: Path | None) -> PoseModel:
     return model
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    save_file({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, path)
-
-
-@torch.no_grad()
-def blend_into(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Exponential moving average of weights and statistics."""
-    current = model.state_dict()
-    for key, value in average.state_dict().items():
-        if value.is_floating_point():
-            value.lerp_(current[key], 1 - decay)
-        else:
-            value.copy_(current[key])
-
-
-def learning_rate(progress: float, peak: float) -> float:
-    warm = min(1.0, progress / 0.02)
-    return peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
-
-
 def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
-    model = build_model(args.resume).to(device, memory_format=torch.channels_last).train()
-    average = copy.deepcopy(model).eval()
+    student = Student(build_model(args.resume), args, weight_decay=0.01, clip=10.0)
+    model = student.model
     criterion = model.init_criterion()
     criterion.bce = IgnoringBCE()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01)
     crops = DataLoader(
         Crops(args.data, args.crop, args.seed),
         batch_size=args.batch,
@@ -142,11 +118,8 @@ def train(args: argparse.Namespace) -> None:
         prefetch_factor=4,
     )
     strides = [int(s) for s in model.stride]
-    running: dict[str, float] = {}
     for step in steps(crops, args.minutes, 300):
         images, batch = step.batch
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step.progress, args.lr)
         pixels = images.to(device, torch.float32, memory_format=torch.channels_last) / 255
         with torch.autocast(device.type, torch.bfloat16):
             outputs = model(pixels)
@@ -155,19 +128,8 @@ def train(args: argparse.Namespace) -> None:
         }
         criterion.bce.mute = muted_anchors(batch["ignored"], len(images), args.crop, strides).to(device)
         loss, items = criterion(outputs, {k: v.to(device) for k, v in batch.items()})
-        loss.sum().backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        blend_into(average, model, min(0.999, (1 + step.number) / (10 + step.number)))
-        for key, item in items.items():
-            running[key] = 0.98 * running.get(key, float(item)) + 0.02 * float(item)
-        if step.number % 100 == 0:
-            print(step.line(args.batch, running), flush=True)
-        if step.due:
-            save_weights(average, args.weights)
-    save_weights(average, args.weights)
-    print(f"saved {args.weights} after {(step.number + 1) * args.batch} crops", flush=True)
+        student.learn(step, loss.sum(), items, every=100)
+    student.save()
 
 
 class Exported(nn.Module):

@@ -11,7 +11,6 @@ Crops are degraded (small, blurred, compressed, occluded, dark); the target is t
 from __future__ import annotations
 
 import argparse
-import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,10 +21,9 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from streamanon.training.detector import blend_into, learning_rate, save_weights
 from streamanon.training.mesh import ResidualBlock, SampleSource, conv_bn_relu, embedding_centre
 from streamanon.training.portraits import read_portraits
-from streamanon.training.session import options, run, steps
+from streamanon.training.session import Student, options, run, steps
 
 CROP_PX = 112
 EMBEDDING = 128
@@ -106,32 +104,17 @@ def train(args: argparse.Namespace) -> None:
         prefetch_factor=4,
     )
     model = load_weights(args.resume) if args.resume else EncoderNet()
-    model = model.to(device, memory_format=torch.channels_last).train()
-    average = copy.deepcopy(model).eval()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.02)
+    student = Student(model, args, weight_decay=0.02, clip=5.0)
     centre = embedding_centre(args.data).to(device)
-    running: dict[str, float] = {}
     for step in steps(loader, args.minutes, 180):
         crops, embeddings = step.batch
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step.progress, args.lr)
         pixels = crops.to(device, torch.float32, memory_format=torch.channels_last) / 255
         with torch.autocast(device.type, torch.bfloat16):
             _, found = model(pixels)
         parts = losses(found.float(), embeddings.to(device) - centre)
-        torch.stack(list(parts.values())).sum().backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        blend_into(average, model, min(0.999, (1 + step.number) / (10 + step.number)))
-        for key, part in parts.items():
-            running[key] = 0.98 * running.get(key, float(part.detach())) + 0.02 * float(part.detach())
-        if step.number % 200 == 0:
-            print(step.line(args.batch, running), flush=True)
-        if step.due:
-            save_weights(average, args.weights)
-    save_weights(average, args.weights)
-    print(f"saved {args.weights} after {(step.number + 1) * args.batch} crops", flush=True)
+        total = torch.stack(list(parts.values())).sum()
+        student.learn(step, total, parts, every=200)
+    student.save()
 
 
 def load_weights(path: Path) -> EncoderNet:

@@ -11,7 +11,6 @@ The confidence learns the network's own error: its target is exp(-NME / 5 %), an
 from __future__ import annotations
 
 import argparse
-import copy
 import itertools
 import math
 from collections.abc import Iterator
@@ -26,10 +25,9 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from streamanon.geometry import CROP_PX, EYE_CORNERS, alignment, transform
-from streamanon.training.detector import blend_into, learning_rate, save_weights
 from streamanon.training.portraits import Portrait, read_portraits
 from streamanon.training.scenes import Scene, degrade, read_scenes
-from streamanon.training.session import options, run, steps
+from streamanon.training.session import Student, options, run, steps
 
 SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 POINTS = 478
@@ -317,33 +315,17 @@ def train(args: argparse.Namespace) -> None:
     model = MeshNet(mean)
     if args.resume:
         model.load_state_dict({k: v.float() for k, v in load_file(args.resume).items()})
-    model = model.to(device, memory_format=torch.channels_last).train()
-    average = copy.deepcopy(model).eval()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=1e-4)
+    student = Student(model, args, weight_decay=1e-4, clip=50.0)
     weights, centre = point_weights().to(device), embedding_centre(args.data).to(device)
-    running: dict[str, float] = {}
     for step in steps(batches, args.minutes, 180):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step.progress, args.lr)
         batch = {key: value.to(device) for key, value in step.batch.items()}
         pixels = batch["crops"].float().to(memory_format=torch.channels_last) / 255
         with torch.autocast(device.type, torch.bfloat16):
             features = model.trunk(pixels)
         parts = losses(model.heads(features.float()), batch, weights, centre)
         total = torch.stack(list(parts.values())).sum()
-        total.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 50.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        blend_into(average, model, min(0.999, (1 + step.number) / (10 + step.number)))
-        for key, part in parts.items():
-            running[key] = 0.98 * running.get(key, float(part.detach())) + 0.02 * float(part.detach())
-        if step.number % 200 == 0:
-            print(step.line(args.batch, running), flush=True)
-        if step.due:
-            save_weights(average, args.weights)
-    save_weights(average, args.weights)
-    print(f"saved {args.weights} after {(step.number + 1) * args.batch} crops", flush=True)
+        student.learn(step, total, parts, every=200)
+    student.save()
 
 
 class Exported(nn.Module):

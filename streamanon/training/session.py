@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import copy
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
 
 T = TypeVar("T")
 #: A step that takes longer than this, seconds, was suspended rather than at work.
@@ -44,6 +50,62 @@ def steps(batches: Iterable[T], minutes: float, every_seconds: float) -> Iterato
         yield Step(number, spent / (60 * minutes), spent / 60, due, batch)
         now = time.monotonic()
         spent, last = spent + min(now - last, LONGEST_STEP), now
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    save_file({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, path)
+
+
+@torch.no_grad()
+def blend_into(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Exponential moving average of weights and statistics."""
+    current = model.state_dict()
+    for key, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(current[key], 1 - decay)
+        else:
+            value.copy_(current[key])
+
+
+def learning_rate(progress: float, peak: float) -> float:
+    warm = min(1.0, progress / 0.02)
+    return peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+class Student:
+    """A network in training, its optimiser, and the average of its weights over time, which is saved."""
+
+    def __init__(
+        self, model: nn.Module, args: argparse.Namespace, weight_decay: float, clip: float
+    ) -> None:
+        self.model = model.to(torch.device(args.device), memory_format=torch.channels_last).train()
+        self._average = copy.deepcopy(self.model).eval()
+        self._optimiser = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=weight_decay)
+        self._args, self._clip = args, clip
+        self._running: dict[str, float] = {}
+
+    def learn(
+        self, step: Step[T], total: torch.Tensor, parts: Mapping[str, torch.Tensor], every: int
+    ) -> None:
+        """One step down the gradient of ``total``; ``parts`` are told each ``every`` steps."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate(step.progress, self._args.lr)
+        total.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self._clip)
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        blend_into(self._average, self.model, min(0.999, (1 + step.number) / (10 + step.number)))
+        for key, part in parts.items():
+            value = float(part.detach())
+            self._running[key] = 0.98 * self._running.get(key, value) + 0.02 * value
+        if step.number % every == 0:
+            print(step.line(self._args.batch, self._running), flush=True)
+        if step.due:
+            self.save()
+
+    def save(self) -> None:
+        save_weights(self._average, self._args.weights)
 
 
 def options(
