@@ -27,7 +27,7 @@ def people() -> list[Measurement]:
         masculine = abs(float(rng.random() < 0.5) - rng.beta(1, 12))
         geometry = Geometry(np.zeros((478, 3), np.float32), 0.9, masculine, rng.uniform(18, 65))
         skin = np.full(3, rng.uniform(70, 190), np.float32)
-        made.append(Measurement(geometry, np.zeros(128, np.float32), skin))
+        made.append(Measurement(geometry, skin))
     return made
 
 

@@ -20,6 +20,9 @@ from streamanon.errors import ConfigError
 from streamanon.generator import WarpGenerator
 from streamanon.identity.casting import Casting
 from streamanon.identity.delegates import DelegateGallery, open_gallery
+from streamanon.identity.encoder import IdentityEncoder
+from streamanon.identity.key import read_key
+from streamanon.identity.rules import Rule, load_rules
 from streamanon.mesh import FaceMesh
 from streamanon.metrics import RunReport, StageClock, Tally
 from streamanon.pipeline import anonymise
@@ -48,13 +51,21 @@ class Anonymizer:
         self._mesh: FaceMesh | None = None
         self._gallery: DelegateGallery | None = None
         self._generator: WarpGenerator | None = None
+        self._encoder: IdentityEncoder | None = None
+        self._key: bytes | None = None
         self._only: Delegate | None = None
+        self._rules: tuple[Rule, ...] = ()
         if self.config.cover.method == "synthesize":
             self._mesh = FaceMesh(self.backend, self.engines)
             self._gallery = open_gallery(self.engines)
-            self._generator = WarpGenerator(self._gallery, self.config.identity.geometry)
-            name = self.config.identity.delegate
-            self._only = self._gallery.find(name) if name is not None else None
+            self._generator = WarpGenerator(self._gallery)
+            self._encoder = IdentityEncoder(self.backend, self.engines)
+            identity = self.config.identity
+            self._key = read_key(identity.key) if identity.key is not None else None
+            self._only = self._gallery.find(identity.delegate) if identity.delegate is not None else None
+            self._rules = load_rules(
+                identity.people, self._detector, self._mesh, self._encoder, self._gallery
+            )
 
     def frames(self, path: Path | str) -> Generator[SafeFrame, None, None]:
         """The frames of a video, anonymised; ``streamanon.to_rgb(frame.picture)`` gives their pixels."""
@@ -75,7 +86,7 @@ class Anonymizer:
         still = dataclasses.replace(
             self.config, lookahead=dataclasses.replace(self.config.lookahead, frames=0)
         )
-        compositor = self._compositor()
+        compositor = self._compositor(still=True)
         safe = next(anonymise([frame], still, self._detector, compositor, clock, threaded=False))
         tally.count(safe)
         size = {"width": rgb.shape[1], "height": rgb.shape[0]}
@@ -127,11 +138,19 @@ class Anonymizer:
     ) -> Generator[SafeFrame, None, None]:
         return anonymise(frames, self.config, self._detector, compositor, clock)
 
-    def _compositor(self) -> Compositor:
+    def _compositor(self, still: bool = False) -> Compositor:
         if self._mesh is None or self._gallery is None or self._generator is None:
             return Compositor(self.config.cover, None)
-        identity = self.config.identity
-        casting = Casting(self._gallery, identity.seed, identity.epsilon, self._only)
+        assert self._encoder is not None
+        casting = Casting(
+            self._gallery,
+            self._encoder,
+            self.config.identity,
+            self._key,
+            self._only,
+            self._rules,
+            still,
+        )
         return Compositor(self.config.cover, Synthesis(self._mesh, casting, self._generator))
 
     def _report(
@@ -153,7 +172,7 @@ class Anonymizer:
             backend=self.backend.name,
             models=self.engines.digests(),
             settings=as_dict(self.config),
-            draws=compositor.draws,
+            account=compositor.account,
         )
 
 

@@ -170,4 +170,6 @@ def _summary(job: Job, report: RunReport) -> str:
     withheld = f", {tally.withheld} frames covered whole" if tally.withheld else ""
     speed = f"{tally.frames / report.seconds:.1f} frames/s" if report.seconds else ""
     state = "stopped early" if report.interrupted else "done"
-    return f"{job.output}: {state}, {tally.frames} frames, faces: {methods}{withheld}, {speed}"
+    kept = tally.by_method["kept"]
+    visible = f"\nWARNING: {job.output} shows {kept} real faces, left visible as asked" if kept else ""
+    return f"{job.output}: {state}, {tally.frames} frames, faces: {methods}{withheld}, {speed}{visible}"

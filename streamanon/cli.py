@@ -8,10 +8,11 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from streamanon import __version__
-from streamanon.config import Config, load_config
+from streamanon.config import Config, PersonRule, load_config
 from streamanon.errors import ConfigError, SourceError, StreamanonError
 from streamanon.types import METHODS
 
@@ -70,7 +71,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--backend", help="auto, tensorrt, openvino or onnxruntime")
     add("--epsilon", help="privacy budget of a person's draw of a delegate; 0 draws evenly")
     add("--geometry", help="how far features move to where the delegate has them, 0..1")
+    add("--appearance", help="how far skin and features go from an average face to the delegate's, 0..1")
     add("--delegate", metavar="ID", help="one delegate for all faces; see streamanon delegates list")
+    add("--ttl", metavar="SECONDS", help="how long to remember who left; 0: not at all")
+    add(
+        "--identity-key",
+        metavar="FILE",
+        help="a secret: the same delegates for the same people in all runs",
+    )
+    add("--keep", metavar="PHOTO", action="append", default=[], help="leave this person visible")
     add("--seed", help="fix which delegates are drawn")
     add("--report", type=Path, metavar="FILE", help="write what was done as JSON")
     add("--quiet", action="store_true", help="no progress bar and no summary")
@@ -121,11 +130,20 @@ def _config(args: argparse.Namespace) -> Config:
         "compute.backend": args.backend,
         "identity.epsilon": args.epsilon,
         "identity.geometry": args.geometry,
+        "identity.appearance": args.appearance,
         "identity.delegate": args.delegate,
+        "identity.ttl_seconds": args.ttl,
         "identity.seed": args.seed,
     }
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
-    return load_config(_profile(args.profile), [*args.set, *given])
+    config = load_config(_profile(args.profile), [*args.set, *given])
+    kept = tuple(PersonRule(photo, keep=True) for photo in args.keep)
+    identity = replace(
+        config.identity,
+        people=config.identity.people + kept,
+        key=args.identity_key or config.identity.key,
+    )
+    return replace(config, identity=identity)
 
 
 def _profile(name: str | None) -> Path | None:

@@ -16,7 +16,7 @@ from streamanon.config import CoverConfig
 from streamanon.errors import SynthesisError
 from streamanon.generator import Generator, Look, Patch
 from streamanon.geometry import grow, mesh_keypoints, yaw_degrees
-from streamanon.identity.casting import Casting
+from streamanon.identity.casting import Account, Casting
 from streamanon.mesh import Measurement, MeshModel, snap
 from streamanon.pixels import read_rgb, write_rgb
 from streamanon.redact import MAX_CELLS, blur, ellipse_alpha, mosaic, solid
@@ -60,6 +60,7 @@ class _TrackState:
     look: Look | None = None
     last_index: int = -1
     rests_until: int = -1
+    visible: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ class Compositor:
         self._tracks: dict[int, _TrackState] = {}
 
     @property
-    def draws(self) -> int:
-        """How many delegates were drawn so far."""
-        return 0 if self._synthesis is None else self._synthesis.casting.draws
+    def account(self) -> Account:
+        """What was drawn so far."""
+        return Account() if self._synthesis is None else self._synthesis.casting.account
 
     def compose(self, resolved: Resolved) -> SafeFrame:
         frame = resolved.frame
@@ -111,7 +112,7 @@ class Compositor:
         """Coasting tracks do not count: their person may have come back under another track."""
         if self._synthesis is not None:
             near = [t.track_id for t in resolved.targets if t.distance <= IN_VIEW_FRAMES]
-            self._synthesis.casting.in_view(near, resolved.frame.index)
+            self._synthesis.casting.in_view(near, resolved.frame)
 
     def _measure(self, frame: RawFrame, targets: tuple[Target, ...]) -> list[Measurement | None]:
         """One measurement a target, or None where it would not help, or could not be made."""
@@ -146,8 +147,10 @@ class Compositor:
         self, frame: RawFrame, planes: tuple[Plane, ...], target: Target, measured: Measurement | None
     ) -> Cover:
         state = self._state(target)
-        state.last_index = frame.index
+        state.last_index, state.visible = frame.index, False
         patch = self._generated(frame, target, measured, state)
+        if state.visible:
+            return Cover(target.track_id, snap(frame.picture, target.box), "kept", target.detected)
         weight = 0.0 if patch is None or state.weight is None else state.weight
         if patch is None or weight < 1:
             region, method = self._plain(frame.picture, planes, target)
@@ -177,13 +180,19 @@ class Compositor:
             state.weight, state.points = 0.0, None
             return None
 
-    def _paint(self, frame: RawFrame, target: Target, measured: Measurement, state: _TrackState) -> Patch:
+    def _paint(
+        self, frame: RawFrame, target: Target, measured: Measurement, state: _TrackState
+    ) -> Patch | None:
+        """The painted face; None where somebody is seen whom the user wants to be seen."""
         assert self._synthesis is not None
-        delegate = self._synthesis.casting.delegate(target.track_id, measured, frame.index)
+        role = self._synthesis.casting.role(frame, target.track_id, measured)
+        if role.visible and target.detected:
+            state.visible, state.weight, state.points = True, None, None
+            return None
         geometry = measured.geometry
         state.points = smoothed(state.points, geometry.points)
         steady = type(geometry)(state.points, geometry.confidence, geometry.masculine, geometry.age)
-        patch, look = self._synthesis.generator.paint(frame.picture, steady, delegate, state.look)
+        patch, look = self._synthesis.generator.paint(frame.picture, steady, role, state.look)
         if not _covers(patch, frame.picture, state.points):
             raise SynthesisError("the painted face would not cover the person's")
         state.look = look

@@ -57,17 +57,46 @@ class CoverConfig:
 
 
 @dataclass(frozen=True)
+class PersonRule:
+    """What holds for one person, known by ``photo``, an image file that shows them alone. ``keep``: leave
+    them visible. ``delegate``, ``geometry``, ``appearance``: theirs, instead of everybody's.
+    """
+
+    photo: str = ""
+    keep: bool = False
+    delegate: str | None = None
+    geometry: float | None = None
+    appearance: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.photo:
+            raise ConfigError("a rule in identity.people needs a photo: the path of an image of the person")
+        for name in ("geometry", "appearance"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ConfigError(f"{name} in identity.people must lie between 0 and 1, not {value}")
+
+
+@dataclass(frozen=True)
 class IdentityConfig:
     """``epsilon``: privacy budget of a person's draw of a delegate; 0 draws evenly, more prefers who fits.
     ``geometry``: how far eyes, brows, nose and mouth move to where the delegate has them, 0..1.
-    ``delegate``: the id of one that all faces get, instead of a draw. ``seed``: fixes which delegates are
-    drawn; without one every run draws others.
+    ``appearance``: how far the skin and features go from the mean of the delegates that fit a person to
+    the one drawn, 0..1. ``delegate``: the id of one that all faces get, instead of a draw.
+    ``ttl_seconds``: how long somebody who left is remembered, so that they get the same delegate when they
+    return; 0 is never. ``key``: a file of secret bytes; the same gives the same person mostly the same
+    delegate in every run. ``seed``: fixes which delegates are drawn; without one every run draws others.
+    ``people``: rules for people known by a photo.
     """
 
     epsilon: float = 12.0
     geometry: float = 0.8
+    appearance: float = 1.0
     delegate: str | None = None
+    ttl_seconds: float = 60.0
+    key: str | None = None
     seed: int | None = None
+    people: tuple[PersonRule, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,6 +155,8 @@ _LIMITS: tuple[tuple[str, float, float], ...] = (
     ("cover.fade_frames", 0, 100),
     ("identity.epsilon", 0.0, 100.0),
     ("identity.geometry", 0.0, 1.0),
+    ("identity.appearance", 0.0, 1.0),
+    ("identity.ttl_seconds", 0.0, 86_400.0),
     ("output.crf", 0, 63),
     ("compute.threads", 0, 256),
 )
@@ -149,8 +180,12 @@ def load_config(profile: Path | None = None, overrides: Iterable[str] = ()) -> C
 
 
 def as_dict(config: Config) -> dict[str, Any]:
-    """The settings as plain nested dictionaries."""
-    return dataclasses.asdict(config)
+    """The settings as plain nested dictionaries, without the names of people's photos and of the key."""
+    content = dataclasses.asdict(config)
+    identity = content["identity"]
+    identity["key"] = "given" if identity["key"] is not None else None
+    identity["people"] = [rule | {"photo": "given"} for rule in identity["people"]]
+    return content
 
 
 def _read_profile(path: Path) -> dict[str, Any]:
@@ -211,6 +246,11 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         if value not in get_args(hint):
             raise ConfigError(f"{name} must be one of {', '.join(map(str, get_args(hint)))}, not {value!r}")
         return value
+    if get_origin(hint) is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{name} is a list, not {value!r}")
+        kind = get_args(hint)[0]
+        return tuple(_convert(kind, item, f"{name}[{row}]") for row, item in enumerate(value))
     if isinstance(hint, types.UnionType):
         if value is None:
             return None

@@ -21,8 +21,9 @@ from streamanon.errors import DetectionError, SynthesisError
 from streamanon.generator import Look, Patch
 from streamanon.geometry import IRISES, MOUTH_CORNERS, NOSE_TIP, OVAL_SIDES
 from streamanon.identity.delegates import DelegateGallery
+from streamanon.identity.encoder import EMBEDDING, IdentityFeature
 from streamanon.mesh import Measurement, snap
-from streamanon.types import Delegate, Faces, Float, Geometry, Observation, Picture, RawFrame, Target
+from streamanon.types import Delegate, Faces, Float, Geometry, Observation, Picture, RawFrame, Role, Target
 
 Box = tuple[float, float, float, float]  # xyxy px
 #: Where each face is: track id to one box per frame, None where it is not to be seen.
@@ -167,6 +168,9 @@ def _pixels(box: Box) -> tuple[slice, slice]:
     return slice(int(np.ceil(y0)), int(y1)), slice(int(np.ceil(x0)), int(x1))
 
 
+#: The mesh point whose depth tells the person.
+PERSON_POINT = 5
+
 #: What :class:`FakeGenerator` paints, RGB.
 PAINT_RGB = (40.0, 200.0, 60.0)
 
@@ -176,12 +180,12 @@ class FakeMesh:
     """A mesh that fills each target's box and has its keypoints, so a cover of it is a cover of the box.
 
     ``confidence``: of every measurement, or a function of the call's number (from 0; one call a frame with
-    faces) and the track that returns it or raises. ``likeness`` gives a track's person (default: each track
-    another); ``yaw_degrees`` turns the head.
+    faces) and the track that returns it or raises. ``person`` gives a track's person (default: each track
+    another), for :class:`FakeEncoder`; ``yaw_degrees`` turns the head.
     """
 
     confidence: float | Callable[[int, int], float] = 0.95
-    likeness: Callable[[int], int] = field(default=lambda track_id: track_id)
+    person: Callable[[int], int] = field(default=lambda track_id: track_id)
     yaw_degrees: float = 0.0
     calls: int = 0
 
@@ -197,10 +201,24 @@ class FakeMesh:
             else self.confidence(call, target.track_id)
         )
         points = fake_points(target.box, target.keypoints, self.yaw_degrees)
-        person = np.random.default_rng(self.likeness(target.track_id)).normal(0, 1, 128)
-        skin = np.array([150, 120, 100], np.float32)
-        likeness = (person / np.linalg.norm(person)).astype(np.float32)
-        return Measurement(Geometry(points, sure), likeness, skin)
+        points[PERSON_POINT, 2] = self.person(target.track_id)
+        return Measurement(Geometry(points, sure), np.array([150, 120, 100], np.float32))
+
+
+@dataclass(eq=False)
+class FakeEncoder:
+    """Knows whom a :class:`FakeMesh` measured. ``fails`` (of the call's number) may raise."""
+
+    fails: Callable[[int], None] = field(default=lambda _call: None)
+    calls: int = 0
+
+    def describe(self, _picture: Picture, points: Float) -> IdentityFeature:
+        """Two people's embeddings are hardly alike, one's are the same."""
+        self.calls += 1
+        self.fails(self.calls - 1)
+        numbers = np.random.default_rng(int(points[PERSON_POINT, 2])).normal(0, 1, EMBEDDING)
+        embedding = np.asarray(numbers / np.linalg.norm(numbers), np.float32)
+        return IdentityFeature(embedding, np.ones(256, np.float32), np.ones(256, np.float32), 4.0)
 
 
 @dataclass(eq=False)
@@ -211,10 +229,10 @@ class FakeGenerator:
     delegates: list[str] = field(default_factory=list)
 
     def paint(
-        self, picture: Picture, geometry: Geometry, delegate: Delegate, last: Look | None
+        self, picture: Picture, geometry: Geometry, role: Role, last: Look | None
     ) -> tuple[Patch, Look]:
         """The painted box; notes the delegate's id."""
-        self.delegates.append(delegate.id)
+        self.delegates.append(role.delegate.id)
         self.fails(len(self.delegates) - 1)
         low, high = geometry.points[:, :2].min(0), geometry.points[:, :2].max(0)
         x0, y0, x1, y1 = snap(picture, np.concatenate([low - 1, high + 2]))

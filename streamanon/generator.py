@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, cast
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from streamanon.identity.delegates import TEXTURE_PX, DelegateGallery
 from streamanon.identity.proportions import Proportions
 from streamanon.mesh import snap
 from streamanon.pixels import read_rgb
-from streamanon.types import LUMA, Delegate, Float, Geometry, Picture
+from streamanon.types import LUMA, Delegate, Float, Geometry, Picture, Role
 
 WORK_PX = 224
 LIGHT_CELLS = 4
@@ -66,29 +67,28 @@ class Generator(Protocol):
     """The seam that a fake fills in tests."""
 
     def paint(
-        self, picture: Picture, geometry: Geometry, delegate: Delegate, last: Look | None
+        self, picture: Picture, geometry: Geometry, role: Role, last: Look | None
     ) -> tuple[Patch, Look]:
-        """A face of the delegate on the mesh. Raises :class:`SynthesisError`."""
+        """A face of the role's delegate on the mesh. Raises :class:`SynthesisError`."""
         ...
 
 
 class WarpGenerator:
-    """Warps the delegate's texture triangle by triangle and gives it the frame's light.
+    """Warps the delegate's texture triangle by triangle and gives it the frame's light."""
 
-    ``geometry`` 0..1: how far the features move to where the delegate has them.
-    """
-
-    def __init__(self, gallery: DelegateGallery, geometry: float = 0.0) -> None:
-        self._proportions = Proportions(gallery, geometry)
+    def __init__(self, gallery: DelegateGallery) -> None:
+        self._proportions = Proportions(gallery)
         self._uv = gallery.uv.astype(np.float32)
         self._triangles = gallery.triangles
-        self._pyramids: dict[str, list[NDArray[np.uint8]]] = {}
+        # What depends on the delegate alone is made once.
+        self._pyramids: WeakKeyDictionary[Delegate, list[NDArray[np.uint8]]] = WeakKeyDictionary()
 
     def paint(
-        self, picture: Picture, geometry: Geometry, delegate: Delegate, last: Look | None
+        self, picture: Picture, geometry: Geometry, role: Role, last: Look | None
     ) -> tuple[Patch, Look]:
+        delegate = role.delegate
         region = _region(picture, geometry.points)
-        points = self._proportions.apply(geometry.points, delegate.shape)
+        points = self._proportions.apply(geometry.points, delegate.shape, role.geometry)
         x0, y0, x1, y1 = region
         full = (x1 - x0, y1 - y0)
         # The texture holds no more detail than that; large faces are painted small and scaled up.
@@ -134,13 +134,13 @@ class WarpGenerator:
 
     def _level(self, delegate: Delegate, spread_px: float) -> tuple[NDArray[np.uint8], float]:
         """The texture, halved until one of its pixels is about one of the frame's."""
-        if delegate.id not in self._pyramids:
+        if delegate not in self._pyramids:
             levels = [delegate.texture]
             for _ in range(3):
                 levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.uint8))
-            self._pyramids[delegate.id] = levels
+            self._pyramids[delegate] = levels
         level = int(np.clip(np.log2(TEXTURE_PX / max(spread_px, 1.0)), 0, 3))
-        texture = self._pyramids[delegate.id][level]
+        texture = self._pyramids[delegate][level]
         return texture, texture.shape[0] / TEXTURE_PX
 
 

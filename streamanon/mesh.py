@@ -25,12 +25,11 @@ SECOND_LOOK = (0.1, 0.4)
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """A face's geometry in frame px; its likeness [128], of unit length, by which a returning person is
-    known again; and its skin's mean colour [3], RGB 0..255. None of it leaves the process.
+    """A face's geometry in frame px, and its skin's mean colour [3], RGB 0..255. None of it leaves the
+    process.
     """
 
     geometry: Geometry
-    likeness: Float
     skin: Float
 
     def __repr__(self) -> str:
@@ -67,23 +66,23 @@ class FaceMesh:
         matrix = alignment(keypoints)
         crop = aligned_crop(picture, matrix)
         batch = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / 255
-        points, traits, likeness = (array[0] for array in self._model.run(batch))
+        points, traits = (array[0] for array in self._model.run(batch))
         at = np.clip(np.rint(points[list(SKIN)]), 0, CROP_PX - 1).astype(int)
         skin = crop[at[:, 1], at[:, 0]].mean(axis=0)
         geometry = Geometry(
             points=transform(invert(matrix), points),
-            confidence=float(traits[0]) if np.isfinite(likeness).all() else 0.0,
+            confidence=float(traits[0]),
             masculine=float(traits[1]),
             age=float(traits[2]),
         )
-        return Measurement(geometry, likeness, skin)
+        return Measurement(geometry, skin)
 
 
-def aligned_crop(picture: Picture, matrix: Float) -> Float:
-    """The crop [128, 128, 3] RGB 0..255 that ``matrix`` [2, 3] (frame px to crop px) cuts out."""
-    x0, y0, x1, y1 = _region(picture, matrix)
+def aligned_crop(picture: Picture, matrix: Float, crop_px: int = CROP_PX) -> Float:
+    """The crop [crop_px, crop_px, 3] RGB 0..255 that ``matrix`` [2, 3] (frame px to crop px) cuts out."""
+    x0, y0, x1, y1 = _region(picture, matrix, crop_px)
     if x1 <= x0 or y1 <= y0:
-        return np.zeros((CROP_PX, CROP_PX, 3), np.float32)
+        return np.zeros((crop_px, crop_px, 3), np.float32)
     patch = read_rgb(picture, x0, y0, x1, y1)
     local = matrix.astype(np.float64)
     local[:, 2] += local[:, :2] @ [x0, y0]
@@ -94,13 +93,13 @@ def aligned_crop(picture: Picture, matrix: Float) -> Float:
         patch = np.asarray(cv2.resize(patch, size, interpolation=cv2.INTER_AREA), np.float32)
         local[:, 2] += local[:, :2] @ (0.5 / steps - 0.5)
         local[:, :2] = local[:, :2] / steps
-    warped = cv2.warpAffine(patch, local, (CROP_PX, CROP_PX), borderMode=cv2.BORDER_REPLICATE)
+    warped = cv2.warpAffine(patch, local, (crop_px, crop_px), borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(warped, np.float32)
 
 
-def _region(picture: Picture, matrix: Float) -> tuple[int, int, int, int]:
+def _region(picture: Picture, matrix: Float, crop_px: int) -> tuple[int, int, int, int]:
     """The part of the picture under the crop, on the chroma grid."""
-    edge = CROP_PX - 1
+    edge = crop_px - 1
     corners = np.array([[0, 0], [edge, 0], [0, edge], [edge, edge]], np.float32)
     inside = transform(invert(matrix), corners)
     return snap(picture, np.concatenate([inside.min(0) - 1, inside.max(0) + 2]))

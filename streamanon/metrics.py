@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from streamanon.errors import SinkError
-from streamanon.identity.choice import SENSITIVITY
+from streamanon.identity.casting import Account
+from streamanon.identity.choice import SENSITIVITY, UTILITY
 from streamanon.source import SourceInfo
 from streamanon.types import SafeFrame
 
@@ -97,7 +98,7 @@ class RunReport:
     backend: str
     models: dict[str, str]
     settings: dict[str, Any]
-    draws: int = 0
+    account: Account = field(default_factory=Account)
     notes: tuple[str, ...] = ()
     skipped_packets: int = 0
     interrupted: bool = False
@@ -118,6 +119,7 @@ class RunReport:
                 "detected": tally.detected,
                 "carried": tally.faces - tally.detected,
                 "by_method": dict(sorted(tally.by_method.items())),
+                "left_visible": tally.by_method["kept"],
             },
             "tracks": len(tally.tracks),
             "delegates": self._privacy(),
@@ -132,13 +134,18 @@ class RunReport:
         }
 
     def _privacy(self) -> dict[str, Any]:
-        """What the draws of delegates cost; ``budget_at_most``: if all were one person's."""
+        """What the draws of delegates cost. ``budget``: of the person with the most draws, as far as is
+        known; ``budget_at_most``: if all draws were one person's.
+        """
         epsilon = self.settings.get("identity", {}).get("epsilon", 0.0)
         return {
-            "draws": self.draws,
+            "draws": self.account.draws,
+            "switches": self.account.switches,
             "epsilon": epsilon,
             "sensitivity": SENSITIVITY,
-            "budget_at_most": self.draws * epsilon,
+            "utility": UTILITY,
+            "budget": self.account.most * epsilon,
+            "budget_at_most": self.account.draws * epsilon,
         }
 
 

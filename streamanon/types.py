@@ -223,13 +223,26 @@ class Delegate:
         return float(self.texture[96:176, 80:176].reshape(-1, 3).mean(0) @ LUMA)
 
 
+@dataclass(frozen=True, eq=False)
+class Role:
+    """What a person becomes. ``geometry`` 0..1: how far the features move to where the delegate has them.
+    ``visible``: left as they are in this frame, because the user asked for it.
+    """
+
+    delegate: Delegate
+    geometry: float
+    visible: bool = False
+
+
 @dataclass(frozen=True)
 class Cover:
-    """What was done to one face in one frame; ``box`` is the covered region, xyxy px."""
+    """What was done to one face in one frame; ``box`` is the covered region, xyxy px. ``method`` "kept": it
+    was left visible by the user's wish.
+    """
 
     track_id: int
     box: tuple[float, float, float, float]
-    method: Method
+    method: Method | Literal["kept"]
     detected: bool
 
 
@@ -243,8 +256,8 @@ class FrameReport:
 
 @dataclass(frozen=True, eq=False)
 class SafeFrame:
-    """A frame in which every known face is covered. Only the compositor makes one, and the sink takes
-    nothing else.
+    """A frame in which every known face is covered, but for people whom the user named to be kept visible.
+    Only the compositor makes one, and the sink takes nothing else.
     """
 
     index: int

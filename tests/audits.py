@@ -54,7 +54,7 @@ def a_result() -> AuditResult:
         None, None, (0.1, 0.2), (0.3,),
     )  # fmt: skip
     own = Reidentification(
-        "streamanon likeness", "its own", 0.9, None, None, Interval(0.1, 0.0, 0.3, 20), 0, None, None,
+        "streamanon encoder", "its own", 0.9, None, None, Interval(0.1, 0.0, 0.3, 20), 0, None, None,
         (0.5, 0.95), (0.1,),
     )  # fmt: skip
     utility = Utility(Interval(0.98, 0.9, 1.0, 40), 0.03, 2.0, 0.9, None, 0.05, 4.2, 44.0, 0.001)

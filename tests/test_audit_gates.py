@@ -50,7 +50,7 @@ def test_what_was_not_measured_fails() -> None:
 def test_streamanons_own_recogniser_counts_only_where_it_is_alone() -> None:
     result = a_result()
     other, own = result.reidentification
-    own = dataclasses.replace(own, recogniser="streamanon likeness", accepted=Interval(0.9, 0.8, 1, 50))
+    own = dataclasses.replace(own, recogniser="streamanon encoder", accepted=Interval(0.9, 0.8, 1, 50))
     other = dataclasses.replace(other, accepted=Interval(0.0, 0.0, 0.1, 50))
     gates = parse_gates("reid>0.01")
     assert not breaches(gates, dataclasses.replace(result, reidentification=(other, own)))

@@ -11,7 +11,7 @@ from streamanon.audit.pairing import read_rgb_frames
 from streamanon.audit.people import FaceFrame
 from streamanon.audit.recognisers import (
     ARCFACE_POINTS,
-    LikenessRecogniser,
+    EncoderRecogniser,
     OnnxRecogniser,
     fit_similarity,
     open_recognisers,
@@ -98,7 +98,7 @@ def test_what_cannot_be_used_is_named(numbers: int, told: str, tmp_path: Path) -
 def test_streamanons_own_says_what_it_is() -> None:
     recognisers = open_recognisers(ComputeConfig(backend="onnxruntime"), [])
     own = recognisers[-1]
-    assert isinstance(own, LikenessRecogniser)
+    assert isinstance(own, EncoderRecogniser)
     assert "part of streamanon" in own.relation
 
 

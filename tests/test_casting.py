@@ -1,104 +1,188 @@
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
+from streamanon.config import IdentityConfig
 from streamanon.fakes import fake_gallery, fake_points
-from streamanon.identity.casting import MAX_PERSONS, Casting
+from streamanon.identity.casting import LOOK_EVERY, Casting
+from streamanon.identity.delegates import DelegateGallery
+from streamanon.identity.encoder import EMBEDDING, IdentityFeature
+from streamanon.identity.people import MAX_PEOPLE, VIEWS, People, Person
+from streamanon.identity.rules import Rule
 from streamanon.mesh import Measurement
-from streamanon.types import Geometry
+from streamanon.types import Delegate, Float, Geometry, Picture, RawFrame, Role
 
-POINTS = fake_points(np.array([0, 0, 40, 50], np.float32), np.zeros((5, 2), np.float32))
+POINTS = fake_points(np.array([0, 0, 90, 100], np.float32), np.full((5, 2), 45, np.float32))
+BLANK = Picture((np.zeros((8, 8), np.uint8),), "gray")
+RATE = 25
+
+
+@dataclass
+class Face:
+    measurement: Measurement
+    embedding: Float
 
 
 def face(
-    person: int, similarity: float = 1.0, masculine: float = 0.5, age: float = 30, skin: float = 120
-) -> Measurement:
-    """Somebody's face; ``similarity``: the cosine of its likeness and the person's own."""
-    own, other = np.eye(1024, dtype=np.float32)[[person, 1023 - person]]
-    likeness = similarity * own + np.float32(np.sqrt(1 - similarity**2)) * other
-    colour = np.full(3, skin, np.float32)
-    return Measurement(Geometry(POINTS, 0.9, masculine, age), likeness.astype(np.float32), colour)
+    person: int,
+    similarity: float = 1.0,
+    masculine: float = 0.5,
+    age: float = 30,
+    skin: float = 120,
+    confidence: float = 0.9,
+) -> Face:
+    """Somebody's face; ``similarity``: the cosine of its embedding and the person's own."""
+    own, other = np.eye(EMBEDDING, dtype=np.float32)[[person % 64, 64 + person % 64]]
+    embedding = similarity * own + np.float32(np.sqrt(1 - similarity**2)) * other
+    geometry = Geometry(POINTS, confidence, masculine, age)
+    return Face(Measurement(geometry, np.full(3, skin, np.float32)), embedding.astype(np.float32))
+
+
+@dataclass
+class Stage:
+    """A casting whose encoder sees the faces that it is told to."""
+
+    gallery: DelegateGallery = field(default_factory=fake_gallery)
+    config: IdentityConfig = field(default_factory=lambda: IdentityConfig(seed=0))
+    key: bytes | None = None
+    only: Delegate | None = None
+    rules: tuple[Rule, ...] = ()
+    still: bool = False
+    looks: int = 0
+
+    def __post_init__(self) -> None:
+        self.casting = Casting(self.gallery, self, self.config, self.key, self.only, self.rules, self.still)
+
+    def describe(self, _picture: Picture, _points: Float) -> IdentityFeature:
+        self.looks += 1
+        return feature(self.seen.embedding)
+
+    def role(self, track: int, seen: Face, index: int) -> Role:
+        self.seen = seen
+        return self.casting.role(frame(index), track, seen.measurement)
+
+    def meet(self, track: int, seen: Face, index: int) -> str:
+        return self.role(track, seen, index).delegate.id
+
+    def in_view(self, tracks: tuple[int, ...] | list[int], index: int) -> None:
+        self.casting.in_view(tracks, frame(index))
+
+
+def feature(embedding: Float) -> IdentityFeature:
+    channels: Float = np.ones(256, np.float32)
+    return IdentityFeature(embedding, channels, channels, 4.0)
+
+
+def frame(index: int) -> RawFrame:
+    return RawFrame(index, index, Fraction(1, RATE), BLANK)
 
 
 def test_a_track_keeps_its_delegate() -> None:
-    casting = Casting(fake_gallery(), seed=0)
-    ids = {casting.delegate(0, face(0, skin=60 + 3 * n), n).id for n in range(50)}
-    assert len(ids) == 1
+    """Whoever it looks like later, and as whatever it presents."""
+    stage = Stage()
+    assert len({stage.meet(0, face(n % 5, skin=60 + 3 * n), n) for n in range(60)}) == 1
 
 
 def test_who_returns_gets_the_same_delegate() -> None:
-    casting = Casting(fake_gallery(), seed=0)
-    first = casting.delegate(0, face(0), 0)
-    casting.delegate(1, face(1), 0)
-    casting.forget_tracks({1})
-    assert casting.delegate(2, face(0, similarity=0.8), 300).id == first.id
-    assert casting.delegate(3, face(0, similarity=0.3), 301).id != first.id
+    stage = Stage()
+    first = stage.meet(0, face(0), 0)
+    stage.meet(1, face(1), 0)
+    stage.casting.forget_tracks({1})
+    assert stage.meet(2, face(0, similarity=0.8), 300) == first
+
+
+def test_who_is_not_alike_gets_another_delegate() -> None:
+    stage = Stage()
+    first = stage.meet(0, face(0), 0)
+    stage.casting.forget_tracks(set())
+    assert stage.meet(1, face(0, similarity=0.3), 300) != first
 
 
 def test_who_returns_under_a_new_track_while_the_old_one_is_remembered() -> None:
-    casting = Casting(fake_gallery(), seed=0)
-    first = casting.delegate(0, face(0), 0)
-    casting.in_view([1], 20)
-    assert casting.delegate(1, face(0), 20).id == first.id
+    stage = Stage()
+    first = stage.meet(0, face(0), 0)
+    assert stage.meet(1, face(0), 40) == first
+
+
+@pytest.mark.parametrize(("ttl", "gone", "known"), [(60, 59, True), (60, 61, False), (0, 1, False)])
+def test_who_left_is_forgotten_in_time(ttl: float, gone: int, known: bool) -> None:
+    stage = Stage(fake_gallery(400), IdentityConfig(ttl_seconds=ttl, seed=0))
+    first = stage.meet(0, face(0), 0)
+    stage.casting.forget_tracks(set())
+    index = gone * RATE
+    stage.in_view([], index)
+    assert len(stage.casting._people) == int(known)
+    assert (stage.meet(1, face(0), index) == first) is known
+
+
+def test_who_is_in_view_is_never_forgotten() -> None:
+    stage = Stage(config=IdentityConfig(ttl_seconds=0, seed=0))
+    shown = set()
+    for n in range(0, 500, 5):
+        stage.in_view([0], n)
+        shown.add(stage.meet(0, face(0), n))
+    assert len(shown) == 1
+    assert stage.casting.account.draws == 1
 
 
 def test_two_new_faces_in_one_frame_never_share() -> None:
-    """Even twins."""
-    casting = Casting(fake_gallery(), seed=0)
-    assert casting.delegate(0, face(0), 0).id != casting.delegate(1, face(0), 0).id
+    stage = Stage()
+    assert stage.meet(0, face(0), 0) != stage.meet(1, face(0), 0)
 
 
 def test_a_live_persons_delegate_is_not_stolen() -> None:
-    """A look-alike comes in while the person is in view, whichever of the two is asked for first."""
-    casting = Casting(fake_gallery(), seed=0)
-    first = casting.delegate(0, face(0), 0)
-    casting.in_view([1, 0], 1)
-    assert casting.delegate(1, face(0), 1).id != first.id
-    assert casting.delegate(0, face(0), 1).id == first.id
+    stage = Stage()
+    first = stage.meet(0, face(0), 0)
+    for n in range(1, 50):
+        stage.in_view([0, 1], n)
+        assert stage.meet(1, face(0), n) != first
+        assert stage.meet(0, face(0), n) == first
 
 
 def test_an_unsure_face_in_view_keeps_its_delegate_too() -> None:
-    """Its mesh is not good enough to be painted, so nobody asks for its delegate for a while."""
-    casting = Casting(fake_gallery(), seed=0)
-    first = casting.delegate(0, face(0), 0)
-    for n in range(1, 20):
-        casting.in_view([0], n)
-    casting.in_view([0, 1], 20)
-    assert casting.delegate(1, face(0), 20).id != first.id
+    """It is not generated for a while, so nobody asks for it; it is told to be in view."""
+    stage = Stage()
+    first = stage.meet(0, face(0), 0)
+    stage.in_view([0, 1], 5)
+    assert stage.meet(1, face(0), 5) != first
+    assert stage.meet(0, face(0), 6) == first
 
 
 def test_faces_in_view_have_different_delegates_though_many_came_before() -> None:
-    casting = Casting(fake_gallery(12), seed=0)
+    stage = Stage(fake_gallery(12))
     for n in range(40):
-        casting.forget_tracks(set())
-        casting.delegate(n, face(n), n)
-    casting.forget_tracks(set())
-    ids = [casting.delegate(100 + n, face(100 + n), 50).id for n in range(12)]
-    assert len(set(ids)) == 12
+        stage.meet(n, face(n), n)
+        stage.casting.forget_tracks({n})
+    stage.casting.forget_tracks(set())
+    shown = {stage.meet(100 + n, face(40 + n), 100) for n in range(12)}
+    assert len(shown) == 12
 
 
 def test_more_faces_than_delegates_still_all_get_one() -> None:
-    casting = Casting(fake_gallery(4), seed=0)
-    ids = [casting.delegate(n, face(n), 0).id for n in range(20)]
-    assert len(set(ids)) == 4
+    stage = Stage(fake_gallery(4))
+    shown = [stage.meet(n, face(n), 0) for n in range(9)]
+    assert len(set(shown)) == 4
 
 
 def test_the_seed_fixes_the_draw_and_others_draw_others() -> None:
-    def draw(seed: int | None) -> list[str]:
-        casting = Casting(fake_gallery(), seed)
-        return [casting.delegate(n, face(n), 0).id for n in range(6)]
+    def drawn(seed: int) -> list[str]:
+        stage = Stage(config=IdentityConfig(seed=seed))
+        return [stage.meet(n, face(n), 0) for n in range(6)]
 
-    assert draw(1) == draw(1)
-    assert len({tuple(draw(seed)) for seed in range(8)}) > 1
-    assert len({tuple(draw(None)) for _ in range(8)}) > 1
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
 
 
 def test_delegates_mostly_present_like_the_person() -> None:
-    """Delegates of the fake gallery are masculine by turns; an even draw would hit half of the time."""
-    for masculine in (0.1, 0.9):
+    for masculine in (0.05, 0.95):
         drawn = [
-            Casting(fake_gallery(32), seed, 12).delegate(0, face(0, masculine=masculine), 0)
+            Stage(fake_gallery(32), IdentityConfig(epsilon=12, seed=seed))
+            .role(0, face(0, masculine=masculine), 0)
+            .delegate
             for seed in range(60)
         ]
         assert sum(round(delegate.masculine) == round(masculine) for delegate in drawn) > 45
@@ -106,66 +190,214 @@ def test_delegates_mostly_present_like_the_person() -> None:
 
 def test_one_for_all() -> None:
     gallery = fake_gallery()
-    casting = Casting(gallery, seed=0, only=gallery.delegates[3])
-    assert {casting.delegate(n, face(n), 0).id for n in range(5)} == {gallery.delegates[3].id}
-    assert casting.draws == 0
+    stage = Stage(gallery, only=gallery.delegates[3])
+    assert {stage.meet(n, face(n), 0) for n in range(5)} == {gallery.delegates[3].id}
+    assert stage.casting.account.draws == 0
 
 
 def test_a_person_costs_one_draw() -> None:
-    casting = Casting(fake_gallery(), seed=0)
+    stage = Stage()
     for n in range(20):
-        casting.delegate(0, face(0), n)
-        casting.delegate(1, face(1), n)
-    casting.forget_tracks(set())
-    casting.delegate(2, face(0), 30)
-    assert casting.draws == 2
+        stage.meet(0, face(0), n)
+        stage.meet(1, face(1), n)
+    stage.casting.forget_tracks(set())
+    stage.meet(2, face(0), 30)
+    assert stage.casting.account.draws == 2
+    assert stage.casting.account.most == 1
 
 
 def test_memory_is_bounded() -> None:
-    casting = Casting(fake_gallery(), seed=0)
-    for n in range(3 * MAX_PERSONS):
-        casting.forget_tracks({n - 1, n})
-        casting.delegate(n, face(n % 512), 10 * n)
-    assert len(casting._persons) <= MAX_PERSONS
-    assert len(casting._of_track) <= 3
+    people, rng = People(60), np.random.default_rng(0)
+    role = Role(fake_gallery(1).delegates[0], 0.8)
+    for n in range(2 * MAX_PEOPLE):
+        people.add(Person(role.delegate, role, last_index=n))
+    assert len(people) == MAX_PEOPLE
+    assert min(person.last_index for person in people) == MAX_PEOPLE
+    person = next(iter(people))
+    for _ in range(3 * VIEWS):
+        person.learn(feature(np.ones(EMBEDDING, np.float32)), rng.random())
+    assert len(person.views) == VIEWS
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_who_was_taken_for_somebody_is_cast_anew_once_both_are_seen(order: tuple[int, int]) -> None:
     """Somebody alike came in while the first was away; then the first one's own track goes on."""
-    casting = Casting(fake_gallery(), seed=0)
-    casting.delegate(0, face(0), 0)
-    casting.in_view([1], 20)
-    assert casting.delegate(1, face(0), 20).id == casting.delegate(0, face(0), 20).id
+    stage = Stage()
+    stage.meet(0, face(0), 0)
+    stage.in_view([1], 20)
+    assert stage.meet(1, face(0), 20) == stage.meet(0, face(0), 20)
     shown: dict[int, set[str]] = {0: set(), 1: set()}
     for n in range(25, 30):
-        casting.in_view(order, n)
+        stage.in_view(order, n)
         for track in order:
-            shown[track].add(casting.delegate(track, face(0), n).id)
+            shown[track].add(stage.meet(track, face(0), n))
     assert len(shown[0]) == len(shown[1]) == 1
     assert shown[0] != shown[1]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_likeness_that_is_no_number_does_no_harm(value: float) -> None:
+def test_an_embedding_that_is_no_number_does_no_harm(value: float) -> None:
     """Neither to whom it is taken for nor to the others: they are still known when they return."""
-    casting = Casting(fake_gallery(), seed=0)
-    likeness, skin = np.full(1024, value, np.float32), np.full(3, 120, np.float32)
-    broken = Measurement(Geometry(POINTS, 0.9), likeness, skin)
-    first = casting.delegate(0, face(0), 0)
-    assert casting.delegate(1, broken, 0).id != first.id
-    assert casting.delegate(0, broken, 1).id == first.id
-    casting.forget_tracks(set())
-    casting.delegate(2, broken, 100)
-    casting.forget_tracks(set())
-    assert casting.delegate(3, face(0), 200).id == first.id
+    stage = Stage()
+    broken = Face(face(0).measurement, np.full(EMBEDDING, value, np.float32))
+    first = stage.meet(0, face(0), 0)
+    assert stage.meet(1, broken, 0) != first
+    assert stage.meet(0, broken, LOOK_EVERY) == first
+    stage.casting.forget_tracks(set())
+    stage.meet(2, broken, 100)
+    stage.casting.forget_tracks(set())
+    assert stage.meet(3, face(0), 200) == first
 
 
-def test_a_likeness_that_changes_slowly_is_followed() -> None:
-    """As when a head turns: who leaves at the end of the turn is known by how they looked then."""
-    casting = Casting(fake_gallery(), seed=0)
-    first = casting.delegate(0, face(0), 0)
+def test_who_leaves_turned_is_known_by_how_they_looked_then() -> None:
+    stage = Stage()
+    first = stage.meet(0, face(0), 0)
     for n in range(1, 100):
-        casting.delegate(0, face(0, similarity=1 - 0.009 * n), n)
-    casting.forget_tracks(set())
-    assert casting.delegate(1, face(0, similarity=0.1), 500).id == first.id
+        stage.meet(0, face(0, similarity=1 - 0.009 * n), n)
+    stage.casting.forget_tracks(set())
+    assert stage.meet(1, face(0, similarity=0.1), 500) == first
+
+
+def test_better_looks_count_more() -> None:
+    stage = Stage()
+    stage.meet(0, face(0, similarity=0.5, confidence=0.2), 0)
+    for n in range(1, 12):
+        stage.meet(0, face(0), 5 * n)
+    (person,) = stage.casting._people
+    known = person.feature
+    assert known is not None
+    assert float(known @ face(0).embedding) > 0.99
+
+
+def test_a_face_is_not_looked_at_in_every_frame() -> None:
+    """Nor ever again, after a while, but now and then."""
+    stage = Stage()
+    for n in range(500):
+        stage.in_view([0], n)
+        stage.meet(0, face(0), n)
+    assert VIEWS <= stage.looks <= VIEWS + 500 / 25
+
+
+def test_who_is_known_too_late_is_counted_and_keeps_the_second_delegate() -> None:
+    """Seen from aside at first, and taken for somebody new; later looks tell who it was."""
+    stage = Stage()
+    first = stage.meet(0, face(0), 0)
+    stage.casting.forget_tracks(set())
+    second = stage.meet(1, face(0, similarity=0.2, confidence=0.1), 100)
+    assert second != first
+    for n in range(105, 140):
+        stage.in_view([1], n)
+        assert stage.meet(1, face(0), n) == second
+    account = stage.casting.account
+    assert (account.draws, account.switches, account.most) == (2, 1, 2)
+    stage.casting.forget_tracks(set())
+    assert stage.meet(2, face(0), 300) == second
+    assert stage.casting.account.switches == 1
+
+
+KEY, OTHER_KEY = bytes(range(32)), bytes(32)
+
+
+def keyed(key: bytes, seen: Face) -> str:
+    return Stage(fake_gallery(64), IdentityConfig(), key).meet(0, seen, 0)
+
+
+def test_a_key_gives_the_same_person_the_same_delegate_in_every_run() -> None:
+    people = [face(n) for n in range(30)]
+    assert [keyed(KEY, p) for p in people] == [keyed(KEY, p) for p in people]
+    assert [keyed(KEY, p) for p in people] != [keyed(OTHER_KEY, p) for p in people]
+    assert len({keyed(KEY, p) for p in people}) > 12
+
+
+def test_with_a_key_a_face_that_looks_a_little_different_mostly_gets_the_same() -> None:
+    shares = {
+        similarity: np.mean([keyed(KEY, face(n)) == keyed(KEY, face(n, similarity)) for n in range(60)])
+        for similarity in (0.98, 0.8, 0.0)
+    }
+    assert shares[0.98] > 0.6
+    assert shares[0.98] > shares[0.8] > shares[0.0]
+
+
+GALLERY = fake_gallery(12)
+
+
+def rule(person: int, keep: bool = False, **changes: object) -> Rule:
+    settings: dict[str, object] = {"delegate": None, "geometry": None, "appearance": None}
+    return Rule(face(person).embedding, keep, **(settings | changes))  # type: ignore[arg-type]
+
+
+def test_a_rule_holds_for_its_person_alone() -> None:
+    stage = Stage(GALLERY, rules=(rule(0, delegate=GALLERY.delegates[7], geometry=0.25),))
+    ruled, other = stage.role(0, face(0), 0), stage.role(1, face(1), 0)
+    assert (ruled.delegate.id, ruled.geometry) == ("d007", 0.25)
+    assert other.geometry == IdentityConfig().geometry
+    assert other.delegate.id != "d007"
+
+
+def test_a_rule_holds_for_its_person_while_all_others_get_one_delegate() -> None:
+    rules = (rule(0, delegate=GALLERY.delegates[7]),)
+    stage = Stage(GALLERY, only=GALLERY.delegates[2], rules=rules)
+    assert [stage.meet(n, face(n), 0) for n in range(3)] == ["d007", "d002", "d002"]
+
+
+def test_who_is_recognised_later_gets_their_rule_then() -> None:
+    stage = Stage(GALLERY, rules=(rule(0, delegate=GALLERY.delegates[7]),))
+    shown = [stage.meet(0, face(0, similarity=0.2, confidence=0.05), 0)]
+    shown += [stage.meet(0, face(0), n) for n in range(1, 30)]
+    assert shown[0] != "d007"
+    assert shown[-1] == "d007"
+    assert len(set(shown)) == 2
+
+
+def test_who_is_kept_is_visible_once_several_frames_agree() -> None:
+    stage = Stage(GALLERY, rules=(rule(0, keep=True),))
+    visible = [stage.role(0, face(0), n).visible for n in range(6)]
+    assert visible == [False, False, True, True, True, True]
+
+
+def test_one_doubtful_frame_covers_who_is_kept() -> None:
+    stage = Stage(GALLERY, rules=(rule(0, keep=True),))
+    seen = [face(0)] * 5 + [face(0, similarity=0.5)] + [face(0)] * 3
+    visible = [stage.role(0, one, n).visible for n, one in enumerate(seen)]
+    assert visible == [False, False, True, True, True, False, False, False, True]
+
+
+def test_nobody_else_is_visible() -> None:
+    """Not even somebody fairly alike, nor a track that went on to another person."""
+    stage = Stage(GALLERY, rules=(rule(0, keep=True),))
+    for n in range(40):
+        stage.in_view([0, 1, 2], n)
+        assert not stage.role(1, face(0, similarity=0.6), n).visible
+        assert not stage.role(2, face(5), n).visible
+        stage.role(0, face(0), n)
+    assert not stage.role(0, face(5), 40).visible
+
+
+def test_of_two_alike_only_one_is_visible() -> None:
+    stage = Stage(GALLERY, rules=(rule(0, keep=True),))
+    for n in range(10):
+        stage.in_view([0, 1], n)
+        assert sum(stage.role(track, face(0), n).visible for track in (0, 1)) == (n >= 2)
+
+
+def test_a_small_face_is_not_kept() -> None:
+    stage = Stage(GALLERY, rules=(rule(0, keep=True),))
+    small = Geometry(POINTS / np.float32(3), 0.9)
+    seen = Face(Measurement(small, np.full(3, 120, np.float32)), face(0).embedding)
+    assert not any(stage.role(0, seen, n).visible for n in range(10))
+
+
+def test_in_a_still_one_look_must_do() -> None:
+    stage = Stage(GALLERY, rules=(rule(0, keep=True),), still=True)
+    assert stage.role(0, face(0), 0).visible
+    assert not stage.role(1, face(1), 0).visible
+
+
+def test_less_appearance_brings_the_texture_nearer_to_the_mean() -> None:
+    def texture(appearance: float) -> np.ndarray:
+        config = IdentityConfig(seed=0, appearance=appearance)
+        return Stage(fake_gallery(40), config).role(0, face(0), 0).delegate.texture.astype(int)
+
+    whole, half, mean = texture(1.0), texture(0.5), texture(0.0)
+    assert np.abs(whole - mean).mean() > 10
+    assert np.abs(half - (whole + mean) / 2).max() <= 1

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamanon.fakes import fake_gallery, fake_points
+from streamanon.config import IdentityConfig
+from streamanon.fakes import FakeEncoder, fake_gallery, fake_points
 from streamanon.identity.casting import Casting
 from streamanon.identity.choice import Attributes, attributes_of, probabilities, utilities
 from streamanon.mesh import Measurement
-from streamanon.types import Geometry
+from streamanon.types import Geometry, Picture, RawFrame
 
 POINTS = fake_points(np.array([0, 0, 40, 50], np.float32), np.zeros((5, 2), np.float32))
 ATTRIBUTES = st.tuples(st.floats(0, 1), st.floats(0, 110), st.floats(0, 255))
@@ -18,7 +21,7 @@ NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
 def person(masculine: float, age: float, skin: float) -> Measurement:
     geometry = Geometry(POINTS, 0.9, masculine, age)
-    return Measurement(geometry, np.zeros(128, np.float32), np.full(3, skin, np.float32))
+    return Measurement(geometry, np.full(3, skin, np.float32))
 
 
 DELEGATES = Attributes(
@@ -66,15 +69,20 @@ def test_who_is_taken_is_never_drawn_and_the_others_keep_their_proportions() -> 
     np.testing.assert_allclose(chances[allowed], all_chances[allowed] / all_chances[allowed].sum())
 
 
+@pytest.mark.parametrize("keyed", [False, True])
 @pytest.mark.parametrize("epsilon", [0.0, 2.0, 8.0])
-def test_frequencies_follow_the_formula(epsilon: float) -> None:
-    """Drawn as the product draws: one casting a draw."""
+def test_frequencies_follow_the_formula(epsilon: float, keyed: bool) -> None:
+    """Drawn as the product draws: one casting a draw; or one key a draw."""
     gallery, count = fake_gallery(6), 1500
     who = person(0.8, 30, 120)
     wanted = probabilities(utilities(who, attributes_of(gallery.delegates)), epsilon)
     seen = dict.fromkeys((delegate.id for delegate in gallery.delegates), 0)
-    for seed in range(count):
-        seen[Casting(gallery, seed, epsilon).delegate(0, who, 0).id] += 1
+    frame = RawFrame(0, 0, Fraction(1, 25), Picture((np.zeros((8, 8), np.uint8),), "gray"))
+    for number in range(count):
+        config = IdentityConfig(epsilon=epsilon, seed=None if keyed else number)
+        key = number.to_bytes(32, "big") if keyed else None
+        casting = Casting(gallery, FakeEncoder(), config, key)
+        seen[casting.role(frame, 0, who).delegate.id] += 1
     found = np.array(list(seen.values())) / count
     # Four standard deviations, each.
     assert (np.abs(found - wanted) < 4 * np.sqrt(wanted * (1 - wanted) / count) + 1e-9).all()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
@@ -8,11 +9,13 @@ import numpy as np
 import pytest
 
 from streamanon.compositor import Compositor, Synthesis, composite, smoothed
-from streamanon.config import CoverConfig
+from streamanon.config import CoverConfig, IdentityConfig
 from streamanon.errors import SynthesisError
 from streamanon.fakes import (
     PAINT_RGB,
+    PERSON_POINT,
     Box,
+    FakeEncoder,
     FakeGenerator,
     FakeMesh,
     FakeSource,
@@ -23,19 +26,20 @@ from streamanon.fakes import (
 )
 from streamanon.generator import Look, Patch
 from streamanon.identity.casting import Casting
+from streamanon.identity.rules import Rule
 from streamanon.mesh import Measurement
 from streamanon.pixels import to_rgb
 from streamanon.redact import MAX_CELLS
 from streamanon.types import (
     METHODS,
     Cover,
-    Delegate,
     Float,
     Geometry,
     Method,
     Picture,
     RawFrame,
     Resolved,
+    Role,
     SafeFrame,
     Target,
 )
@@ -57,15 +61,18 @@ def resolved(boxes: Sequence[Box], index: int = 0, size: tuple[int, int] = SIZE,
 
 
 def compositor(
-    mesh: FakeMesh | None = None, generator: FakeGenerator | None = None, **settings: Any
+    mesh: FakeMesh | None = None,
+    generator: FakeGenerator | None = None,
+    rules: Sequence[Rule] = (),
+    **settings: Any,
 ) -> Compositor:
-    casting = Casting(fake_gallery(), seed=0)
+    casting = Casting(fake_gallery(), FakeEncoder(), IdentityConfig(seed=0), rules=rules)
     synthesis = Synthesis(mesh or FakeMesh(), casting, generator or FakeGenerator())
     config = CoverConfig(**{"min_confidence": 0.5, **settings})
     return Compositor(config, synthesis if config.method == "synthesize" else None)
 
 
-def method_of(frame: SafeFrame) -> Method:
+def method_of(frame: SafeFrame) -> str:
     (cover,) = frame.report.covers
     return cover.method
 
@@ -259,7 +266,7 @@ def test_a_track_has_one_delegate_and_another_track_another() -> None:
 
 def test_twins_that_come_one_after_the_other_do_not_share() -> None:
     generator = FakeGenerator()
-    twins = compositor(FakeMesh(likeness=lambda _track: 7), generator)
+    twins = compositor(FakeMesh(person=lambda _track: 7), generator)
     twins.compose(resolved([FACE]))
     twins.compose(resolved([FACE, (10, 30, 45, 75)], 1))
     assert len(set(generator.delegates)) == 2
@@ -400,9 +407,9 @@ class _SpoiltGenerator(FakeGenerator):
         self.spoil = spoil
 
     def paint(
-        self, picture: Picture, geometry: Geometry, delegate: Delegate, last: Look | None
+        self, picture: Picture, geometry: Geometry, role: Role, last: Look | None
     ) -> tuple[Patch, Look]:
-        patch, look = super().paint(picture, geometry, delegate, last)
+        patch, look = super().paint(picture, geometry, role, last)
         return self.spoil(patch), look
 
 
@@ -454,7 +461,7 @@ def test_a_face_mostly_outside_the_frame_is_not_painted(left: float, method: Met
 def test_a_person_may_come_back_while_the_old_track_coasts(distance: int, alike: bool) -> None:
     """Under a new track, somewhere else, with the old cover still standing where the face was lost."""
     generator = FakeGenerator()
-    both = compositor(FakeMesh(likeness=lambda _track: 7), generator)
+    both = compositor(FakeMesh(person=lambda _track: 7), generator)
     both.compose(resolved([FACE]))
     one = resolved([(100, 30, 140, 80), (10, 30, 50, 80)], distance)
     coasting, back = one.targets
@@ -477,3 +484,40 @@ def test_a_mesh_that_is_no_number_while_a_face_fades_is_not_painted() -> None:
     frames = [fading.compose(resolved([FACE], n)) for n in range(3)]
     assert [method_of(frame) for frame in frames] == ["synthesize", "mosaic", "mosaic"]
     assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in frames)
+
+
+def kept_rule(person: int) -> Rule:
+    points = fake_points(np.array(FACE, np.float32), np.zeros((5, 2), np.float32))
+    points[PERSON_POINT, 2] = person
+    embedding = FakeEncoder().describe(frame_of([]).picture, points).embedding
+    return Rule(embedding, True, None, None, None)
+
+
+def test_who_is_kept_is_left_as_they_are_and_nobody_else() -> None:
+    other: Box = (10, 30, 60, 90)
+    keeping = compositor(rules=[kept_rule(0)])
+    for n in range(8):
+        frame = keeping.compose(resolved([FACE, other], n))
+        by_track = {cover.track_id: cover.method for cover in frame.report.covers}
+        assert by_track == {0: "kept" if n >= 2 else "synthesize", 1: "synthesize"}
+        assert (leaked_pixels(frame.picture, [FACE]) > 0) is (n >= 2)
+        assert leaked_pixels(frame.picture, [other]) == 0
+
+
+def test_who_is_kept_is_covered_where_they_are_not_detected() -> None:
+    keeping = compositor(rules=[kept_rule(0)])
+    for n in range(12):
+        found = resolved([FACE], n)
+        target = dataclasses.replace(found.targets[0], detected=n % 4 != 3)
+        frame = keeping.compose(dataclasses.replace(found, targets=(target,)))
+        assert (method_of(frame) == "kept") is (n >= 2 and target.detected)
+
+
+def test_who_is_kept_is_covered_as_soon_as_anything_fails() -> None:
+    def sure(call: int, _track: int) -> float:
+        return 0.1 if call == 5 else 0.95
+
+    keeping = compositor(FakeMesh(sure), rules=[kept_rule(0)])
+    methods = [method_of(keeping.compose(resolved([FACE], n))) for n in range(9)]
+    assert methods[2:5] == ["kept"] * 3
+    assert methods[5] == "mosaic"

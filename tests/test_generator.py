@@ -12,7 +12,7 @@ from streamanon.errors import SynthesisError
 from streamanon.generator import Look, Patch, WarpGenerator
 from streamanon.identity.delegates import DelegateGallery, load_delegates
 from streamanon.pixels import from_rgb
-from streamanon.types import Float, Geometry, Picture
+from streamanon.types import Float, Geometry, Picture, Role
 
 FRAME = (200, 160)  # width, height
 
@@ -42,7 +42,8 @@ def picture(rgb: tuple[int, int, int] = (150, 120, 100), noise: float = 8.0) -> 
 def paint(
     where: Picture, shape: Geometry | None = None, delegate: int = 0, last: Look | None = None
 ) -> tuple[Patch, Look]:
-    return WarpGenerator(gallery()).paint(where, shape or geometry(), gallery().delegates[delegate], last)
+    role = Role(gallery().delegates[delegate], 0.0)
+    return WarpGenerator(gallery()).paint(where, shape or geometry(), role, last)
 
 
 def core(patch: Patch) -> Float:

@@ -37,8 +37,7 @@ class FakeNetwork:
         points = np.zeros((1, 478, 3), np.float32)
         points[..., :2] = (CROP_PX - 1) / 2 + np.random.default_rng(0).uniform(-30, 30, (1, 478, 2))
         points[..., 2] = 10
-        likeness = np.eye(1, 128, dtype=np.float32)
-        return [points, np.array([[sure, 0.8, 33.0]], np.float32), likeness]
+        return [points, np.array([[sure, 0.8, 33.0]], np.float32)]
 
 
 class FakeBackend:
@@ -140,9 +139,9 @@ def test_regions_lie_on_the_chroma_grid_and_in_the_frame() -> None:
     assert x1 <= x0
 
 
-def test_a_measurement_shows_no_likeness() -> None:
+def test_a_measurement_shows_nothing_of_the_face() -> None:
     points: Float = np.zeros((478, 3), np.float32)
-    shown = repr(Measurement(Geometry(points, 0.5), np.ones(128, np.float32), np.ones(3, np.float32)))
+    shown = repr(Measurement(Geometry(points, 0.5), np.ones(3, np.float32)))
     assert shown == "Measurement(confidence=0.50)"
 
 
@@ -154,5 +153,4 @@ def test_the_real_model_is_steady_and_unsure_of_nothing(engines: Engines) -> Non
     first, second = mesh.measure(wall, [target, target])
     np.testing.assert_array_equal(first.geometry.points, second.geometry.points)
     assert first.geometry.confidence < 0.4
-    assert np.linalg.norm(first.likeness) == pytest.approx(1, abs=0.01)
     assert first.skin == pytest.approx([120, 120, 120], abs=1)

@@ -53,6 +53,7 @@ def test_the_report_counts() -> None:
         "detected": 2,
         "carried": 1,
         "by_method": {"mosaic": 1, "synthesize": 2},
+        "left_visible": 0,
     }
     assert told["tracks"] == 2
     assert told["frames_per_second"] == 2.0

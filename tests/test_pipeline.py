@@ -12,9 +12,24 @@ import pytest
 from clips import write_clip
 
 from streamanon.compositor import Compositor, Synthesis
-from streamanon.config import Config, CoverConfig, DetectConfig, LookaheadConfig, OutputConfig
+from streamanon.config import (
+    Config,
+    CoverConfig,
+    DetectConfig,
+    IdentityConfig,
+    LookaheadConfig,
+    OutputConfig,
+)
 from streamanon.errors import SourceError
-from streamanon.fakes import FakeDetector, FakeGenerator, FakeMesh, FakeSource, fake_gallery, moving
+from streamanon.fakes import (
+    FakeDetector,
+    FakeEncoder,
+    FakeGenerator,
+    FakeMesh,
+    FakeSource,
+    fake_gallery,
+    moving,
+)
 from streamanon.identity.casting import Casting
 from streamanon.metrics import StageClock
 from streamanon.pipeline import anonymise
@@ -63,7 +78,9 @@ def test_as_many_frames_come_out_and_in_order(count: int, threaded: bool) -> Non
 
 def test_threads_change_nothing() -> None:
     def synthesis() -> Compositor:
-        parts = Synthesis(FakeMesh(), Casting(fake_gallery(), seed=3), FakeGenerator())
+        parts = Synthesis(
+            FakeMesh(), Casting(fake_gallery(), FakeEncoder(), IdentityConfig(seed=3)), FakeGenerator()
+        )
         return Compositor(CoverConfig(), parts)
 
     for make in (mosaic, synthesis):
@@ -236,7 +253,9 @@ def test_pixels_away_from_faces_come_out_bit_for_bit(
     truth = {0: moving((30, 20, 60, 58), (2, 1), 8), 1: moving((100, 40, 150, 110), (1, -1), 8)}
     cover = CoverConfig(method)  # type: ignore[arg-type]
     config = Config(lookahead=LookaheadConfig(3, 3), cover=cover, output=OutputConfig(codec="ffv1"))
-    parts = Synthesis(FakeMesh(), Casting(fake_gallery(), seed=0), FakeGenerator())
+    parts = Synthesis(
+        FakeMesh(), Casting(fake_gallery(), FakeEncoder(), IdentityConfig(seed=0)), FakeGenerator()
+    )
     compositor = Compositor(cover, parts if method == "synthesize" else None)
     info: SourceInfo = probe(source)
     reports = []

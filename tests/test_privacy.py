@@ -20,13 +20,14 @@ from hypothesis.strategies import DrawFn
 import streamanon
 from streamanon import compositor as compositor_module
 from streamanon.compositor import Compositor, Synthesis
-from streamanon.config import Config, CoverConfig, DetectConfig, LookaheadConfig
+from streamanon.config import Config, CoverConfig, DetectConfig, IdentityConfig, LookaheadConfig
 from streamanon.detector import observe
 from streamanon.errors import SynthesisError
 from streamanon.fakes import (
     KEY_COLOUR,
     Box,
     FakeDetector,
+    FakeEncoder,
     FakeGenerator,
     FakeMesh,
     FakeSource,
@@ -54,7 +55,7 @@ class Scene:
     generator: Callable[[int], None] = field(default=lambda _call: None)
 
     def compositor(self) -> Compositor:
-        casting = Casting(fake_gallery(), seed=0)
+        casting = Casting(fake_gallery(), FakeEncoder(), IdentityConfig(seed=0))
         synthesis = Synthesis(FakeMesh(self.mesh), casting, FakeGenerator(self.generator))
         return Compositor(
             self.config.cover, synthesis if self.config.cover.method == "synthesize" else None

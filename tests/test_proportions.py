@@ -48,13 +48,13 @@ def test_a_shape_is_brought_into_a_frames_pose(gallery: DelegateGallery, degrees
 def test_none_leaves_the_mesh_alone(gallery: DelegateGallery) -> None:
     near, far = most_unlike(gallery)
     points = turned(near, 10)
-    assert Proportions(gallery, 0.0).apply(points, far) is points
+    assert Proportions(gallery).apply(points, far, 0.0) is points
 
 
 def test_eyes_move_to_where_the_delegate_has_them(gallery: DelegateGallery) -> None:
     near, far = most_unlike(gallery)
     points = turned(near, 0)
-    half, whole = (eye_distance(Proportions(gallery, amount).apply(points, far)) for amount in (0.5, 1.0))
+    half, whole = (eye_distance(Proportions(gallery).apply(points, far, amount)) for amount in (0.5, 1.0))
     assert eye_distance(points) < half < whole
     assert whole == pytest.approx(eye_distance(in_pose(far, points)), rel=0.03)
 
@@ -62,7 +62,7 @@ def test_eyes_move_to_where_the_delegate_has_them(gallery: DelegateGallery) -> N
 def test_outline_and_depth_stay(gallery: DelegateGallery) -> None:
     near, far = most_unlike(gallery)
     points = turned(near, 20)
-    moved = Proportions(gallery, 1.0).apply(points, far)
+    moved = Proportions(gallery).apply(points, far, 1.0)
     np.testing.assert_array_equal(moved[list(OVAL)], points[list(OVAL)])
     np.testing.assert_array_equal(moved[:, 2], points[:, 2])
     assert not np.allclose(moved[list(NOSE)], points[list(NOSE)])
@@ -72,7 +72,7 @@ def test_a_mesh_with_the_delegates_own_proportions_hardly_moves(gallery: Delegat
     """But for brows and mouth, which take over what makes the delegate's differ from the mean."""
     shape = gallery.delegates[5].shape
     points = turned(shape, 15)
-    moved = Proportions(gallery, 1.0).apply(points, shape)
+    moved = Proportions(gallery).apply(points, shape, 1.0)
     np.testing.assert_allclose(moved[[33, 133, 362, 263, 4]], points[[33, 133, 362, 263, 4]], atol=0.1)
 
 
@@ -82,7 +82,7 @@ def test_blink_and_open_mouth_stay(gallery: DelegateGallery) -> None:
     opened = shut.copy()
     opened[[14, 87, 317, 178, 402], 1] += 12
     opened[[145, 153, 144], 1] -= 3
-    moved = [Proportions(gallery, 1.0).apply(points, far) for points in (shut, opened)]
+    moved = [Proportions(gallery).apply(points, far, 1.0) for points in (shut, opened)]
     gape = [float(points[14, 1] - points[13, 1]) for points in moved]
     assert gape[1] - gape[0] == pytest.approx(12, rel=0.3)
     lid = [float(points[145, 1] - points[159, 1]) for points in moved]

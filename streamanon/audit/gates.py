@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from streamanon.audit.identities import IdentityResult
-from streamanon.audit.recognisers import LikenessRecogniser
+from streamanon.audit.recognisers import EncoderRecogniser
 from streamanon.audit.result import AuditResult, Interval
 from streamanon.errors import ConfigError
 
@@ -35,7 +35,7 @@ One = TypeVar("One", bound=_Named)
 def _worst(ones: Iterable[One], of: Callable[[One], Interval | None]) -> float | None:
     """The highest of the recognisers; streamanon's own only where there is no other. None: not measured."""
     found = {one.recogniser: value.value for one in ones if (value := of(one))}
-    own = found.pop(LikenessRecogniser.name, None)
+    own = found.pop(EncoderRecogniser.name, None)
     return max(found.values(), default=own)
 
 

@@ -11,7 +11,7 @@ import cv2
 
 from streamanon.audit.measure import Thumbnail
 from streamanon.audit.pairing import Image
-from streamanon.audit.recognisers import LikenessRecogniser
+from streamanon.audit.recognisers import EncoderRecogniser
 from streamanon.audit.result import AuditResult, Interval, Reidentification
 from streamanon.errors import ConfigError
 
@@ -222,7 +222,7 @@ def _worst(result: AuditResult) -> Reidentification | None:
     """The recogniser that knows most faces again; streamanon's own only where there is no other."""
 
     def rank(one: Reidentification) -> tuple[bool, float]:
-        return one.recogniser != LikenessRecogniser.name, one.accepted.value if one.accepted else 0.0
+        return one.recogniser != EncoderRecogniser.name, one.accepted.value if one.accepted else 0.0
 
     return max((one for one in result.reidentification if one.accepted is not None), key=rank, default=None)
 

@@ -23,6 +23,7 @@ from streamanon.config import ComputeConfig
 from streamanon.engines import Engines
 from streamanon.errors import ConfigError, StreamanonError
 from streamanon.geometry import alignment
+from streamanon.identity.encoder import CROP_PX, IdentityEncoder
 from streamanon.mesh import aligned_crop
 from streamanon.pixels import from_rgb
 from streamanon.types import Float
@@ -63,7 +64,7 @@ class DlibRecogniser:
     """dlib's ResNet (CC0), by ``pip install 'streamanon[audit]'``; similarity is 1 - distance."""
 
     name = "dlib"
-    relation = "taught streamanon's likeness of a person by its embeddings; its decisions are its own"
+    relation = "taught streamanon's identity encoder; its decisions are its own"
     #: Distance 0.546: one in a thousand of 2 million pairs of different people in LFW (train split).
     threshold = 1 - 0.546
 
@@ -102,26 +103,23 @@ class _Cosine:
         return np.asarray(one @ two.T / lengths.clip(1e-6), np.float32)
 
 
-class LikenessRecogniser(_Cosine):
-    """The likeness that streamanon itself knows people by; learned from dlib's embeddings."""
+class EncoderRecogniser(_Cosine):
+    """The network that streamanon itself knows people by; learned from dlib's embeddings."""
 
-    name = "streamanon likeness"
+    name = "streamanon encoder"
     relation = "part of streamanon: it chose the delegates, so its word counts for little"
-    #: One in a thousand of 15 million pairs of different people in LFW (train split), of whom it knows
-    #: only 11 % again: a weak recogniser.
-    threshold = 0.934
+    #: One in a thousand of 15 million pairs of different people in LFW (train split).
+    threshold = 0.62
 
     def __init__(self, compute: ComputeConfig) -> None:
         backend = open_backend(compute)
-        self._model = backend.load(Engines.open().path("face-mesh"), precise=True, threads=1)
+        self._encoder = IdentityEncoder(backend, Engines.open())
 
     def place(self, image: Image, face: FaceFrame) -> Float:
-        return alignment(face.keypoints)
+        return alignment(face.keypoints, CROP_PX)
 
     def describe(self, image: Image, place: Float) -> Float:
-        crop = aligned_crop(from_rgb(image), place)
-        batch = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / 255
-        return np.asarray(self._model.run(batch)[2][0], np.float32)
+        return self._encoder.describe_crop(aligned_crop(from_rgb(image), place, CROP_PX)).embedding
 
 
 @dataclass(frozen=True)
@@ -182,4 +180,4 @@ def open_recognisers(compute: ComputeConfig, files: list[Path]) -> list[Recognis
     found: list[Recogniser] = []
     with contextlib.suppress(ImportError):
         found.append(DlibRecogniser())
-    return [*found, LikenessRecogniser(compute), *(OnnxRecogniser(path) for path in files)]
+    return [*found, EncoderRecogniser(compute), *(OnnxRecogniser(path) for path in files)]

@@ -1,111 +1,211 @@
 """Who plays whom: each person in view gets one delegate and keeps it, also after leaving and returning.
 
-A delegate is drawn once a person, never a frame, by the exponential mechanism (:mod:`.choice`).
+A delegate is drawn once a person, never a frame, by the exponential mechanism (:mod:`.choice`), and stays
+whatever later looks at the face say, unless they show somebody for whom the user made a rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamanon.config import IdentityConfig
-from streamanon.identity.choice import attributes_of, probabilities, utilities
+from streamanon.geometry import yaw_degrees
+from streamanon.identity.appearance import towards
+from streamanon.identity.choice import KeyedNoise, attributes_of, draw, utilities
 from streamanon.identity.delegates import DelegateGallery
+from streamanon.identity.encoder import EMBEDDING, IdentityFeature, IdentityModel
+from streamanon.identity.keeping import Keeper
+from streamanon.identity.people import People, Person
+from streamanon.identity.rules import Rule, rule_for
 from streamanon.mesh import Measurement
-from streamanon.types import Delegate, Float
+from streamanon.types import Delegate, Float, RawFrame, Role
 
-#: Cosine of two likenesses above which a new track is taken for a person seen before.
+#: Cosine of two features above which they are taken for one person's.
 SAME_PERSON = 0.62
-MAX_PERSONS = 200
-LEARNING = 0.05
+#: A face is looked at again after so many frames if the look would be a better one, and after so many more
+#: in any case.
+LOOK_EVERY, LOOK_AT_LEAST_EVERY = 5, 25
+#: So many looks, before a track is said to show somebody who was known already.
+SURE_VIEWS = 3
+#: Faces this wide, px, and this sharp, levels of luma, are seen as well as can be.
+LARGE_PX, SHARP = 80.0, 4.0
 
 
-@dataclass
-class _Person:
-    likeness: Float
-    delegate: Delegate
-    last_index: int
+@dataclass(frozen=True)
+class Account:
+    """What was drawn. ``switches``: people who got a second delegate because they were known again too
+    late; ``most``: the most delegates that were drawn for one person, as far as is known.
+    """
+
+    draws: int = 0
+    switches: int = 0
+    most: int = 0
+
+
+@dataclass(eq=False)
+class _Track:
+    person: Person
+    last_look: int
 
 
 class Casting:
-    """Delegates by track, for one run. ``seed`` fixes the draws; without one every run draws others.
+    """Roles by track, for one run.
 
-    ``draws``: how many there were; each costs ``epsilon`` of its person's budget. ``only``: everybody gets
-    this one, and nothing is drawn.
+    ``key``: the same gives the same person mostly the same delegate in every run; without one each draw is
+    independent. ``only``: everybody gets this one, and nothing is drawn, but for whom ``rules`` hold.
+    ``still``: there is one frame only.
     """
 
     def __init__(
         self,
         gallery: DelegateGallery,
-        seed: int | None = None,
-        epsilon: float = IdentityConfig.epsilon,
+        encoder: IdentityModel,
+        config: IdentityConfig,
+        key: bytes | None = None,
         only: Delegate | None = None,
+        rules: Sequence[Rule] = (),
+        still: bool = False,
     ) -> None:
-        self._only = only
-        self._delegates = gallery.delegates
+        self._gallery, self._encoder, self._config = gallery, encoder, config
+        self._only, self._rules = only, rules
+        self._keeper = Keeper(1) if still else Keeper()
         self._attributes = attributes_of(gallery.delegates)
-        self._epsilon = epsilon
-        self._rng = np.random.default_rng(seed)
-        self.draws = 0
-        self._persons: list[_Person] = []
-        self._of_track: dict[int, _Person] = {}
+        self._rng = np.random.default_rng(config.seed)
+        names = [delegate.id for delegate in gallery.delegates]
+        self._keyed = None if key is None else KeyedNoise(key, names, EMBEDDING)
+        self._people = People(config.ttl_seconds)
+        self._tracks: dict[int, _Track] = {}
+        self._account = Account()
 
-    def delegate(self, track_id: int, measurement: Measurement, index: int) -> Delegate:
-        """The delegate of a track in frame ``index``: the track's own, a known person's, or a new one."""
-        if self._only is not None:
-            return self._only
-        likeness = measurement.likeness
-        if not np.isfinite(likeness).all():
-            likeness = np.zeros_like(likeness)  # like nobody
-        person = self._of_track.get(track_id)
-        if person is None:
-            person = self._recognise(likeness, index) or self._cast(measurement, likeness, index)
-            self._of_track[track_id] = person
-        person.last_index = index
-        moved = (1 - LEARNING) * person.likeness + LEARNING * likeness
-        person.likeness = (moved / max(float(np.linalg.norm(moved)), 1e-6)).astype(np.float32)
-        return person.delegate
+    @property
+    def account(self) -> Account:
+        return self._account
 
-    def in_view(self, tracks: Iterable[int], index: int) -> None:
-        """Tell whose tracks are in frame ``index``, before any delegate of it is asked for: nobody else is
-        taken for those persons in this frame. Of two tracks in view that were taken for one person, the
-        second turns out to be somebody else.
+    def role(self, frame: RawFrame, track_id: int, measurement: Measurement) -> Role:
+        """The role of a track in a frame: the track's own, a known person's, or a new one."""
+        if self._only is not None and not self._rules:
+            return Role(self._only, self._config.geometry)
+        track, feature = self._tracks.get(track_id), None
+        quality = expected_quality(measurement)
+        if track is None or self._due(track, quality, frame.index):
+            feature = self._encoder.describe(frame.picture, measurement.geometry.points)
+        if track is None:
+            assert feature is not None
+            person = self._known(feature, frame.index) or self._cast(measurement, feature, frame.index)
+            track = self._tracks[track_id] = _Track(person, frame.index)
+        person = track.person
+        person.last_seen, person.last_index = frame.pts_seconds, frame.index
+        if feature is None:
+            return person.role
+        track.last_look = frame.index
+        person.learn(feature, quality * min(1.0, feature.sharpness / SHARP))
+        self._notice(person, frame.index)
+        self._apply_rules(person, measurement)
+        keep = person.rule is not None and person.rule.keep
+        if keep and self._keeper.shows(person, feature, measurement, track_id, frame.index):
+            return replace(person.role, visible=True)
+        return person.role
+
+    def in_view(self, tracks: Iterable[int], frame: RawFrame) -> None:
+        """Tell whose tracks are in a frame, before any role in it is asked for: nobody else is taken for
+        those persons in this frame. Of two tracks in view that were taken for one person, the second
+        turns out to be somebody else.
         """
-        claimed: list[_Person] = []
-        for track in tracks:
-            person = self._of_track.get(track)
-            if person is None:
+        claimed: set[int] = set()
+        for track_id in tracks:
+            track = self._tracks.get(track_id)
+            if track is None:
                 continue
-            if any(person is other for other in claimed):
-                del self._of_track[track]
+            if id(track.person) in claimed:
+                del self._tracks[track_id]
                 continue
-            claimed.append(person)
-            person.last_index = index
+            claimed.add(id(track.person))
+            track.person.last_seen, track.person.last_index = frame.pts_seconds, frame.index
+        self._people.forget(frame.pts_seconds, [track.person for track in self._tracks.values()])
 
     def forget_tracks(self, live: set[int]) -> None:
         """Drop tracks that have ended; the persons behind them stay known."""
-        self._of_track = {track: person for track, person in self._of_track.items() if track in live}
+        self._tracks = {name: track for name, track in self._tracks.items() if name in live}
 
-    def _recognise(self, likeness: Float, index: int) -> _Person | None:
-        away = [p for p in self._persons if p.last_index < index]
-        if not away:
-            return None
-        scores = [float(p.likeness @ likeness) for p in away]
-        best = int(np.argmax(scores))
-        return away[best] if scores[best] >= SAME_PERSON else None
+    def _due(self, track: _Track, quality: float, index: int) -> bool:
+        """Whether a face is looked at again. Whom a rule would leave visible is, in every frame."""
+        if track.person.rule is not None and track.person.rule.keep:
+            return True
+        since = index - track.last_look
+        return since >= LOOK_AT_LEAST_EVERY or (since >= LOOK_EVERY and track.person.wants(quality))
 
-    def _cast(self, measurement: Measurement, likeness: Float, index: int) -> _Person:
-        live = {person.delegate.id for person in self._of_track.values()}
-        known = live | {person.delegate.id for person in self._persons}
-        # With more persons than delegates one who left gives theirs away, before anybody in view does.
-        masks = [np.array([d.id not in taken for d in self._delegates]) for taken in (known, live, set())]
-        allowed = next(mask for mask in masks if mask.any())
-        chances = probabilities(utilities(measurement, self._attributes), self._epsilon, allowed)
-        self.draws += 1
-        pick = int(self._rng.choice(len(self._delegates), p=chances))
-        person = _Person(likeness, self._delegates[pick], index)
-        self._persons = sorted(self._persons, key=lambda p: p.last_index)[-MAX_PERSONS + 1 :]
-        self._persons.append(person)
+    def _known(self, feature: IdentityFeature, index: int) -> Person | None:
+        person, likeness = self._people.most_alike(feature.embedding, index)
+        return person if likeness >= SAME_PERSON else None
+
+    def _notice(self, person: Person, index: int) -> None:
+        """Better looks may tell that somebody was known already. Their delegate stays; the other one is
+        forgotten, and its draw is added to theirs.
+        """
+        feature = person.feature
+        if feature is None or len(person.views) < SURE_VIEWS:
+            return
+        earlier, likeness = self._people.most_alike(feature, index)
+        tracked = any(track.person is earlier for track in self._tracks.values())
+        if earlier is None or tracked or likeness < SAME_PERSON:
+            return
+        self._people.remove(earlier)
+        person.draws += earlier.draws
+        switched = int(earlier.delegate.id != person.delegate.id)
+        self._count(switches=switched, most=person.draws)
+
+    def _apply_rules(self, person: Person, measurement: Measurement) -> None:
+        """A rule that fits from now on holds for as long as the person is known."""
+        feature = person.feature
+        if person.rule is not None or feature is None or not self._rules:
+            return
+        person.rule = rule_for(self._rules, feature)
+        if person.rule is not None:
+            fit = utilities(measurement, self._attributes)
+            person.role = self._role_for(person.delegate, fit, person.rule)
+
+    def _cast(self, measurement: Measurement, feature: IdentityFeature, index: int) -> Person:
+        fit = utilities(measurement, self._attributes)
+        delegate = self._only or self._drawn(fit, feature)
+        person = Person(delegate, self._role_for(delegate, fit, None), last_index=index)
+        self._people.add(person)
         return person
+
+    def _drawn(self, fit: Float, feature: IdentityFeature) -> Delegate:
+        delegates = self._gallery.delegates
+        live = {track.person.delegate.id for track in self._tracks.values()}
+        known = live | {person.delegate.id for person in self._people}
+        # With more persons than delegates one who left gives theirs away, before anybody in view does.
+        masks = [np.array([d.id not in taken for d in delegates]) for taken in (known, live, set())]
+        allowed = next(mask for mask in masks if mask.any())
+        self._count(draws=1, most=1)
+        return delegates[draw(fit, self._config.epsilon, allowed, self._noise(feature.embedding))]
+
+    def _role_for(self, delegate: Delegate, fit: Float, rule: Rule | None) -> Role:
+        appearance, geometry = self._config.appearance, self._config.geometry
+        if rule is not None:
+            delegate = rule.delegate or delegate
+            appearance = appearance if rule.appearance is None else rule.appearance
+            geometry = geometry if rule.geometry is None else rule.geometry
+        return Role(towards(self._gallery, delegate, fit, appearance), geometry)
+
+    def _noise(self, embedding: Float) -> NDArray[np.float64]:
+        if self._keyed is None or not np.isfinite(embedding).all():
+            return self._rng.gumbel(size=len(self._gallery.delegates))
+        return self._keyed.of(embedding)
+
+    def _count(self, draws: int = 0, switches: int = 0, most: int = 0) -> None:
+        before = self._account
+        self._account = Account(before.draws + draws, before.switches + switches, max(before.most, most))
+
+
+def expected_quality(measurement: Measurement) -> float:
+    """How much a look at a face would tell, 0..1, before it is taken: size, frontality, sureness."""
+    points = measurement.geometry.points
+    size = min(1.0, float(np.ptp(points[:, 0])) / LARGE_PX)
+    frontality = float(np.cos(np.radians(yaw_degrees(points)))) ** 2
+    return size * frontality * max(measurement.geometry.confidence, 0.0)

@@ -8,6 +8,9 @@ factor of at most exp(epsilon).
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +21,8 @@ from streamanon.mesh import Measurement
 from streamanon.types import LUMA, Delegate, Float
 
 SENSITIVITY = 1.0
+#: What the report says of :func:`utilities`.
+UTILITY = "0..1: sex presentation, age and skin alike; 0 for delegates near the person's identity"
 #: Differences up to which a delegate fits well, and from which not at all: in presentation (0..1), years,
 #: and levels of the skin's luma, which varies with the light.
 SEX_RANGE, AGE_RANGE, TONE_RANGE = (0.2, 0.6), (5.0, 40.0), (8.0, 70.0)
@@ -62,8 +67,41 @@ def probabilities(
     utility: Float, epsilon: float, allowed: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float64]:
     """With which each delegate is drawn [D]; those not ``allowed`` are never."""
-    scores = epsilon * utility.astype(np.float64) / (2 * SENSITIVITY)
-    if allowed is not None:
-        scores = np.where(allowed, scores, -np.inf)
+    scores = _scores(utility, epsilon, allowed)
     weights = np.exp(scores - scores.max())
     return np.asarray(weights / weights.sum())
+
+
+def draw(utility: Float, epsilon: float, allowed: NDArray[np.bool_], noise: NDArray[np.float64]) -> int:
+    """The drawn delegate's row. ``noise`` [D]: independent, of the standard Gumbel distribution; the
+    largest sum of score and noise is drawn with exactly :func:`probabilities` (Gumbel, 1954).
+    """
+    return int(np.argmax(_scores(utility, epsilon, allowed) + noise))
+
+
+def _scores(utility: Float, epsilon: float, allowed: NDArray[np.bool_] | None) -> NDArray[np.float64]:
+    scores = epsilon * utility.astype(np.float64) / (2 * SENSITIVITY)
+    return scores if allowed is None else np.where(allowed, scores, -np.inf)
+
+
+class KeyedNoise:
+    """Gumbel noise that a secret key and a face decide: nearly the same for nearly the same face.
+
+    Each delegate has a direction, normally distributed, that only the key tells. A unit embedding's
+    projection on it is standard normal over all keys, so that its quantile gives noise of the right
+    distribution (after Charikar's hashing by random hyperplanes, 2002).
+    """
+
+    def __init__(self, key: bytes, ids: Sequence[str], size: int) -> None:
+        self._directions = np.stack([_direction(key, name, size) for name in ids])
+
+    def of(self, embedding: Float) -> NDArray[np.float64]:
+        """``embedding`` [size], unit length -> [D]."""
+        projections = self._directions @ embedding.astype(np.float64)
+        ranks = np.array([0.5 * (1 + math.erf(value / math.sqrt(2))) for value in projections])
+        return np.asarray(-np.log(-np.log(ranks.clip(1e-12, 1 - 1e-12))))
+
+
+def _direction(key: bytes, name: str, size: int) -> NDArray[np.float64]:
+    seed = hmac.new(key, name.encode(), hashlib.sha256).digest()
+    return np.random.default_rng(int.from_bytes(seed, "big")).normal(0, 1, size)

@@ -34,17 +34,18 @@ _FITTED = np.array(OVAL + NOSE)
 
 
 class Proportions:
-    """Moves meshes towards the proportions of a gallery's delegates, by ``amount`` 0..1."""
+    """Moves meshes towards the proportions of a gallery's delegates."""
 
-    def __init__(self, gallery: DelegateGallery, amount: float) -> None:
-        self._amount = amount
+    def __init__(self, gallery: DelegateGallery) -> None:
         self._mean = np.mean([delegate.shape for delegate in gallery.delegates], axis=0).astype(np.float32)
         self._moving = np.array([index for group in (*STEADY, *LIVELY) for index in group])
         self._spread = _spread(gallery.uv, self._moving)
 
-    def apply(self, points: Float, shape: Float) -> Float:
-        """``points`` [478, 3] of a frame with the features of a delegate's ``shape`` [478, 3]."""
-        if not self._amount:
+    def apply(self, points: Float, shape: Float, amount: float) -> Float:
+        """``points`` [478, 3] of a frame with the features of a delegate's ``shape`` [478, 3], as far as
+        ``amount`` 0..1 says.
+        """
+        if not amount:
             return points
         linear, shift = pose(shape, points)
         posed, mean = ((one @ linear.T + shift)[:, :2] for one in (shape, self._mean))
@@ -53,7 +54,7 @@ class Proportions:
             base = points[:, :2] if number < len(STEADY) else mean
             moves[list(group)] = _move(points[:, :2], posed, base, group, ENDS[number])
         moved = points.copy()
-        moved[:, :2] += self._amount * (self._spread @ moves[self._moving])
+        moved[:, :2] += amount * (self._spread @ moves[self._moving])
         return moved
 
 

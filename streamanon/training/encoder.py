@@ -3,7 +3,8 @@
 Its last feature map goes through a global average pool and one linear layer, so that the class-activation
 map of the identity score is closed-form (:mod:`streamanon.identity.encoder`).
 
-    python -m streamanon.training.encoder --data DATA --out engines --minutes 60
+    python -m streamanon.training.morphs --data DATA --out MORPHS
+    python -m streamanon.training.encoder --data DATA --morphs MORPHS --out engines --minutes 90
 
 Crops are degraded (small, blurred, compressed, occluded, dark); the target is the clean one's embedding.
 """
@@ -21,12 +22,12 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from streamanon.training.mesh import ResidualBlock, SampleSource, conv_bn_relu, embedding_centre
-from streamanon.training.portraits import read_portraits
+from streamanon.identity.encoder import CROP_PX
+from streamanon.training.mesh import ResidualBlock, SampleSource, conv_bn_relu
+from streamanon.training.morphs import MorphBank
+from streamanon.training.portraits import EMBEDDING, embedding_centre, read_portraits
 from streamanon.training.session import Student, options, run, steps
 
-CROP_PX = 112
-EMBEDDING = 128
 CHANNELS = 256
 SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -64,14 +65,15 @@ class EncoderNet(nn.Module):
 class Crops(IterableDataset[tuple[np.ndarray, np.ndarray]]):
     """Endless degraded crops [112, 112, 3] RGB with their embeddings [128]."""
 
-    def __init__(self, data: Path, seed: int) -> None:
-        self.data, self.seed = data, seed
+    def __init__(self, data: Path, morphs: Path, seed: int) -> None:
+        self.data, self.morphs, self.seed = data, morphs, seed
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         cv2.setNumThreads(1)
         info = get_worker_info()
         portraits = list(read_portraits(self.data, SETS))
-        source = SampleSource(portraits, [], self.seed + (info.id if info else 0), CROP_PX)
+        seed = self.seed + (info.id if info else 0)
+        source = SampleSource(portraits, [], seed, CROP_PX, MorphBank(self.morphs))
         while True:
             sample = source.draw()
             yield sample.crop, sample.embedding
@@ -97,7 +99,7 @@ def train(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
     loader = DataLoader(
-        Crops(args.data, args.seed),
+        Crops(args.data, args.morphs, args.seed),
         args.batch,
         collate_fn=collate,
         num_workers=args.workers,
@@ -105,7 +107,7 @@ def train(args: argparse.Namespace) -> None:
     )
     model = load_weights(args.resume) if args.resume else EncoderNet()
     student = Student(model, args, weight_decay=0.02, clip=5.0)
-    centre = embedding_centre(args.data).to(device)
+    centre = torch.from_numpy(embedding_centre(args.data)).to(device)
     for step in steps(loader, args.minutes, 180):
         crops, embeddings = step.batch
         pixels = crops.to(device, torch.float32, memory_format=torch.channels_last) / 255
@@ -161,7 +163,9 @@ def export(weights: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    run(options(__doc__, "identity-encoder", 60, 96, 2e-3, 4).parse_args(), train, export)
+    parser = options(__doc__, "identity-encoder", 90, 96, 2e-3, 4)
+    parser.add_argument("--morphs", type=Path, required=True, help="a folder of streamanon.training.morphs")
+    run(parser.parse_args(), train, export)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,8 @@ import numpy as np
 from streamanon.backends import Model
 from streamanon.backends.onnxruntime import create
 from streamanon.geometry import alignment
-from streamanon.training.encoder import CROP_PX
-from streamanon.training.mesh import embedding_centre
-from streamanon.training.portraits import Portrait, read_portraits
+from streamanon.identity.encoder import CROP_PX
+from streamanon.training.portraits import Portrait, embedding_centre, read_portraits
 
 FOLDS = 10
 
@@ -97,7 +96,7 @@ def main() -> None:
     model = create(1).load(args.engines / "identity-encoder.onnx", precise=True, threads=1)
     portraits = list(read_portraits(args.data, ["lfw"], ["eval"]))
     people = np.array([portrait.group for portrait in portraits])
-    teacher = np.stack([p.embedding for p in portraits]) - embedding_centre(args.data).numpy()
+    teacher = np.stack([p.embedding for p in portraits]) - embedding_centre(args.data)
     results: dict[str, object] = {"photos": len(people), "people": len(set(people))}
     results["teacher, native size"] = rates(teacher, people)
     for size in (None, 40.0, 24.0):

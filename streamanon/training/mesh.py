@@ -1,7 +1,4 @@
-"""Train the face mesh: 478 points, a confidence, how the face presents, and a likeness vector.
-
-The likeness is distilled from a recogniser's embedding. It only tells whether a face that comes into view
-is one that was in view before, so that it gets the same delegate again.
+"""Train the face mesh: 478 points, a confidence, and how the face presents.
 
     python -m streamanon.training.mesh --data DATA --out engines --minutes 35
 
@@ -16,6 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -25,15 +23,15 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from streamanon.geometry import CROP_PX, EYE_CORNERS, alignment, transform
-from streamanon.training.portraits import Portrait, read_portraits
+from streamanon.training.portraits import EMBEDDING, Portrait, read_portraits
 from streamanon.training.scenes import Scene, degrade, read_scenes
 from streamanon.training.session import Student, options, run, steps
 
 SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 POINTS = 478
-LIKENESS = 128
-Outputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Outputs = tuple[torch.Tensor, torch.Tensor]
 NEGATIVE_SHARE = 0.1
+BANK_SHARE = 0.65
 
 
 class ResidualBlock(nn.Module):
@@ -51,8 +49,8 @@ def conv_bn_relu(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
 
 
 class MeshNet(nn.Module):
-    """RGB crop [B, 3, 128, 128] in 0..1 -> points [B, 478, 3] in crop px, traits [B, 3] (logits of
-    confidence and of a masculine presentation, and age / 100) and likeness [B, 128], unit length.
+    """RGB crop [B, 3, 128, 128] in 0..1 -> points [B, 478, 3] in crop px and traits [B, 3] (logits of
+    confidence and of a masculine presentation, and age / 100).
     """
 
     def __init__(self, mean_shape: torch.Tensor | None = None) -> None:
@@ -65,7 +63,6 @@ class MeshNet(nn.Module):
         self.neck = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1] * 16, 256), nn.ReLU())
         self.points = nn.Linear(256, POINTS * 3)
         self.traits = nn.Linear(256, 3)
-        self.likeness = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(widths[-1] * 16, LIKENESS))
         nn.init.normal_(self.points.weight, std=0.002)
         nn.init.zeros_(self.points.bias)
         shape = torch.zeros(POINTS, 3) if mean_shape is None else mean_shape
@@ -78,8 +75,7 @@ class MeshNet(nn.Module):
         """The part that is kept in float32: coordinates need more than bfloat16's eight bits."""
         features = self.neck(trunk)
         offsets = self.points(features).view(-1, POINTS, 3) * CROP_PX
-        likeness = nn.functional.normalize(self.likeness(trunk), dim=1)
-        return self.mean_shape + offsets, self.traits(features), likeness
+        return self.mean_shape + offsets, self.traits(features)
 
 
 @dataclass(frozen=True)
@@ -113,20 +109,37 @@ def mirror_table(points: np.ndarray) -> np.ndarray:
     return np.argmin(((mean[:, None] - flipped[None]) ** 2).sum(-1), axis=1)
 
 
+class Bank(Protocol):
+    """Portraits that are read when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> Portrait: ...
+
+
 class SampleSource:
-    """Draws jittered, degraded crops of portraits, and, from ``scenes`` if given, crops without a face."""
+    """Draws jittered, degraded crops of portraits; of those in ``bank`` more often, if given; and, from
+    ``scenes`` if given, crops without a face.
+    """
 
     def __init__(
-        self, portraits: list[Portrait], scenes: list[Scene], seed: int, crop_px: int = CROP_PX
+        self,
+        portraits: list[Portrait],
+        scenes: list[Scene],
+        seed: int,
+        crop_px: int = CROP_PX,
+        bank: Bank | None = None,
     ) -> None:
         self.rng = np.random.default_rng(seed)
-        self.portraits, self.scenes, self.crop_px = portraits, scenes, crop_px
+        self.portraits, self.scenes, self.crop_px, self.bank = portraits, scenes, crop_px, bank
         frontal = np.stack([p.points for p in portraits if p.source == "generated"][:500])
         self.mirror = mirror_table(frontal)
 
     def draw(self) -> Sample:
         if self.scenes and self.rng.random() < NEGATIVE_SHARE:
             return self._negative()
+        if self.bank is not None and self.rng.random() < BANK_SHARE:
+            return self._positive(self.bank[int(self.rng.integers(len(self.bank)))])
         portrait = self.portraits[self.rng.integers(len(self.portraits))]
         return self._positive(portrait)
 
@@ -200,7 +213,7 @@ class SampleSource:
         crop = cv2.warpAffine(scene.image, matrix, size, borderMode=cv2.BORDER_REPLICATE)
         crop = degrade(np.asarray(crop, np.uint8), rng)[..., ::-1]
         nothing = np.zeros((POINTS, 3), np.float32)
-        return Sample(crop, nothing, False, False, math.nan, math.nan, np.zeros(LIKENESS, np.float32))
+        return Sample(crop, nothing, False, False, math.nan, math.nan, np.zeros(EMBEDDING, np.float32))
 
 
 def jittered_alignment(points: np.ndarray, rng: np.random.Generator, crop_px: int = CROP_PX) -> np.ndarray:
@@ -243,7 +256,6 @@ def collate(items: list[Sample]) -> dict[str, torch.Tensor]:
         "depth": column([s.has_depth for s in items]),
         "masculine": column([s.masculine for s in items]),
         "age": column([s.age for s in items]),
-        "embedding": torch.from_numpy(np.stack([s.embedding for s in items])),
     }
 
 
@@ -266,11 +278,10 @@ def nme(predicted: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
 
 
 def losses(
-    outputs: Outputs, batch: dict[str, torch.Tensor], weights: torch.Tensor, centre: torch.Tensor
+    outputs: Outputs, batch: dict[str, torch.Tensor], weights: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    points, traits, likeness = outputs
+    points, traits = outputs
     face, truth = batch["face"], batch["points"]
-    wanted = nn.functional.normalize(batch["embedding"] - centre, dim=1)
     count = face.sum().clamp(min=1)
     apart = (points - truth).abs()
     plane = (apart[..., :2].sum(-1) * weights).mean(1)
@@ -283,18 +294,10 @@ def losses(
     return {
         "points": (plane * face).sum() / count,
         "depth": 0.5 * depth,
-        "likeness": 12 * ((1 - (likeness * wanted).sum(1)) * face).sum() / count,
         "confidence": 5 * bce(traits[:, 0], sure),
         "sex": 4 * bce(traits[known, 1], sex[known]) if known.any() else traits.sum() * 0,
         "age": 12 * (traits[aged, 2] - age[aged]).abs().mean() if aged.any() else traits.sum() * 0,
     }
-
-
-def embedding_centre(data: Path) -> torch.Tensor:
-    """The mean embedding: faces differ little from it, so that likeness is measured from there."""
-    labels = np.load(data / "faces_labels.npz")
-    rows = labels["split"] == "train"
-    return torch.from_numpy(labels["embedding"][rows].astype(np.float32).mean(0))
 
 
 def train(args: argparse.Namespace) -> None:
@@ -316,13 +319,13 @@ def train(args: argparse.Namespace) -> None:
     if args.resume:
         model.load_state_dict({k: v.float() for k, v in load_file(args.resume).items()})
     student = Student(model, args, weight_decay=1e-4, clip=50.0)
-    weights, centre = point_weights().to(device), embedding_centre(args.data).to(device)
+    weights = point_weights().to(device)
     for step in steps(batches, args.minutes, 180):
         batch = {key: value.to(device) for key, value in step.batch.items()}
         pixels = batch["crops"].float().to(memory_format=torch.channels_last) / 255
         with torch.autocast(device.type, torch.bfloat16):
             features = model.trunk(pixels)
-        parts = losses(model.heads(features.float()), batch, weights, centre)
+        parts = losses(model.heads(features.float()), batch, weights)
         total = torch.stack(list(parts.values())).sum()
         student.learn(step, total, parts, every=200)
     student.save()
@@ -336,8 +339,8 @@ class Exported(nn.Module):
         self.net = net
 
     def forward(self, crops: torch.Tensor) -> Outputs:
-        points, traits, likeness = self.net(crops)
-        return points, torch.cat([traits[:, :2].sigmoid(), traits[:, 2:] * 100], 1), likeness
+        points, traits = self.net(crops)
+        return points, torch.cat([traits[:, :2].sigmoid(), traits[:, 2:] * 100], 1)
 
 
 def load_weights(path: Path) -> MeshNet:
@@ -347,15 +350,15 @@ def load_weights(path: Path) -> MeshNet:
 
 
 def export(weights: Path, folder: Path) -> None:
-    """ONNX: crops [B, 3, 128, 128] RGB 0..1 -> points [B, 478, 3] crop px, traits, likeness."""
+    """ONNX: crops [B, 3, 128, 128] RGB 0..1 -> points [B, 478, 3] crop px, traits."""
     target = folder / "face-mesh.onnx"
     torch.onnx.export(
         Exported(load_weights(weights)),
         (torch.zeros(1, 3, CROP_PX, CROP_PX),),
         str(target),
         input_names=["crops"],
-        output_names=["points", "traits", "likeness"],
-        dynamic_axes={name: {0: "batch"} for name in ("crops", "points", "traits", "likeness")},
+        output_names=["points", "traits"],
+        dynamic_axes={name: {0: "batch"} for name in ("crops", "points", "traits")},
         dynamo=False,
         opset_version=17,
     )

@@ -6,7 +6,7 @@ shows, and the teacher says how it would describe it.
 
     python -m streamanon.training.morphs --data DATA --out MORPHS --faces 60000
 
-Writes ``morphs_*.npz`` (no pickle) into the folder; it can be stopped and gone on with (another ``--seed``).
+Writes ``morphs_*.npz`` (no pickle) into the folder; another ``--seed`` adds others.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def moved(face: Face, points: np.ndarray) -> np.ndarray:
     # Grid nodes lie on the first and the last pixel's centre; cv2.resize would not keep them there.
     steps = np.arange(FACE_PX, dtype=np.float32) * np.float32((GRID - 1) / (FACE_PX - 1))
     columns, rows = np.meshgrid(steps, steps)
-    dense = cv2.remap(field, columns, rows, cv2.INTER_LINEAR)
-    bent = cv2.remap(face.image, dense, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    x, y = cv2.split(cv2.remap(field, columns, rows, cv2.INTER_LINEAR))
+    bent = cv2.remap(face.image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(bent, np.uint8)
 
 
@@ -218,9 +218,7 @@ class MorphBank:
         if not paths:
             raise SystemExit(f"no morphs in {folder}: run python -m streamanon.training.morphs first")
         shards = [dict(np.load(path)) for path in paths]
-        self._jpegs = [
-            jpeg for s in shards for jpeg in np.split(s["jpegs"], np.cumsum(s["sizes"])[:-1])
-        ]
+        self._jpegs = [jpeg for s in shards for jpeg in np.split(s["jpegs"], np.cumsum(s["sizes"])[:-1])]
         self._points = np.concatenate([s["points"] for s in shards])
         self._embeddings = np.concatenate([s["embeddings"] for s in shards]).astype(np.float32)
 

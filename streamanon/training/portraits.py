@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 #: left and right mouth corner.
 KEYPOINT_INDICES = (468, 473, 4, 61, 291)
 FACE_OVAL_POINTS = 468
+EMBEDDING = 128
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,10 @@ def read_portraits(
                     source=source,
                     split=str(columns["split"][row]),
                 )
+
+
+def embedding_centre(data: Path) -> NDArray[np.float32]:
+    """The mean embedding [128]: faces differ little from it, so that they are compared from there."""
+    labels = np.load(data / "faces_labels.npz")
+    rows = labels["split"] == "train"
+    return np.asarray(labels["embedding"][rows].astype(np.float32).mean(0), np.float32)

@@ -1,0 +1,93 @@
+"""Rules for people whom the user named by a photo: their own delegate, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from streamanon.config import PersonRule
+from streamanon.errors import ConfigError
+from streamanon.identity.delegates import DelegateGallery
+from streamanon.identity.encoder import IdentityModel
+from streamanon.mesh import MeshModel
+from streamanon.pixels import from_rgb
+from streamanon.types import Delegate, Faces, Float, RawFrame, Target
+
+LEAST_FACE_PX = 60.0
+LEAST_CONFIDENCE = 0.5
+#: Cosine from which somebody is taken for the person in a photo.
+IN_PHOTO = 0.70
+
+
+class Detector(Protocol):
+    def detect(self, frame: RawFrame) -> Faces: ...
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Rule:
+    """``embedding`` [128], unit length, of the person in the photo; None: as for everybody."""
+
+    embedding: Float
+    keep: bool
+    delegate: Delegate | None
+    geometry: float | None
+    appearance: float | None
+
+
+def load_rules(
+    people: Sequence[PersonRule],
+    detector: Detector,
+    mesh: MeshModel,
+    encoder: IdentityModel,
+    gallery: DelegateGallery,
+) -> tuple[Rule, ...]:
+    """Raises :class:`ConfigError` for a photo that does not show one large, frontal face."""
+    return tuple(
+        Rule(
+            embedding=_embedding(Path(rule.photo), detector, mesh, encoder),
+            keep=rule.keep,
+            delegate=gallery.find(rule.delegate) if rule.delegate is not None else None,
+            geometry=rule.geometry,
+            appearance=rule.appearance,
+        )
+        for rule in people
+    )
+
+
+def _embedding(path: Path, detector: Detector, mesh: MeshModel, encoder: IdentityModel) -> Float:
+    picture = from_rgb(_read(path))
+    faces = detector.detect(RawFrame(0, 0, Fraction(1), picture))
+    if len(faces.boxes) != 1:
+        raise ConfigError(
+            f"{len(faces.boxes)} faces were found in {path}: give a photo of the person alone"
+        )
+    if float(np.ptp(faces.boxes[0, [0, 2]])) < LEAST_FACE_PX:
+        raise ConfigError(f"the face in {path} is less than {LEAST_FACE_PX:.0f} px wide: give a larger one")
+    measured = mesh.measure(picture, [Target(0, faces.boxes[0], faces.keypoints[0], True)])[0]
+    if measured.geometry.confidence < LEAST_CONFIDENCE:
+        raise ConfigError(f"the face in {path} is turned or covered: give a photo from the front")
+    return encoder.describe(picture, measured.geometry.points).embedding
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise ConfigError(f"cannot read the photo {path}: {error.strerror}") from error
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise ConfigError(f"{path} is no image that can be read: give a JPEG or PNG file")
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def rule_for(rules: Sequence[Rule], embedding: Float, least: float = IN_PHOTO) -> Rule | None:
+    """The rule whose photo is most like an embedding [128], if it is like enough."""
+    likes = [float(rule.embedding @ embedding) for rule in rules]
+    best = int(np.argmax(likes)) if likes else -1
+    return rules[best] if likes and likes[best] >= least else None
