@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamanon.engines import Engines
-from streamanon.identity.choice import Attributes, attributes_of, probabilities, utilities
+from streamanon.identity.choice import Attributes, attributes_of, probabilities, traits_of, utilities
 from streamanon.identity.delegates import open_gallery
 from streamanon.mesh import Measurement
 from streamanon.types import Geometry
@@ -34,7 +34,7 @@ def people() -> list[Measurement]:
 def row(epsilon: float, persons: list[Measurement], delegates: Attributes) -> str:
     facts = []
     for person in persons:
-        chances = probabilities(utilities(person, delegates), epsilon)
+        chances = probabilities(utilities(traits_of(person), delegates), epsilon)
         other = (delegates.masculine > 0.5) != (person.geometry.masculine > 0.5)
         years = np.abs(delegates.age - person.geometry.age)
         levels = np.abs(delegates.tone - person.skin[0])

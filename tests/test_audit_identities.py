@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from audits import Colours
 
-from streamanon.audit.identities import audit_identities, covers_from, recognise, table
+from streamanon.audit.identities import (
+    Cover,
+    IdentityResult,
+    audit_identities,
+    covers_from,
+    read_originals,
+    recognise,
+    table,
+)
 from streamanon.audit.judges import Judge
 from streamanon.audit.pairing import Image
 from streamanon.errors import ConfigError
@@ -44,8 +52,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
+def audited(folder: Path, method: str, cover: Cover, judge: Judge | None = None) -> IdentityResult:
+    tools = (judge or Centre(), [Colours()], FakeMesh())
+    originals, skipped = read_originals(folder, *tools)
+    return audit_identities(originals, skipped, method, cover, *tools)
+
+
 def test_photos_left_as_they_are_lead_to_their_people(folder: Path) -> None:
-    result = audit_identities(folder, "none", lambda image, _: image, Centre(), [Colours()], FakeMesh())
+    result = audited(folder, "none", lambda image, _: image)
     (one,) = result.recognised
     assert (result.people, result.photos, result.skipped) == (3, 9, 0)
     for value in (one.rank1, one.tar, one.tar_same_photo, one.parrot, one.rank1_originals):
@@ -61,7 +75,7 @@ def test_photos_all_made_the_same_lead_nowhere(folder: Path) -> None:
     def alike(image: Image, _path: Path) -> Image:
         return np.full_like(image, 90)
 
-    (one,) = audit_identities(folder, "grey", alike, Centre(), [Colours()], FakeMesh()).recognised
+    (one,) = audited(folder, "grey", alike).recognised
     assert one.rank1 is not None
     assert one.rank1.value <= 1 / 3
     assert one.tar is not None
@@ -74,9 +88,7 @@ def test_photos_all_made_the_same_lead_nowhere(folder: Path) -> None:
 
 
 def test_a_face_that_vanishes_is_not_found(folder: Path) -> None:
-    result = audit_identities(
-        folder, "black", lambda image, _: image * np.uint8(0), Centre(), [Colours()], FakeMesh()
-    )
+    result = audited(folder, "black", lambda image, _: image * np.uint8(0))
     assert result.kept.faces_found is not None
     assert result.kept.faces_found.value == 0
 
@@ -127,16 +139,16 @@ def test_a_folder_without_pairs_is_refused(folder: Path) -> None:
     for path in folder.rglob("*_[12].png"):
         path.unlink()
     with pytest.raises(ConfigError, match="two photos of one"):
-        audit_identities(folder, "none", lambda image, _: image, judge, [Colours()], FakeMesh())
+        audited(folder, "none", lambda image, _: image, judge)
 
 
 def test_another_size_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match="another size"):
-        audit_identities(folder, "cut", lambda image, _: image[:16], Centre(), [Colours()], FakeMesh())
+        audited(folder, "cut", lambda image, _: image[:16])
 
 
 def test_the_table_has_a_line_a_recogniser(folder: Path) -> None:
-    result = audit_identities(folder, "none", lambda image, _: image, Centre(), [Colours()], FakeMesh())
+    result = audited(folder, "none", lambda image, _: image)
     head, rule, line = table([result, result][:1])
     assert head.count("|") == rule.count("|") == line.count("|")
     assert line.startswith("| none | colours | 100.0 % |")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamanon.config import IdentityConfig
-from streamanon.fakes import fake_gallery, fake_points
+from streamanon.fakes import fake_distraction, fake_gallery, fake_points
 from streamanon.identity.casting import LOOK_EVERY, Casting
 from streamanon.identity.delegates import DelegateGallery
 from streamanon.identity.encoder import EMBEDDING, IdentityFeature
@@ -55,7 +55,9 @@ class Stage:
     looks: int = 0
 
     def __post_init__(self) -> None:
-        self.casting = Casting(self.gallery, self, self.config, self.key, self.only, self.rules, self.still)
+        self.casting = Casting(
+            self.gallery, self, fake_distraction(), self.config, self.key, self.only, self.rules, self.still
+        )
 
     def describe(self, _picture: Picture, _points: Float) -> IdentityFeature:
         self.looks += 1

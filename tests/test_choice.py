@@ -8,20 +8,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamanon.config import IdentityConfig
-from streamanon.fakes import FakeEncoder, fake_gallery, fake_points
+from streamanon.fakes import FakeEncoder, fake_distraction, fake_gallery, fake_points
 from streamanon.identity.casting import Casting
-from streamanon.identity.choice import Attributes, attributes_of, probabilities, utilities
+from streamanon.identity.choice import (
+    NEAR_RANGE,
+    Attributes,
+    Traits,
+    attributes_of,
+    probabilities,
+    traits_of,
+    utilities,
+)
+from streamanon.identity.encoder import CHANNELS
 from streamanon.mesh import Measurement
 from streamanon.types import Geometry, Picture, RawFrame
 
 POINTS = fake_points(np.array([0, 0, 40, 50], np.float32), np.zeros((5, 2), np.float32))
 ATTRIBUTES = st.tuples(st.floats(0, 1), st.floats(0, 110), st.floats(0, 255))
+LIKENESSES = st.lists(st.floats(-1, 1), min_size=5, max_size=5)
+PEOPLE = st.tuples(ATTRIBUTES, LIKENESSES)
+Who = tuple[tuple[float, float, float], list[float]]
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
 
-def person(masculine: float, age: float, skin: float) -> Measurement:
+def measured(masculine: float, age: float, skin: float) -> Measurement:
     geometry = Geometry(POINTS, 0.9, masculine, age)
     return Measurement(geometry, np.full(3, skin, np.float32))
+
+
+def person(masculine: float, age: float, skin: float) -> Traits:
+    return traits_of(measured(masculine, age, skin))
 
 
 DELEGATES = Attributes(
@@ -31,12 +47,14 @@ DELEGATES = Attributes(
 )
 
 
-@given(ATTRIBUTES, ATTRIBUTES, st.floats(0, 20))
-def test_any_two_people_are_within_the_bound(one: object, two: object, epsilon: float) -> None:
-    """No delegate is more than exp(epsilon) times as likely for one person as for another."""
+@given(PEOPLE, PEOPLE, st.floats(0, 20))
+def test_any_two_people_are_within_the_bound(one: Who, two: Who, epsilon: float) -> None:
+    """No delegate is more than exp(epsilon) times as likely for one person as for another, whatever they
+    present as and whichever delegates they look like.
+    """
     first, second = (
-        probabilities(utilities(person(*who), DELEGATES), epsilon)  # type: ignore[misc]
-        for who in (one, two)
+        probabilities(utilities(person(*traits), DELEGATES, np.array(likenesses, np.float32)), epsilon)
+        for traits, likenesses in (one, two)
     )
     assert (first <= second * np.exp(epsilon) * (1 + 1e-9)).all()
     assert first.sum() == pytest.approx(1)
@@ -46,6 +64,17 @@ def test_any_two_people_are_within_the_bound(one: object, two: object, epsilon: 
 def test_utilities_stay_in_their_bounds_whatever_is_measured(a: float, b: float, c: float) -> None:
     fit = utilities(person(a, b, c), DELEGATES)
     assert ((fit >= 0) & (fit <= 1)).all()
+
+
+def test_who_is_too_much_like_the_person_does_not_fit() -> None:
+    alike = np.array([0.1, 0.9, NEAR_RANGE[0], NEAR_RANGE[1], sum(NEAR_RANGE) / 2], np.float32)
+    free, near = (utilities(person(0.5, 45, 120), DELEGATES, one) for one in (None, alike))
+    np.testing.assert_allclose(near, free * [1, 0, 1, 0, 0.5], atol=1e-6)
+
+
+def test_traits_are_the_mean_of_mesh_and_feature() -> None:
+    traits = traits_of(measured(0.2, 30, 100), {"masculine": 1.4, "age": 50, "ita": 10})
+    assert traits == Traits(pytest.approx(0.6), pytest.approx(40), pytest.approx(100, abs=0.1))
 
 
 def test_who_fits_best_is_likeliest() -> None:
@@ -74,14 +103,16 @@ def test_who_is_taken_is_never_drawn_and_the_others_keep_their_proportions() -> 
 def test_frequencies_follow_the_formula(epsilon: float, keyed: bool) -> None:
     """Drawn as the product draws: one casting a draw; or one key a draw."""
     gallery, count = fake_gallery(6), 1500
-    who = person(0.8, 30, 120)
-    wanted = probabilities(utilities(who, attributes_of(gallery.delegates)), epsilon)
+    who, encoder, distraction = measured(0.8, 30, 120), FakeEncoder(), fake_distraction()
+    told = distraction.attributes(np.zeros(CHANNELS, np.float32))
+    fit = utilities(traits_of(who, told), attributes_of(gallery.delegates))
+    wanted = probabilities(fit, epsilon)
     seen = dict.fromkeys((delegate.id for delegate in gallery.delegates), 0)
     frame = RawFrame(0, 0, Fraction(1, 25), Picture((np.zeros((8, 8), np.uint8),), "gray"))
     for number in range(count):
         config = IdentityConfig(epsilon=epsilon, seed=None if keyed else number)
         key = number.to_bytes(32, "big") if keyed else None
-        casting = Casting(gallery, FakeEncoder(), config, key)
+        casting = Casting(gallery, encoder, distraction, config, key)
         seen[casting.role(frame, 0, who).delegate.id] += 1
     found = np.array(list(seen.values())) / count
     # Four standard deviations, each.

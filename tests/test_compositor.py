@@ -20,6 +20,7 @@ from streamanon.fakes import (
     FakeMesh,
     FakeSource,
     faces_at,
+    fake_distraction,
     fake_gallery,
     fake_points,
     leaked_pixels,
@@ -66,7 +67,9 @@ def compositor(
     rules: Sequence[Rule] = (),
     **settings: Any,
 ) -> Compositor:
-    casting = Casting(fake_gallery(), FakeEncoder(), IdentityConfig(seed=0), rules=rules)
+    casting = Casting(
+        fake_gallery(), FakeEncoder(), fake_distraction(), IdentityConfig(seed=0), rules=rules
+    )
     synthesis = Synthesis(mesh or FakeMesh(), casting, generator or FakeGenerator())
     config = CoverConfig(**{"min_confidence": 0.5, **settings})
     return Compositor(config, synthesis if config.method == "synthesize" else None)

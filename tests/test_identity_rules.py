@@ -9,7 +9,7 @@ import pytest
 
 from streamanon.config import PersonRule, load_config
 from streamanon.errors import ConfigError
-from streamanon.fakes import FakeEncoder, FakeMesh, fake_gallery, faces_at
+from streamanon.fakes import FakeEncoder, FakeMesh, faces_at, fake_gallery
 from streamanon.identity.key import read_key
 from streamanon.identity.rules import Rule, load_rules, rule_for
 from streamanon.types import Faces, RawFrame

@@ -27,6 +27,7 @@ from streamanon.fakes import (
     FakeGenerator,
     FakeMesh,
     FakeSource,
+    fake_distraction,
     fake_gallery,
     moving,
 )
@@ -79,7 +80,9 @@ def test_as_many_frames_come_out_and_in_order(count: int, threaded: bool) -> Non
 def test_threads_change_nothing() -> None:
     def synthesis() -> Compositor:
         parts = Synthesis(
-            FakeMesh(), Casting(fake_gallery(), FakeEncoder(), IdentityConfig(seed=3)), FakeGenerator()
+            FakeMesh(),
+            Casting(fake_gallery(), FakeEncoder(), fake_distraction(), IdentityConfig(seed=3)),
+            FakeGenerator(),
         )
         return Compositor(CoverConfig(), parts)
 
@@ -254,7 +257,9 @@ def test_pixels_away_from_faces_come_out_bit_for_bit(
     cover = CoverConfig(method)  # type: ignore[arg-type]
     config = Config(lookahead=LookaheadConfig(3, 3), cover=cover, output=OutputConfig(codec="ffv1"))
     parts = Synthesis(
-        FakeMesh(), Casting(fake_gallery(), FakeEncoder(), IdentityConfig(seed=0)), FakeGenerator()
+        FakeMesh(),
+        Casting(fake_gallery(), FakeEncoder(), fake_distraction(), IdentityConfig(seed=0)),
+        FakeGenerator(),
     )
     compositor = Compositor(cover, parts if method == "synthesize" else None)
     info: SourceInfo = probe(source)

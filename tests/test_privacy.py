@@ -31,6 +31,7 @@ from streamanon.fakes import (
     FakeGenerator,
     FakeMesh,
     FakeSource,
+    fake_distraction,
     fake_gallery,
     leaked_pixels,
     moving,
@@ -55,7 +56,7 @@ class Scene:
     generator: Callable[[int], None] = field(default=lambda _call: None)
 
     def compositor(self) -> Compositor:
-        casting = Casting(fake_gallery(), FakeEncoder(), IdentityConfig(seed=0))
+        casting = Casting(fake_gallery(), FakeEncoder(), fake_distraction(), IdentityConfig(seed=0))
         synthesis = Synthesis(FakeMesh(self.mesh), casting, FakeGenerator(self.generator))
         return Compositor(
             self.config.cover, synthesis if self.config.cover.method == "synthesize" else None

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from streamanon.anonymizer import Anonymizer
 from streamanon.audit.gates import DEFAULT, IDENTITY_MEASURES, identity_breaches, parse_gates
-from streamanon.audit.identities import Cover, audit_identities, covers_from, table
+from streamanon.audit.identities import Cover, audit_identities, covers_from, read_originals, table
 from streamanon.audit.judges import open_judges
 from streamanon.audit.measure import Thumbnail
 from streamanon.audit.recognisers import open_recognisers
@@ -63,14 +63,18 @@ def _audit_people(args: argparse.Namespace) -> int:
     gates = parse_gates("never" if args.fail_on is None else args.fail_on, IDENTITY_MEASURES)
     backend = open_backend(_compute(args))
     method, cover = _cover(args)
+    judge, mesh = open_judges(_compute(args))[0], FaceMesh(backend, Engines.open())
+    recognisers = open_recognisers(_compute(args), list(args.recogniser))
+    originals, skipped = read_originals(args.identities, judge, recognisers, mesh)
     with _progress(args.quiet) as tell:
         result = audit_identities(
-            args.identities,
+            originals,
+            skipped,
             method,
             cover,
-            open_judges(_compute(args))[0],
-            open_recognisers(_compute(args), list(args.recogniser)),
-            FaceMesh(backend, Engines.open()),
+            judge,
+            recognisers,
+            mesh,
             lambda done, count: tell(method, done, count),
         )
     result = dataclasses.replace(result, failed=identity_breaches(gates, result))

@@ -102,21 +102,67 @@ class IdentityResult:
         return content
 
 
+@dataclass(frozen=True, eq=False)
+class Original:
+    """A photo with a face, as it is: where each recogniser sees the face and what it makes of it."""
+
+    path: Path
+    face: FaceFrame
+    places: dict[str, Any]
+    embeddings: dict[str, Float]
+    measurement: Measurement
+
+    @property
+    def person(self) -> str:
+        return self.path.parent.name
+
+
 @dataclass
 class _Seen:
-    """What was measured photo by photo. Embeddings by recogniser, in the order of ``people``."""
+    """What was measured photo by photo. Embeddings by recogniser."""
 
-    people: list[str] = field(default_factory=list)
-    originals: dict[str, list[Float]] = field(default_factory=dict)
     outputs: dict[str, list[Float]] = field(default_factory=dict)
     found: list[bool] = field(default_factory=list)
     traits: list[tuple[bool, bool]] = field(default_factory=list)
     likenesses: list[Likeness] = field(default_factory=list)
-    skipped: int = 0
+
+
+def read_originals(
+    folder: Path, judge: Judge, recognisers: Sequence[Recogniser], mesh: MeshModel
+) -> tuple[list[Original], int]:
+    """The photos below ``folder`` in which a face is found, and how many there are in which none is.
+
+    Raises :class:`ConfigError` for a folder without two people and two photos of one of them.
+    """
+    paths = find_photos(folder)
+    looked = [_look(path, judge, recognisers, mesh) for path in paths]
+    originals = [original for original in looked if original is not None]
+    people = {original.person for original in originals}
+    if len(people) < 2 or len(people) == len(originals):
+        raise ConfigError(
+            f"{folder} needs two people or more, and two photos of one: DIR/person/photo.jpg;"
+            f" {len(originals)} photos with a face were found"
+        )
+    return originals, len(paths) - len(originals)
+
+
+def _look(path: Path, judge: Judge, recognisers: Sequence[Recogniser], mesh: MeshModel) -> Original | None:
+    image = read_photo(path)
+    face = largest_face(image, judge)
+    if face is None:
+        return None
+    places = {one.name: one.place(image, face) for one in recognisers}
+    embeddings = {one.name: one.describe(image, places[one.name]) for one in recognisers}
+    return Original(path, face, places, embeddings, _measured(image, face, mesh))
+
+
+def _measured(image: Image, face: FaceFrame, mesh: MeshModel) -> Measurement:
+    return mesh.measure(from_rgb(image), [Target(0, face.box, face.keypoints, True)])[0]
 
 
 def audit_identities(
-    folder: Path,
+    originals: Sequence[Original],
+    skipped: int,
     method: str,
     cover: Cover,
     judge: Judge,
@@ -124,70 +170,56 @@ def audit_identities(
     mesh: MeshModel,
     progress: Callable[[int, int], None] | None = None,
 ) -> IdentityResult:
-    """Anonymise each photo of ``folder`` by ``cover`` and search it among the originals.
-
-    Raises :class:`ConfigError` for a folder without two people and two photos of one of them.
+    """Anonymise each photo by ``cover`` and search it among the originals; ``recognisers`` are those that
+    the originals were read with.
     """
     seen = _Seen()
-    paths = find_photos(folder)
-    for number, path in enumerate(paths, 1):
-        _look(seen, path, cover, judge, recognisers, mesh)
+    for number, original in enumerate(originals, 1):
+        _compare(seen, original, cover, judge, recognisers, mesh)
         if progress is not None:
-            progress(number, len(paths))
-    people = np.array(seen.people)
-    if len(set(seen.people)) < 2 or len(set(seen.people)) == len(seen.people):
-        raise ConfigError(
-            f"{folder} needs two people or more, and two photos of one: DIR/person/photo.jpg;"
-            f" {len(people)} photos with a face were found"
-        )
+            progress(number, len(originals))
+    people = np.array([original.person for original in originals])
+    before = {one.name: np.stack([o.embeddings[one.name] for o in originals]) for one in recognisers}
     return IdentityResult(
         method=method,
-        people=len(set(seen.people)),
+        people=len(set(people.tolist())),
         photos=len(people),
-        skipped=seen.skipped,
+        skipped=skipped,
         recognised=tuple(
-            recognise(one, people, np.stack(seen.originals[one.name]), np.stack(seen.outputs[one.name]))
+            recognise(one, people, before[one.name], np.stack(seen.outputs[one.name]))
             for one in recognisers
         ),
         kept=_kept(seen),
     )
 
 
-def _look(
-    seen: _Seen, path: Path, cover: Cover, judge: Judge, recognisers: Sequence[Recogniser], mesh: MeshModel
+def _compare(
+    seen: _Seen,
+    original: Original,
+    cover: Cover,
+    judge: Judge,
+    recognisers: Sequence[Recogniser],
+    mesh: MeshModel,
 ) -> None:
-    original = read_photo(path)
-    face = largest_face(original, judge)
-    if face is None:
-        seen.skipped += 1
-        return
-    output = cover(original, path)
-    if output.shape != original.shape:
+    """Traits and geometry are compared where the mesh is sure in the original."""
+    image, face = read_photo(original.path), original.face
+    output = cover(image, original.path)
+    if output.shape != image.shape:
         raise ConfigError(
-            f"the anonymised {path.name} has another size; give photos of the originals' size"
+            f"the anonymised {original.path.name} has another size; give photos of the originals' size"
         )
-    seen.people.append(path.parent.name)
     for recogniser in recognisers:
-        place = recogniser.place(original, face)
-        seen.originals.setdefault(recogniser.name, []).append(recogniser.describe(original, place))
-        seen.outputs.setdefault(recogniser.name, []).append(recogniser.describe(output, place))
+        described = recogniser.describe(output, original.places[recogniser.name])
+        seen.outputs.setdefault(recogniser.name, []).append(described)
     boxes = judge.find(output).boxes
     hit = bool(len(boxes) and overlap(face.box[None], boxes).max() >= FOUND_IOU)
     seen.found.append(hit)
-    _compare(seen, original, output, face, hit, mesh)
-
-
-def _compare(
-    seen: _Seen, original: Image, output: Image, face: FaceFrame, hit: bool, mesh: MeshModel
-) -> None:
-    """Traits and geometry, of faces whose mesh is sure in the original."""
-    targets = [Target(0, face.box, face.keypoints, True)]
-    real, made = (mesh.measure(from_rgb(image), targets)[0] for image in (original, output))
+    real = original.measurement
     if real.geometry.confidence < SURE_MESH:
         return
-    seen.likenesses.append(
-        compare_meshes(0, hit, original, output, real.geometry.points, made.geometry.points)
-    )
+    made = _measured(output, face, mesh)
+    points = real.geometry.points, made.geometry.points
+    seen.likenesses.append(compare_meshes(0, hit, image, output, *points))
     seen.traits.append(_same_traits(real, made))
 
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from streamanon.config import IdentityConfig
 from streamanon.geometry import yaw_degrees
 from streamanon.identity.appearance import towards
-from streamanon.identity.choice import KeyedNoise, attributes_of, draw, utilities
+from streamanon.identity.choice import KeyedNoise, attributes_of, draw, traits_of, utilities
 from streamanon.identity.delegates import DelegateGallery
+from streamanon.identity.distraction import Distraction
 from streamanon.identity.encoder import EMBEDDING, IdentityFeature, IdentityModel
 from streamanon.identity.keeping import Keeper
 from streamanon.identity.people import People, Person
@@ -64,6 +65,7 @@ class Casting:
         self,
         gallery: DelegateGallery,
         encoder: IdentityModel,
+        distraction: Distraction,
         config: IdentityConfig,
         key: bytes | None = None,
         only: Delegate | None = None,
@@ -71,6 +73,7 @@ class Casting:
         still: bool = False,
     ) -> None:
         self._gallery, self._encoder, self._config = gallery, encoder, config
+        self._distraction, self._nobody = distraction, gallery.features.mean(axis=0)
         self._only, self._rules = only, rules
         self._keeper = Keeper(1) if still else Keeper()
         self._attributes = attributes_of(gallery.delegates)
@@ -104,7 +107,7 @@ class Casting:
         track.last_look = frame.index
         person.learn(feature, quality * min(1.0, feature.sharpness / SHARP))
         self._notice(person, frame.index)
-        self._apply_rules(person, measurement)
+        self._apply_rules(person, measurement, feature)
         keep = person.rule is not None and person.rule.keep
         if keep and self._keeper.shows(person, feature, measurement, track_id, frame.index):
             return replace(person.role, visible=True)
@@ -158,18 +161,27 @@ class Casting:
         switched = int(earlier.delegate.id != person.delegate.id)
         self._count(switches=switched, most=person.draws)
 
-    def _apply_rules(self, person: Person, measurement: Measurement) -> None:
+    def _apply_rules(self, person: Person, measurement: Measurement, feature: IdentityFeature) -> None:
         """A rule that fits from now on holds for as long as the person is known."""
-        feature = person.feature
-        if person.rule is not None or feature is None or not self._rules:
+        if person.rule is not None or person.feature is None or not self._rules:
             return
-        person.rule = rule_for(self._rules, feature)
+        person.rule = rule_for(self._rules, person.feature)
         if person.rule is not None:
-            fit = utilities(measurement, self._attributes)
+            fit = self._fit(measurement, feature)
             person.role = self._role_for(person.delegate, fit, person.rule)
 
+    def _fit(self, measurement: Measurement, feature: IdentityFeature) -> Float:
+        """Utilities of the delegates. Of who the person is they know only whom not to come near: attributes
+        are read from a feature that tells nobody's identity.
+        """
+        if not np.isfinite(feature.pooled).all():
+            return utilities(traits_of(measurement), self._attributes)
+        told = self._distraction.attributes(self._distraction.apply(feature, self._nobody))
+        likenesses = self._gallery.embeddings @ feature.embedding
+        return utilities(traits_of(measurement, told), self._attributes, likenesses)
+
     def _cast(self, measurement: Measurement, feature: IdentityFeature, index: int) -> Person:
-        fit = utilities(measurement, self._attributes)
+        fit = self._fit(measurement, feature)
         delegate = self._only or self._drawn(fit, feature)
         person = Person(delegate, self._role_for(delegate, fit, None), last_index=index)
         self._people.add(person)

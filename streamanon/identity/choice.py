@@ -26,6 +26,8 @@ UTILITY = "0..1: sex presentation, age and skin alike; 0 for delegates near the 
 #: Differences up to which a delegate fits well, and from which not at all: in presentation (0..1), years,
 #: and levels of the skin's luma, which varies with the light.
 SEX_RANGE, AGE_RANGE, TONE_RANGE = (0.2, 0.6), (5.0, 40.0), (8.0, 70.0)
+#: Cosines of embeddings up to which a delegate is like anybody else, and from which it is too near.
+NEAR_RANGE = (0.35, 0.5)
 #: Of a delegate's utility, what it has for presenting alike. The gallery is thin in places: without this,
 #: nobody would fit a person whose age or skin it lacks, and any face would do.
 SEX_SHARE = 0.4
@@ -40,6 +42,24 @@ class Attributes:
     tone: Float
 
 
+@dataclass(frozen=True)
+class Traits:
+    """How a person presents: masculine 0..1, years, skin luma 0..255; NaN where not known."""
+
+    masculine: float
+    age: float
+    tone: float
+
+
+def traits_of(measurement: Measurement, told: dict[str, float] | None = None) -> Traits:
+    """The mean of what the mesh and, where given, the distracted feature tell, and the skin's luma."""
+    geometry, tone = measurement.geometry, float(measurement.skin @ LUMA)
+    if told is None:
+        return Traits(geometry.masculine, geometry.age, tone)
+    masculine = (geometry.masculine + min(max(told["masculine"], 0.0), 1.0)) / 2
+    return Traits(masculine, (geometry.age + told["age"]) / 2, tone)
+
+
 def attributes_of(delegates: Sequence[Delegate]) -> Attributes:
     return Attributes(
         np.array([delegate.masculine for delegate in delegates], np.float32),
@@ -48,13 +68,18 @@ def attributes_of(delegates: Sequence[Delegate]) -> Attributes:
     )
 
 
-def utilities(measurement: Measurement, delegates: Attributes) -> Float:
-    """How well each delegate fits the rest of a person (voice, neck, hands, clothes), 0..1 [D]."""
-    geometry, tone = measurement.geometry, float(measurement.skin @ LUMA)
-    sex = _closeness(delegates.masculine - geometry.masculine, SEX_RANGE)
-    age = _closeness(delegates.age - geometry.age, AGE_RANGE)
-    skin = _closeness(delegates.tone - tone, TONE_RANGE)
+def utilities(person: Traits, delegates: Attributes, likenesses: Float | None = None) -> Float:
+    """How well each delegate fits the rest of a person (voice, neck, hands, clothes), 0..1 [D].
+
+    ``likenesses`` [D]: cosines of the person's and the delegates' embeddings, where known; who is too much
+    like the person fits not at all.
+    """
+    sex = _closeness(delegates.masculine - person.masculine, SEX_RANGE)
+    age = _closeness(delegates.age - person.age, AGE_RANGE)
+    skin = _closeness(delegates.tone - person.tone, TONE_RANGE)
     fit = sex * (SEX_SHARE + (1 - SEX_SHARE) * age * skin)
+    if likenesses is not None:
+        fit = fit * np.interp(likenesses, NEAR_RANGE, (1, 0))
     return np.asarray(np.nan_to_num(fit), np.float32)  # what is not known fits nobody better than another
 
 

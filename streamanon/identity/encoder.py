@@ -20,7 +20,7 @@ from streamanon.mesh import aligned_crop
 from streamanon.types import LUMA, Float, Picture
 
 CROP_PX = 112
-EMBEDDING = 128
+EMBEDDING, CHANNELS = 128, 256
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -22,13 +22,12 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from streamanon.identity.encoder import CROP_PX
+from streamanon.identity.encoder import CHANNELS, CROP_PX, EMBEDDING
 from streamanon.training.mesh import ResidualBlock, SampleSource, conv_bn_relu
 from streamanon.training.morphs import MorphBank
-from streamanon.training.portraits import EMBEDDING, embedding_centre, read_portraits
+from streamanon.training.portraits import embedding_centre, read_portraits
 from streamanon.training.session import Student, options, run, steps
 
-CHANNELS = 256
 SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 Batch = tuple[torch.Tensor, torch.Tensor]
 

@@ -23,7 +23,8 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from streamanon.geometry import CROP_PX, EYE_CORNERS, alignment, transform
-from streamanon.training.portraits import EMBEDDING, Portrait, read_portraits
+from streamanon.identity.encoder import EMBEDDING
+from streamanon.training.portraits import Portrait, read_portraits
 from streamanon.training.scenes import Scene, degrade, read_scenes
 from streamanon.training.session import Student, options, run, steps
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 #: left and right mouth corner.
 KEYPOINT_INDICES = (468, 473, 4, 61, 291)
 FACE_OVAL_POINTS = 468
-EMBEDDING = 128
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,73 @@
+"""Intrinsic distraction: a face's feature without the person (after IFA in Kuang et al., CVPR 2024).
+
+With the pooled feature p, the encoder's head W and the embedding e = W p, channel k adds
+c_k = p_k (W^T e / |e|)_k to the identity score |e|: what Grad-CAM's attention rests on. The distracted
+feature p' is the nearest to p, where a channel's move costs the less the more it adds, of those that
+tell the target q in every identity direction R and p in every attribute direction A:
+
+    p' = p + D C^T (C D C^T + lambda I)^-1 (b - C p),   C = [R; A],  b = [R q; A p],
+    D = diag(max(c, 0) / mean(max(c, 0)) + delta)
+
+R spans W and the directions that tell people apart in a linear discriminant analysis, less A; A holds
+linear probes of attributes. Both are learned by ``streamanon.training.directions``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from streamanon.engines import Engines
+from streamanon.errors import ModelError
+from streamanon.identity.encoder import IdentityFeature
+from streamanon.types import Float
+
+DELTA = 0.05
+RIDGE = 1e-4
+#: What the probes tell, in order: 0..1; years; individual typology angle, degrees.
+ATTRIBUTES = ("masculine", "age", "ita")
+
+
+@dataclass(frozen=True, eq=False)
+class Distraction:
+    """``identity`` [R, 256], orthonormal rows; ``probes`` [3, 256] with ``offsets`` [3], which tell
+    :data:`ATTRIBUTES`.
+    """
+
+    identity: Float
+    probes: Float
+    offsets: Float
+
+    def apply(self, feature: IdentityFeature, target: Float) -> Float:
+        """The distracted feature [256]; ``target`` [256]: whom it tells instead, pooled."""
+        own = feature.pooled.astype(np.float64)
+        added = np.maximum(own * feature.importance, 0)
+        eases = added / max(float(added.mean()), 1e-12) + DELTA
+        attributes = self.probes / np.linalg.norm(self.probes, axis=1, keepdims=True)
+        rows = np.concatenate([self.identity, attributes]).astype(np.float64)
+        wanted = np.concatenate([self.identity @ (target - own), np.zeros(len(attributes))])
+        eased = rows * eases
+        system = eased @ rows.T
+        system += RIDGE * np.trace(system) / len(system) * np.eye(len(system))
+        return np.asarray(own + eased.T @ np.linalg.solve(system, wanted), np.float32)
+
+    def attributes(self, pooled: Float) -> dict[str, float]:
+        """What a feature [256], distracted or not, tells of :data:`ATTRIBUTES`."""
+        told = self.probes @ pooled + self.offsets
+        return dict(zip(ATTRIBUTES, (float(value) for value in told), strict=True))
+
+
+def open_distraction(engines: Engines) -> Distraction:
+    """The installed directions. Raises :class:`ModelError` where they cannot be read."""
+    path = engines.path("identity-directions")
+    try:
+        return load_distraction(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"cannot read {path}: {error}; install streamanon again") from error
+
+
+def load_distraction(path: Path) -> Distraction:
+    with np.load(path, allow_pickle=False) as arrays:
+        return Distraction(*(arrays[name].astype(np.float32) for name in ("identity", "probes", "offsets")))
