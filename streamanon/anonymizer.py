@@ -15,7 +15,7 @@ from streamanon.backends import open_backend
 from streamanon.compositor import Compositor, Synthesis
 from streamanon.config import Config, as_dict, load_config
 from streamanon.detector import FaceDetector
-from streamanon.engines import Engines
+from streamanon.engines import Engines, digest
 from streamanon.errors import ConfigError
 from streamanon.generator import WarpGenerator
 from streamanon.identity.casting import Casting
@@ -51,7 +51,7 @@ class Anonymizer:
         self._only: Delegate | None = None
         if self.config.cover.method == "synthesize":
             self._mesh = FaceMesh(self.backend, self.engines)
-            self._gallery = open_gallery(self.engines)
+            self._gallery = open_gallery(self.engines, self.config.identity.gallery)
             self._generator = WarpGenerator(self._gallery, self.config.identity.geometry)
             name = self.config.identity.delegate
             self._only = self._gallery.find(name) if name is not None else None
@@ -134,6 +134,10 @@ class Anonymizer:
         casting = Casting(self._gallery, identity.seed, identity.epsilon, self._only)
         return Compositor(self.config.cover, Synthesis(self._mesh, casting, self._generator))
 
+    def _digests(self) -> dict[str, str]:
+        own = self.config.identity.gallery
+        return self.engines.digests() | ({"delegates": digest(Path(own))} if own is not None else {})
+
     def _report(
         self,
         info: SourceInfo | dict[str, object],
@@ -151,7 +155,7 @@ class Anonymizer:
             seconds=seconds,
             stage_seconds=clock.stages(),
             backend=self.backend.name,
-            models=self.engines.digests(),
+            models=self._digests(),
             settings=as_dict(self.config),
             draws=compositor.draws,
         )

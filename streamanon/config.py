@@ -60,13 +60,15 @@ class CoverConfig:
 class IdentityConfig:
     """``epsilon``: privacy budget of a person's draw of a delegate; 0 draws evenly, more prefers who fits.
     ``geometry``: how far eyes, brows, nose and mouth move to where the delegate has them, 0..1.
-    ``delegate``: the id of one that all faces get, instead of a draw. ``seed``: fixes which delegates are
-    drawn; without one every run draws others.
+    ``delegate``: the id of one that all faces get, instead of a draw. ``gallery``: a file of delegates by
+    ``streamanon delegates add``, instead of the installed one. ``seed``: fixes which delegates are drawn;
+    without one every run draws others.
     """
 
     epsilon: float = 12.0
     geometry: float = 0.8
     delegate: str | None = None
+    gallery: str | None = None
     seed: int | None = None
 
 

@@ -256,4 +256,5 @@ def fake_gallery(count: int = 12) -> DelegateGallery:
     )
     triangles = np.array([[0, 1, 2], [1, 3, 2]], np.int32)
     weights = np.full((count, 4), 0.25, np.float32)
-    return DelegateGallery(delegates, uv, triangles, np.arange(478, dtype=np.int32), weights)
+    tones = np.linspace(-50, 60, count, dtype=np.float32)
+    return DelegateGallery(delegates, uv, triangles, np.arange(478, dtype=np.int32), weights, tones)
