@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.geometry import INNER_LIPS, NOSE_TIP, yaw_degrees
+from streamanon.geometry import NOSE_TIP, OUTER_LIPS, yaw_degrees
 from streamanon.identity.chart import (
     BRIDGE_TOP,
     EYES,
@@ -31,7 +31,12 @@ PORTRAIT_LIMITS = {
     "strands": 0.13,
     "patch": 0.60,
     "glasses": 0.235,
+    "teeth": 1.0,
 }
+#: Teeth: luma over the skin's, and the share of the lips' middle that gloss alone may have, for dark skin
+#: and lighter; how much less red than skin (Lab's a); the middle, in lips' widths to either side.
+TEETH_DARK, TEETH_LIGHT = (1.15, 0.1), (0.85, 0.004)
+TEETH_RED, MIDDLE_OF_LIPS = 5.0, 0.3
 MAX_YAW_DEG = 14.0
 #: Of the inter-ocular distance: with a wider gap teeth show; with a narrower opening eyes look shut.
 MAX_MOUTH_GAP, LEAST_LIDS = 0.05, 0.075
@@ -119,11 +124,16 @@ def flaws(texture: Float, chart: Chart) -> dict[str, float]:
 
 
 def _teeth(texture: Float, ratio: Float, chart: Chart) -> float:
-    """The share of the line between the lips that is lighter than skin and less red."""
-    line = region(chart, INNER_LIPS, grow_px=2)
+    """How much of the lips' middle is lighter than lips are and less red than skin, of what gloss may be:
+    above 1 it is teeth. Dark lips shine more, and teeth behind them stand out more.
+    """
+    lips = region(chart, OUTER_LIPS, grow_px=1)
+    columns = np.indices(lips.shape)[1]
+    middle = lips & (np.abs(columns - (lips.shape[1] - 1) / 2) < MIDDLE_OF_LIPS * np.ptp(columns[lips]))
     red = lab(texture)[..., 1]
-    pale = red < np.median(red[bare_skin(chart)]) - 1
-    return float((pale & (ratio > 0.85))[line].mean())
+    lightness, gloss = TEETH_DARK if tone_degrees(texture, chart) < 10 else TEETH_LIGHT
+    pale = (red < np.median(red[bare_skin(chart)]) - TEETH_RED) & (ratio > lightness)
+    return float(pale[middle].mean()) / gloss
 
 
 def bridge_line(ratio: Float, chart: Chart) -> float:
@@ -152,10 +162,10 @@ def stance(points: Float) -> dict[str, float]:
     }
 
 
-def stance_flaw(found: dict[str, float]) -> str | None:
+def stance_flaw(found: dict[str, float], max_gap: float = MAX_MOUTH_GAP) -> str | None:
     """The first of "yaw", "gap" and "lids" that a portrait may not have so, of what :func:`stance` gave."""
     if not found["yaw"] < MAX_YAW_DEG:
         return "yaw"
-    if not found["gap"] < MAX_MOUTH_GAP:
+    if not found["gap"] < max_gap:
         return "gap"
     return None if found["lids"] > LEAST_LIDS else "lids"

@@ -36,7 +36,7 @@ LIMITS = {
     "patch": 0.31,
     "glasses": 0.07,
     "lopsided": 0.145,
-    "teeth": 0.012,
+    "teeth": 1.0,
 }
 SURE_SEX = 0.6
 #: What a delegate's distance from every portrait must exceed the match threshold by.

@@ -37,6 +37,7 @@ LIMITS = {
         "strands": 0.02,
         "patch": 0.28,
         "glasses": 0.045,
+        "teeth": 1.0,
     },
     "faker": PORTRAIT_LIMITS,
 }
