@@ -1,6 +1,6 @@
 """Render the demo clip and its ground truth. No real person is in it.
 
-    python scripts/make_demo.py --delegates engines/delegates-v1.npz --out tests/data
+    python scripts/make_demo.py --delegates engines/delegates-v2.npz --out tests/data
 
 writes ``demo.mp4`` (H.264 and AAC, 8 s) and ``demo.json``:
 
@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--delegates", type=Path, default=Path("engines/delegates-v1.npz"))
+    parser.add_argument("--delegates", type=Path, default=Path("engines/delegates-v2.npz"))
     parser.add_argument("--out", type=Path, default=Path("tests/data"))
     arguments = parser.parse_args()
     cv2.setNumThreads(1)

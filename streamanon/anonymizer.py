@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,24 +16,33 @@ from streamanon.backends import open_backend
 from streamanon.compositor import Compositor, Synthesis
 from streamanon.config import Config, as_dict, load_config
 from streamanon.detector import FaceDetector
-from streamanon.engines import Engines
+from streamanon.engines import Engines, digest
 from streamanon.errors import ConfigError
 from streamanon.generator import WarpGenerator
-from streamanon.identity.casting import Casting
-from streamanon.identity.delegates import DelegateGallery, open_gallery
-from streamanon.identity.distraction import Distraction, open_distraction
+from streamanon.identity.casting import Casting, CastingParts
+from streamanon.identity.delegates import open_gallery
+from streamanon.identity.distraction import open_distraction
 from streamanon.identity.encoder import IdentityEncoder
 from streamanon.identity.key import read_key
-from streamanon.identity.rules import Rule, load_rules
+from streamanon.identity.rules import load_rules
 from streamanon.mesh import FaceMesh
 from streamanon.metrics import RunReport, StageClock, Tally
 from streamanon.pipeline import anonymise
 from streamanon.pixels import from_rgb, to_rgb
 from streamanon.sink import VideoSink
 from streamanon.source import SourceInfo, probe, read_frames
-from streamanon.types import Delegate, RawFrame, SafeFrame
+from streamanon.types import RawFrame, SafeFrame
 
 Progress = Callable[[SafeFrame], None]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What generated faces need, loaded once."""
+
+    mesh: FaceMesh
+    casting: CastingParts
+    generator: WarpGenerator
 
 
 class Anonymizer:
@@ -49,26 +59,22 @@ class Anonymizer:
         self.engines = Engines.open()
         self.backend = open_backend(self.config.compute)
         self._detector = FaceDetector(self.backend, self.engines, self.config.detect)
-        self._mesh: FaceMesh | None = None
-        self._gallery: DelegateGallery | None = None
-        self._generator: WarpGenerator | None = None
-        self._encoder: IdentityEncoder | None = None
-        self._distraction: Distraction | None = None
-        self._key: bytes | None = None
-        self._only: Delegate | None = None
-        self._rules: tuple[Rule, ...] = ()
-        if self.config.cover.method == "synthesize":
-            self._mesh = FaceMesh(self.backend, self.engines)
-            self._gallery = open_gallery(self.engines)
-            self._generator = WarpGenerator(self._gallery)
-            self._encoder = IdentityEncoder(self.backend, self.engines)
-            self._distraction = open_distraction(self.engines)
-            identity = self.config.identity
-            self._key = read_key(identity.key) if identity.key is not None else None
-            self._only = self._gallery.find(identity.delegate) if identity.delegate is not None else None
-            self._rules = load_rules(
-                identity.people, self._detector, self._mesh, self._encoder, self._gallery
-            )
+        self._parts = self._load_parts() if self.config.cover.method == "synthesize" else None
+
+    def _load_parts(self) -> _Parts:
+        identity, engines = self.config.identity, self.engines
+        mesh, encoder = FaceMesh(self.backend, engines), IdentityEncoder(self.backend, engines)
+        gallery = open_gallery(engines, identity.gallery)
+        casting = CastingParts(
+            gallery=gallery,
+            encoder=encoder,
+            distraction=open_distraction(engines),
+            config=identity,
+            key=read_key(identity.key) if identity.key is not None else None,
+            only=gallery.find(identity.delegate) if identity.delegate is not None else None,
+            rules=load_rules(identity.people, self._detector, mesh, encoder, gallery),
+        )
+        return _Parts(mesh, casting, WarpGenerator(gallery))
 
     def frames(self, path: Path | str) -> Generator[SafeFrame, None, None]:
         """The frames of a video, anonymised; ``streamanon.to_rgb(frame.picture)`` gives their pixels."""
@@ -142,21 +148,15 @@ class Anonymizer:
         return anonymise(frames, self.config, self._detector, compositor, clock)
 
     def _compositor(self, still: bool = False) -> Compositor:
-        if self._mesh is None or self._gallery is None or self._generator is None:
+        if self._parts is None:
             return Compositor(self.config.cover, None)
-        assert self._encoder is not None
-        assert self._distraction is not None
-        casting = Casting(
-            self._gallery,
-            self._encoder,
-            self._distraction,
-            self.config.identity,
-            self._key,
-            self._only,
-            self._rules,
-            still,
-        )
-        return Compositor(self.config.cover, Synthesis(self._mesh, casting, self._generator))
+        casting = Casting(self._parts.casting, still)
+        synthesis = Synthesis(self._parts.mesh, casting, self._parts.generator)
+        return Compositor(self.config.cover, synthesis)
+
+    def _digests(self) -> dict[str, str]:
+        own = self.config.identity.gallery
+        return self.engines.digests() | ({"delegates": digest(Path(own))} if own is not None else {})
 
     def _report(
         self,
@@ -175,7 +175,7 @@ class Anonymizer:
             seconds=seconds,
             stage_seconds=clock.stages(),
             backend=self.backend.name,
-            models=self.engines.digests(),
+            models=self._digests(),
             settings=as_dict(self.config),
             account=compositor.account,
         )

@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     audit = verbs.add_parser("audit", help="measure how anonymous a video is, against its original")
     audit.set_defaults(command=_audit)
     _add_audit_options(audit)
-    delegates = verbs.add_parser("delegates", help="list, show or export the faces of nobody")
+    delegates = verbs.add_parser("delegates", help="list, show, export or add the faces of nobody")
     delegates.set_defaults(command=_delegates)
     _add_delegates_options(delegates)
     doctor = verbs.add_parser("doctor", help="tell what this machine can do")
@@ -80,6 +80,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="a secret: the same delegates for the same people in all runs",
     )
     add("--keep", metavar="PHOTO", action="append", default=[], help="leave this person visible")
+    add("--gallery", metavar="FILE", help="other delegates; see streamanon delegates add")
     add("--seed", help="fix which delegates are drawn")
     add("--report", type=Path, metavar="FILE", help="write what was done as JSON")
     add("--quiet", action="store_true", help="no progress bar and no summary")
@@ -111,12 +112,18 @@ def _add_audit_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_delegates_options(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(required=True, metavar="WHAT", dest="what")
-    verbs.add_parser("list", help="print their ids, and how they present")
+    listed = verbs.add_parser("list", help="print their ids, and how they present")
     show = verbs.add_parser("show", help="draw them on one sheet")
     export = verbs.add_parser("export", help="write a picture of each into a folder")
     for verb, name in ((show, "a PNG or JPEG file"), (export, "a folder")):
         verb.add_argument("ids", nargs="*", metavar="ID", help="which; all if none is named")
         verb.add_argument("-o", "--output", type=Path, required=True, help=name)
+    add = verbs.add_parser("add", help="make delegates of your own synthetic portraits")
+    add.add_argument("folder", type=Path, metavar="FOLDER", help="png, jpg or webp files; nobody real")
+    add.add_argument("-o", "--output", type=Path, required=True, help="the new gallery, an .npz file")
+    add.add_argument("--only", action="store_true", help="leave the delegates out that are there already")
+    for verb in (listed, show, export, add):
+        verb.add_argument("--gallery", metavar="FILE", help="another gallery than the installed one")
 
 
 def _config(args: argparse.Namespace) -> Config:
@@ -133,6 +140,7 @@ def _config(args: argparse.Namespace) -> Config:
         "identity.appearance": args.appearance,
         "identity.delegate": args.delegate,
         "identity.ttl_seconds": args.ttl,
+        "identity.gallery": args.gallery,
         "identity.seed": args.seed,
     }
     given = [f"{key}={value}" for key, value in options.items() if value is not None]

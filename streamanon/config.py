@@ -83,6 +83,7 @@ class IdentityConfig:
     ``geometry``: how far eyes, brows, nose and mouth move to where the delegate has them, 0..1.
     ``appearance``: how far the skin and features go from the mean of the delegates that fit a person to
     the one drawn, 0..1. ``delegate``: the id of one that all faces get, instead of a draw.
+    ``gallery``: a file of delegates by ``streamanon delegates add``, instead of the installed ones.
     ``ttl_seconds``: how long somebody who left is remembered, so that they get the same delegate when they
     return; 0 is never. ``key``: a file of secret bytes; the same gives the same person mostly the same
     delegate in every run. ``seed``: fixes which delegates are drawn; without one every run draws others.
@@ -93,6 +94,7 @@ class IdentityConfig:
     geometry: float = 0.8
     appearance: float = 1.0
     delegate: str | None = None
+    gallery: str | None = None
     ttl_seconds: float = 60.0
     key: str | None = None
     seed: int | None = None

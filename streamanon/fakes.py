@@ -17,12 +17,15 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from streamanon.config import IdentityConfig
 from streamanon.errors import DetectionError, SynthesisError
 from streamanon.generator import Look, Patch
 from streamanon.geometry import IRISES, MOUTH_CORNERS, NOSE_TIP, OVAL_SIDES
+from streamanon.identity.casting import Casting, CastingParts
 from streamanon.identity.delegates import DelegateGallery
 from streamanon.identity.distraction import Distraction
 from streamanon.identity.encoder import CHANNELS, EMBEDDING, IdentityFeature
+from streamanon.identity.rules import Rule
 from streamanon.mesh import Measurement, snap
 from streamanon.types import Delegate, Faces, Float, Geometry, Observation, Picture, RawFrame, Role, Target
 
@@ -267,6 +270,13 @@ def fake_distraction() -> Distraction:
     return Distraction(nothing, probes, np.array([0.5, 40, 30], np.float32))
 
 
+def fake_casting(seed: int | None = 0, rules: Sequence[Rule] = ()) -> Casting:
+    """Draws from :func:`fake_gallery` for whom :class:`FakeMesh` measures."""
+    config = IdentityConfig(seed=seed)
+    parts = CastingParts(fake_gallery(), FakeEncoder(), fake_distraction(), config, rules=tuple(rules))
+    return Casting(parts)
+
+
 def fake_gallery(count: int = 12) -> DelegateGallery:
     """Delegates of flat colour, "d000" onwards, on a mesh of two triangles."""
     uv = fake_points(np.array([0, 0, 255, 255], np.float32), np.full((5, 2), 127, np.float32))[:, :2]
@@ -283,7 +293,14 @@ def fake_gallery(count: int = 12) -> DelegateGallery:
     )
     triangles = np.array([[0, 1, 2], [1, 3, 2]], np.int32)
     weights = np.full((count, 4), 0.25, np.float32)
+    tones = np.linspace(-50, 60, count, dtype=np.float32)
     rng = np.random.default_rng(1)
-    features, embeddings = (rng.normal(0, 1, (count, size)) for size in (CHANNELS, EMBEDDING))
+    features, embeddings = (
+        rng.normal(0, 1, (count, size)).astype(np.float32) for size in (CHANNELS, EMBEDDING)
+    )
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return DelegateGallery(delegates, uv, triangles, np.arange(478, dtype=np.int32), weights)
+    mirror = np.arange(478, dtype=np.int32)
+    head, points = np.full((256, 256, 3), 120, np.uint8), np.pad(uv, ((0, 0), (0, 1)))
+    return DelegateGallery(
+        delegates, uv, triangles, mirror, weights, tones, features, embeddings, head, points
+    )

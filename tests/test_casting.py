@@ -8,7 +8,7 @@ import pytest
 
 from streamanon.config import IdentityConfig
 from streamanon.fakes import fake_distraction, fake_gallery, fake_points
-from streamanon.identity.casting import LOOK_EVERY, Casting
+from streamanon.identity.casting import LOOK_EVERY, Casting, CastingParts
 from streamanon.identity.delegates import DelegateGallery
 from streamanon.identity.encoder import EMBEDDING, IdentityFeature
 from streamanon.identity.people import MAX_PEOPLE, VIEWS, People, Person
@@ -55,9 +55,10 @@ class Stage:
     looks: int = 0
 
     def __post_init__(self) -> None:
-        self.casting = Casting(
-            self.gallery, self, fake_distraction(), self.config, self.key, self.only, self.rules, self.still
+        parts = CastingParts(
+            self.gallery, self, fake_distraction(), self.config, self.key, self.only, self.rules
         )
+        self.casting = Casting(parts, self.still)
 
     def describe(self, _picture: Picture, _points: Float) -> IdentityFeature:
         self.looks += 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamanon.config import IdentityConfig
 from streamanon.fakes import FakeEncoder, fake_distraction, fake_gallery, fake_points
-from streamanon.identity.casting import Casting
+from streamanon.identity.casting import Casting, CastingParts
 from streamanon.identity.choice import (
     NEAR_RANGE,
     Attributes,
@@ -74,7 +74,8 @@ def test_who_is_too_much_like_the_person_does_not_fit() -> None:
 
 def test_traits_are_the_mean_of_mesh_and_feature() -> None:
     traits = traits_of(measured(0.2, 30, 100), {"masculine": 1.4, "age": 50, "ita": 10})
-    assert traits == Traits(pytest.approx(0.6), pytest.approx(40), pytest.approx(100, abs=0.1))
+    found = (traits.masculine, traits.age, traits.tone)
+    assert found == pytest.approx((0.6, 40, 100), abs=0.1)
 
 
 def test_who_fits_best_is_likeliest() -> None:
@@ -112,7 +113,7 @@ def test_frequencies_follow_the_formula(epsilon: float, keyed: bool) -> None:
     for number in range(count):
         config = IdentityConfig(epsilon=epsilon, seed=None if keyed else number)
         key = number.to_bytes(32, "big") if keyed else None
-        casting = Casting(gallery, encoder, distraction, config, key)
+        casting = Casting(CastingParts(gallery, encoder, distraction, config, key))
         seen[casting.role(frame, 0, who).delegate.id] += 1
     found = np.array(list(seen.values())) / count
     # Four standard deviations, each.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from streamanon.compositor import Compositor, Synthesis, composite, smoothed
-from streamanon.config import CoverConfig, IdentityConfig
+from streamanon.config import CoverConfig
 from streamanon.errors import SynthesisError
 from streamanon.fakes import (
     PAINT_RGB,
@@ -20,13 +20,11 @@ from streamanon.fakes import (
     FakeMesh,
     FakeSource,
     faces_at,
-    fake_distraction,
-    fake_gallery,
+    fake_casting,
     fake_points,
     leaked_pixels,
 )
 from streamanon.generator import Look, Patch
-from streamanon.identity.casting import Casting
 from streamanon.identity.rules import Rule
 from streamanon.mesh import Measurement
 from streamanon.pixels import to_rgb
@@ -67,9 +65,7 @@ def compositor(
     rules: Sequence[Rule] = (),
     **settings: Any,
 ) -> Compositor:
-    casting = Casting(
-        fake_gallery(), FakeEncoder(), fake_distraction(), IdentityConfig(seed=0), rules=rules
-    )
+    casting = fake_casting(rules=rules)
     synthesis = Synthesis(mesh or FakeMesh(), casting, generator or FakeGenerator())
     config = CoverConfig(**{"min_confidence": 0.5, **settings})
     return Compositor(config, synthesis if config.method == "synthesize" else None)

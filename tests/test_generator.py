@@ -19,7 +19,7 @@ FRAME = (200, 160)  # width, height
 
 @cache
 def gallery() -> DelegateGallery:
-    path: Path = engines_folder() / "delegates-v1.npz"
+    path: Path = engines_folder() / "delegates-v2.npz"
     if not path.is_file():
         pytest.skip("the gallery's file is not here")
     return load_delegates(path)

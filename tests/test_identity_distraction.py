@@ -59,7 +59,8 @@ def test_who_is_the_target_stays(distraction: Distraction) -> None:
 
 
 def test_a_face_that_tells_nothing_gives_numbers(distraction: Distraction) -> None:
-    nothing = IdentityFeature(numbers(128), *np.zeros((2, CHANNELS), np.float32), 0.0)
+    channels: Float = np.zeros(CHANNELS, np.float32)
+    nothing = IdentityFeature(numbers(128), channels, channels, 0.0)
     assert np.isfinite(distraction.apply(nothing, numbers(CHANNELS))).all()
 
 

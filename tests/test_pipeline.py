@@ -16,22 +16,18 @@ from streamanon.config import (
     Config,
     CoverConfig,
     DetectConfig,
-    IdentityConfig,
     LookaheadConfig,
     OutputConfig,
 )
 from streamanon.errors import SourceError
 from streamanon.fakes import (
     FakeDetector,
-    FakeEncoder,
     FakeGenerator,
     FakeMesh,
     FakeSource,
-    fake_distraction,
-    fake_gallery,
+    fake_casting,
     moving,
 )
-from streamanon.identity.casting import Casting
 from streamanon.metrics import StageClock
 from streamanon.pipeline import anonymise
 from streamanon.sink import VideoSink
@@ -81,7 +77,7 @@ def test_threads_change_nothing() -> None:
     def synthesis() -> Compositor:
         parts = Synthesis(
             FakeMesh(),
-            Casting(fake_gallery(), FakeEncoder(), fake_distraction(), IdentityConfig(seed=3)),
+            fake_casting(3),
             FakeGenerator(),
         )
         return Compositor(CoverConfig(), parts)
@@ -258,7 +254,7 @@ def test_pixels_away_from_faces_come_out_bit_for_bit(
     config = Config(lookahead=LookaheadConfig(3, 3), cover=cover, output=OutputConfig(codec="ffv1"))
     parts = Synthesis(
         FakeMesh(),
-        Casting(fake_gallery(), FakeEncoder(), fake_distraction(), IdentityConfig(seed=0)),
+        fake_casting(),
         FakeGenerator(),
     )
     compositor = Compositor(cover, parts if method == "synthesize" else None)

@@ -20,23 +20,20 @@ from hypothesis.strategies import DrawFn
 import streamanon
 from streamanon import compositor as compositor_module
 from streamanon.compositor import Compositor, Synthesis
-from streamanon.config import Config, CoverConfig, DetectConfig, IdentityConfig, LookaheadConfig
+from streamanon.config import Config, CoverConfig, DetectConfig, LookaheadConfig
 from streamanon.detector import observe
 from streamanon.errors import SynthesisError
 from streamanon.fakes import (
     KEY_COLOUR,
     Box,
     FakeDetector,
-    FakeEncoder,
     FakeGenerator,
     FakeMesh,
     FakeSource,
-    fake_distraction,
-    fake_gallery,
+    fake_casting,
     leaked_pixels,
     moving,
 )
-from streamanon.identity.casting import Casting
 from streamanon.metrics import StageClock
 from streamanon.pipeline import anonymise
 from streamanon.types import METHODS, FrameReport, Method, Observation, Picture, Resolved, SafeFrame
@@ -56,8 +53,7 @@ class Scene:
     generator: Callable[[int], None] = field(default=lambda _call: None)
 
     def compositor(self) -> Compositor:
-        casting = Casting(fake_gallery(), FakeEncoder(), fake_distraction(), IdentityConfig(seed=0))
-        synthesis = Synthesis(FakeMesh(self.mesh), casting, FakeGenerator(self.generator))
+        synthesis = Synthesis(FakeMesh(self.mesh), fake_casting(), FakeGenerator(self.generator))
         return Compositor(
             self.config.cover, synthesis if self.config.cover.method == "synthesize" else None
         )

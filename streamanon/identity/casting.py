@@ -6,7 +6,7 @@ whatever later looks at the face say, unless they show somebody for whom the use
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,34 +53,34 @@ class _Track:
     last_look: int
 
 
-class Casting:
-    """Roles by track, for one run.
-
-    ``key``: the same gives the same person mostly the same delegate in every run; without one each draw is
-    independent. ``only``: everybody gets this one, and nothing is drawn, but for whom ``rules`` hold.
-    ``still``: there is one frame only.
+@dataclass(frozen=True)
+class CastingParts:
+    """``key``: the same gives the same person mostly the same delegate in every run; without one each draw
+    is independent. ``only``: everybody gets this one, and nothing is drawn, but for whom ``rules`` hold.
     """
 
-    def __init__(
-        self,
-        gallery: DelegateGallery,
-        encoder: IdentityModel,
-        distraction: Distraction,
-        config: IdentityConfig,
-        key: bytes | None = None,
-        only: Delegate | None = None,
-        rules: Sequence[Rule] = (),
-        still: bool = False,
-    ) -> None:
-        self._gallery, self._encoder, self._config = gallery, encoder, config
-        self._distraction, self._nobody = distraction, gallery.features.mean(axis=0)
-        self._only, self._rules = only, rules
+    gallery: DelegateGallery
+    encoder: IdentityModel
+    distraction: Distraction
+    config: IdentityConfig
+    key: bytes | None = None
+    only: Delegate | None = None
+    rules: tuple[Rule, ...] = ()
+
+
+class Casting:
+    """Roles by track, for one run. ``still``: there is one frame only."""
+
+    def __init__(self, parts: CastingParts, still: bool = False) -> None:
+        self._gallery, self._encoder, self._config = parts.gallery, parts.encoder, parts.config
+        self._distraction, self._nobody = parts.distraction, parts.gallery.features.mean(axis=0)
+        self._only, self._rules = parts.only, parts.rules
         self._keeper = Keeper(1) if still else Keeper()
-        self._attributes = attributes_of(gallery.delegates)
-        self._rng = np.random.default_rng(config.seed)
-        names = [delegate.id for delegate in gallery.delegates]
-        self._keyed = None if key is None else KeyedNoise(key, names, EMBEDDING)
-        self._people = People(config.ttl_seconds)
+        self._attributes = attributes_of(parts.gallery.delegates)
+        self._rng = np.random.default_rng(parts.config.seed)
+        names = [delegate.id for delegate in parts.gallery.delegates]
+        self._keyed = None if parts.key is None else KeyedNoise(parts.key, names, EMBEDDING)
+        self._people = People(parts.config.ttl_seconds)
         self._tracks: dict[int, _Track] = {}
         self._account = Account()
 

@@ -1,0 +1,1 @@
+"""Building the gallery of delegates from synthetic portraits; see :mod:`streamanon.training.delegates`."""

@@ -1,0 +1,68 @@
+"""Tell a gallery's file what the identity encoder sees in its delegates; to be run after either was made.
+
+    python -m streamanon.training.worn --data DATA --engines engines
+
+They are looked at as worn by a mean head, made here of the synthetic portraits of ``generated``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from streamanon.backends.onnxruntime import create
+from streamanon.engines import Engines
+from streamanon.geometry import alignment, transform
+from streamanon.identity.delegates import TEXTURE_PX, load_delegates, read_fields, write_fields
+from streamanon.identity.encoder import CHANNELS, EMBEDDING, IdentityEncoder
+from streamanon.identity.worn import look_at_all
+from streamanon.training.portraits import read_portraits
+from streamanon.types import Float
+
+EVERY = 8  # portrait of the set: some 470 are enough
+JPEG_QUALITY = 92
+
+
+def mean_head(data: Path) -> tuple[np.ndarray, Float]:
+    """An image [256, 256, 3] uint8 BGR and its mesh [478, 3] px: the mean of hundreds of portraits."""
+    pixels, points, count = np.zeros((TEXTURE_PX, TEXTURE_PX, 3)), np.zeros((478, 3)), 0
+    for portrait in itertools.islice(read_portraits(data, ["generated"]), 0, None, EVERY):
+        assert portrait.depth is not None
+        matrix, size = alignment(portrait.keypoints, TEXTURE_PX), (TEXTURE_PX, TEXTURE_PX)
+        pixels += cv2.warpAffine(portrait.image, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+        points += transform(matrix, np.column_stack([portrait.points, portrait.depth]))
+        count += 1
+    return np.rint(pixels / count).astype(np.uint8), (points / count).astype(np.float32)
+
+
+def describe(path: Path, data: Path, encoder: IdentityEncoder) -> None:
+    """Write head, features and embeddings into a gallery's file."""
+    head, points = mean_head(data)
+    jpeg = cv2.imencode(".jpg", head, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].ravel()
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    count = len(arrays["ids"])
+    blank = {"features": np.zeros((count, CHANNELS)), "embeddings": np.zeros((count, EMBEDDING))}
+    write_fields(path, arrays | blank | {"head": jpeg, "head_points": points})
+    gallery = load_delegates(path)
+    features, embeddings = look_at_all(gallery.delegates, gallery, encoder)
+    write_fields(path, read_fields(path) | {"features": features, "embeddings": embeddings})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--engines", type=Path, default=Path("engines"))
+    args = parser.parse_args()
+    engines = Engines.open(args.engines)
+    gallery = args.engines / str(engines.models["delegates"]["file"])
+    describe(gallery, args.data, IdentityEncoder(create(1), engines))
+    print(f"wrote {gallery}")
+
+
+if __name__ == "__main__":
+    main()
