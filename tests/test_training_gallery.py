@@ -28,7 +28,7 @@ def candidate(row: int, embedding: np.ndarray, donors: tuple[int, ...] | None = 
     own = donors or tuple(range(5 * row, 5 * row + 5))
     recipe = Recipe(np.array(own, np.int64), np.zeros(5, np.bool_), 35.0)
     empty = np.zeros(0, np.uint8)
-    return Candidate(recipe, empty, np.zeros((478, 3)), embedding, 0.9, 25.0, 35.0, 0.6, 0.6)
+    return Candidate(recipe, empty, np.zeros((478, 3), np.float32), embedding, 0.9, 25.0, 35.0, 0.6, 0.6)
 
 
 def test_bands_add_up_to_the_image() -> None:
