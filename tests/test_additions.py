@@ -15,6 +15,7 @@ from streamanon.anonymizer import Anonymizer
 from streamanon.cli import main
 from streamanon.config import load_config
 from streamanon.engines import Engines
+from streamanon.geometry import INNER_LIPS
 from streamanon.identity.additions import RefusedError, check_points
 from streamanon.identity.delegates import DelegateGallery, load_delegates, open_gallery
 from streamanon.types import Float
@@ -22,6 +23,7 @@ from streamanon.types import Float
 Image = NDArray[np.uint8]
 SIZE = 480
 BACKGROUND = (120, 130, 140)
+TEETH = (225, 220, 205)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def portrait(gallery: DelegateGallery) -> Callable[..., Image]:
         gallery, "one", Wish(True, 30, 150), Style("bald", (60, 40, 30), (80, 90, 110)), set()
     )
 
-    def draw(unit: float = 90.0, **pose: float) -> Image:
+    def draw(unit: float = 90.0, teeth: bool = False, **pose: float) -> Image:
         sprite = draw_person(gallery, person, Pose(SIZE / 2, SIZE * 0.62, unit, **pose), SIZE)
         canvas = np.empty((SIZE, SIZE, 3), np.float32)
         canvas[:] = BACKGROUND
@@ -45,6 +47,8 @@ def portrait(gallery: DelegateGallery) -> Callable[..., Image]:
         alpha = sprite.alpha[y0 - sprite.y0 :, x0 - sprite.x0 :][: SIZE - y0, : SIZE - x0, None]
         window = canvas[y0 : y0 + rgb.shape[0], x0 : x0 + rgb.shape[1]]
         window += alpha * (rgb - window)
+        if teeth:
+            cv2.fillPoly(canvas, [np.rint(sprite.points[list(INNER_LIPS), :2]).astype(np.int32)], TEETH)
         return np.clip(canvas, 0, 255).astype(np.uint8)
 
     return draw
@@ -125,7 +129,7 @@ def test_refused_portraits_are_named_with_the_reason(
         "cut.png": portrait()[:, 215:],
         "empty.png": np.full((200, 200, 3), 120, np.uint8),
         "far.png": portrait(35.0),
-        "open.png": portrait(mouth=1.0),
+        "open.png": portrait(mouth=0.6, teeth=True),
         "turned.png": portrait(yaw=30.0),
         "two.png": np.hstack([fine, fine]),
     }

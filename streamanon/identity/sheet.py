@@ -25,7 +25,7 @@ def contact_sheet(
 def render(delegate: Delegate, gallery: DelegateGallery, tile_px: int) -> NDArray[np.uint8]:
     """A delegate's texture on its own shape, frontal, on grey: [tile, tile, 3] RGB."""
     big = 2 * tile_px
-    centre, scale = np.array([0.5, 0.40]) * big, 0.30 * big
+    centre, scale = np.array([0.5, 0.40]) * big, 0.28 * big
     at = delegate.shape[:, :2] * scale + centre
     canvas = np.full((big, big, 3), 128, np.uint8)
     for corners in gallery.triangles:
@@ -43,5 +43,7 @@ def render(delegate: Delegate, gallery: DelegateGallery, tile_px: int) -> NDArra
         mask = np.zeros(size[::-1], np.uint8)
         cv2.fillConvexPoly(mask, np.round(target - low).astype(np.int32), 1)
         window = (slice(low[1], high[1]), slice(low[0], high[0]))
-        canvas[window][mask > 0] = patch[mask > 0]
+        shown = canvas[window]  # smaller than the patch where that leaves the tile
+        inside = mask[: shown.shape[0], : shown.shape[1]] > 0
+        shown[inside] = patch[: shown.shape[0], : shown.shape[1]][inside]
     return np.asarray(cv2.resize(canvas, (tile_px, tile_px), interpolation=cv2.INTER_AREA), np.uint8)

@@ -33,6 +33,8 @@ TEXTURE_SPREAD = (1.0, 1.0, 1.12, 1.25, 1.25, 1.25)
 SHAPE_SPREAD = (1.1, 1.35)
 INSIDE_PX = (5.0, 35.0)
 MAX_SHAPE = 3.2  # standard deviations of any mesh point
+#: x
+DARK = 12.0  # degrees of ITA: darker faces have a mean of their own
 EYES_KEEP = 0.6  # how much of their own brightness the eyes keep where the skin's tone is shifted
 NOSE_BASE = 2
 
@@ -50,8 +52,8 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """All faces of one sex presentation: the mean log texture's bands, and the standard deviations of
-    their grey and of their colours; the mean shape [478, 3] and its standard deviation [478, 3].
+    """All darker or lighter faces of one sex presentation: the mean log texture's bands, and the standard
+    deviations of their grey and of their colours; the mean shape [478, 3] and its standard deviation.
     """
 
     bands: list[Float]
@@ -67,6 +69,7 @@ class Blender:
         self._faces, self._chart = faces, chart
         self._masks = part_masks(chart)
         self._pyramids = [pyramid(mask) for mask in self._masks]
+        self._mirrored = [pyramid(mask[:, ::-1]) for mask in self._masks]
         at = np.round(chart.uv).astype(int)
         wide = np.array([blur(mask, SHAPE_SEAM_PX) for mask in self._masks])[:, at[:, 1], at[:, 0]]
         self._pulls = wide / wide.sum(0)
@@ -76,22 +79,23 @@ class Blender:
         self.shares = np.asarray(self._masks[:, chart.hull].mean(1), np.float32)
         self._openings = blur(region(chart, *EYES).astype(np.float32), 1.0)[..., None]
         self._curve = tone_curve(faces)
-        self._kinds = [
-            _kind([face for face in faces if (face.masculine > 0.5) == male], chart)
+        self._kinds = {
+            (male, dark): _kind([face for face in faces if _kind_of([face]) == (male, dark)], chart)
             for male in (False, True)
-        ]
+            for dark in (False, True)
+        }
 
     def texture(self, recipe: Recipe) -> Float:
         """[256, 256, 3] float32 RGB 0..1."""
         faces = [self._faces[row] for row in recipe.donors]
         logs = [_log_texture(face, turn) for face, turn in zip(faces, recipe.turned, strict=True)]
-        bands = [laplacian(log) for log in logs]
-        kind = self._kinds[int(faces[0].masculine > 0.5)]
+        joined = _join([laplacian(log) for log in logs], self._pyramids)
+        # A pyramid's levels are no mirror images of a mirrored picture's: their grids begin at one side.
+        flipped = _join([laplacian(log[:, ::-1]) for log in logs], self._mirrored)
+        kind = self._kinds[_kind_of(faces)]
         mixed = []
         for level in range(LEVELS):
-            weights = np.array([masks[level] for masks in self._pyramids])[..., None]
-            band = (weights * np.array([b[level] for b in bands])).sum(0) / weights.sum(0)
-            band = band + SYMMETRY[level] * (band[:, ::-1] - band)
+            band = joined[level] + SYMMETRY[level] * (flipped[level] - joined[level])
             apart = TEXTURE_SPREAD[level] * (band - kind.bands[level])
             mixed.append(kind.bands[level] + _limited(apart, kind.spreads[level], LIMITS[level]))
         skin = np.tensordot(self.shares, np.array([face.skin for face in faces]), 1)
@@ -104,7 +108,7 @@ class Blender:
     def shape(self, recipe: Recipe) -> Float:
         """[478, 3], normalised; moved away from the mean face of its kind."""
         faces = [self._faces[row] for row in recipe.donors]
-        kind = self._kinds[int(faces[0].masculine > 0.5)]
+        kind = self._kinds[_kind_of(faces)]
         shapes = [
             mirrored(face.shape, self._chart) if turn else face.shape
             for face, turn in zip(faces, recipe.turned, strict=True)
@@ -181,6 +185,11 @@ def folds_over(shape: Float, chart: Chart) -> bool:
     return bool((area[inner] < -2e-3).any())
 
 
+def _kind_of(faces: Sequence[Face]) -> tuple[bool, bool]:
+    """Whether faces present as male, and whether they are dark on average."""
+    return faces[0].masculine > 0.5, float(np.mean([face.tone for face in faces])) < DARK
+
+
 def _log_texture(face: Face, turn: bool) -> Float:
     """Log texture less the skin's mean."""
     texture = face.texture[:, ::-1] if turn else face.texture
@@ -197,19 +206,27 @@ def _limited(apart: Float, spreads: tuple[Float, Float], limits: tuple[float, fl
     return np.asarray(parts[0] + parts[1], np.float32)
 
 
-def _kind(faces: Sequence[Face], chart: Chart) -> Kind:
-    stacks = [laplacian(_log_texture(face, False)) for face in faces]
-    bands, spreads = [], []
+def _join(bands: Sequence[Sequence[Float]], masks: Sequence[Sequence[Float]]) -> list[Float]:
+    """The bands of some pictures, each where its mask is."""
+    joined = []
     for level in range(LEVELS):
-        stack = np.array([stack[level] for stack in stacks])
-        mean = stack.mean(0)
-        mean = (mean + mean[:, ::-1]) / 2
-        grey = stack.mean(3, keepdims=True)
-        deviations = []
-        for part in (grey, stack - grey):
-            variance = part.var(0).mean(2, keepdims=True)
-            deviations.append(np.sqrt((variance + variance[:, ::-1]) / 2))
-        bands.append(mean)
-        spreads.append((deviations[0], deviations[1]))
+        weights = np.array([mask[level] for mask in masks])[..., None]
+        total = (weights * np.array([band[level] for band in bands])).sum(0) / weights.sum(0)
+        joined.append(np.asarray(total, np.float32))
+    return joined
+
+
+def _kind(faces: Sequence[Face], chart: Chart) -> Kind:
+    """Of the faces and their mirror images."""
+    logs = [log for face in faces for log in (_log_texture(face, False), _log_texture(face, True))]
+    means = laplacian(np.mean(logs, axis=0, dtype=np.float32))
+    squares = [[np.zeros((*mean.shape[:2], 1), np.float32) for mean in means] for _ in range(2)]
+    for log in logs:
+        for level, band in enumerate(laplacian(log)):
+            apart = band - means[level]
+            grey = apart.mean(2, keepdims=True)
+            for part, sums in zip((grey, apart - grey), squares, strict=True):
+                sums[level] += (part**2).mean(2, keepdims=True)
+    greys, tints = ([np.sqrt(square / len(logs)) for square in sums] for sums in squares)
     shapes = np.array([face.shape for face in faces] + [mirrored(face.shape, chart) for face in faces])
-    return Kind(bands, spreads, shapes.mean(0), shapes.std(0))
+    return Kind(means, list(zip(greys, tints, strict=True)), shapes.mean(0), shapes.std(0))

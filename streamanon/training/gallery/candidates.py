@@ -21,10 +21,13 @@ from streamanon.types import Float
 TONES = (-60.0, -30.0, 10.0, 28.0, 41.0, 55.0, 66.0)
 AGES = (18.0, 33.0, 45.0, 57.0, 75.0)
 #: Delegates of either sex and each tone, by age.
-QUOTAS = (7, 7, 6, 4)
+QUOTAS = (8, 7, 6, 4)
 #: Candidates wanted of each cell for each place in it, and how often one is tried for at most.
-CHOICE, TRIES = 6, 40
+CHOICE, TRIES = 5, 60
+#: Over how many degrees and years portraits are drawn from; more where they would be too few of a kind.
 TONE_REACH, AGE_REACH = 15.0, 7.0
+WIDER = (1.0, 1.3, 1.7, 2.2)
+LEAST_KIND = 30.0  # portraits, effectively
 #: How much likelier a ``faker`` portrait is drawn: they are few and differ most.
 FAKER_ODDS = 8.0
 #: The largest flaws that a delegate may have; and how surely it must present as its sex.
@@ -33,13 +36,13 @@ LIMITS = {
     "hair": 0.02,
     "foreign": 0.02,
     "strands": 0.05,
-    "patch": 0.31,
+    "patch": 0.33,
     "glasses": 0.07,
-    "lopsided": 0.145,
+    "lopsided": 0.15,
     "teeth": 1.0,
 }
 SURE_SEX = 0.6
-#: What a delegate's distance from every portrait must exceed the match threshold by.
+#: What a delegate's distance from the portraits that it is made of must exceed the match threshold by.
 MARGIN = 0.004
 
 Cell = tuple[bool, int, int]  # masculine, tone bin, age bin
@@ -83,8 +86,8 @@ def cells() -> Iterator[Cell]:
 def make_candidates(
     faces: Sequence[Face], chart: Chart, measurer: Measurer, portraits: Float, rng: np.random.Generator
 ) -> tuple[list[Candidate], Counter[str]]:
-    """Candidates for every cell, and why others were left out; ``portraits`` [M, 128] are the embeddings
-    of all that none may match.
+    """Candidates for every cell, and why others were left out; ``portraits`` [M, 128]: the embeddings of
+    all there are.
     """
     blender = Blender(faces, chart)
     made: list[Candidate] = []
@@ -113,10 +116,13 @@ def draw_recipe(faces: Sequence[Face], cell: Cell, rng: np.random.Generator) -> 
     tone = rng.uniform(TONES[tone_bin] + 2, TONES[tone_bin + 1] - 2)
     age = rng.uniform(AGES[age_bin], AGES[age_bin + 1])
     tones, ages = (np.array([getattr(face, name) for face in faces]) for name in ("tone", "age"))
-    odds = np.exp(-(((tones - tone) / TONE_REACH) ** 2) - ((ages - age) / AGE_REACH) ** 2)
-    odds *= np.array([FAKER_ODDS if face.source == "faker" else 1.0 for face in faces])
-    odds *= np.array([(face.masculine > 0.5) == male for face in faces])
-    odds += 1e-12
+    same_sex = np.array([(face.masculine > 0.5) == male for face in faces])
+    prior = same_sex * np.array([FAKER_ODDS if face.source == "faker" else 1.0 for face in faces])
+    for wider in WIDER:
+        off = ((tones - tone) / (wider * TONE_REACH)) ** 2 + ((ages - age) / (wider * AGE_REACH)) ** 2
+        odds = prior * np.exp(-off) + 1e-12 * same_sex
+        if odds.sum() ** 2 >= LEAST_KIND * (odds**2).sum():
+            break
     donors = rng.choice(len(faces), len(PARTS), replace=False, p=odds / odds.sum())
     return Recipe(donors, rng.random(len(PARTS)) < 0.5, float(tone))
 
@@ -138,12 +144,12 @@ def _make(
         if found[name] > limit:
             return name
     measured = measurer.measure(np.round(texture * 255).astype(np.uint8), shape)
-    nearest = float(distances(measured.embedding[None], portraits).min())
-    if nearest < THRESHOLD + MARGIN:
-        return "like a portrait"
+    own = np.array([faces[row].embedding for row in recipe.donors])
+    nearest_donor = float(distances(measured.embedding[None], own).min())
+    if nearest_donor < THRESHOLD + MARGIN:
+        return "like a portrait of its own"
     if abs(measured.masculine - 0.5) < SURE_SEX - 0.5:
         return "sex"
-    own = np.array([faces[row].embedding for row in recipe.donors])
     return Candidate(
         recipe=recipe,
         jpeg=encode(texture),
@@ -152,6 +158,6 @@ def _make(
         masculine=measured.masculine,
         age=measured.age,
         tone=tone_degrees(texture, chart),
-        nearest=nearest,
-        nearest_donor=float(distances(measured.embedding[None], own).min()),
+        nearest=float(distances(measured.embedding[None], portraits).min()),
+        nearest_donor=nearest_donor,
     )

@@ -67,9 +67,11 @@ class Measurer:
         return self._recogniser.describe(picture, self._recogniser.place(picture, face))
 
 
-def draw(texture: NDArray[np.uint8], shape: Float, chart: Chart) -> tuple[NDArray[np.uint8], Float]:
+def draw(
+    texture: NDArray[np.uint8], shape: Float, chart: Chart, eyes_px: float = EYES_PX
+) -> tuple[NDArray[np.uint8], Float]:
     """A texture on a shape, frontal, on grey [320, 320, 3] RGB; and its mesh points [478, 3], px."""
-    points = np.asarray(shape * EYES_PX, np.float32)
+    points = np.asarray(shape * eyes_px, np.float32)
     points[:, :2] += np.array(EYES_AT, np.float32) * CANVAS_PX
     owners = owners_of(points, chart.triangles, chart.uv, (CANVAS_PX, CANVAS_PX))
     mask = owners > 0

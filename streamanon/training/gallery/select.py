@@ -10,8 +10,9 @@ import numpy as np
 from streamanon.training.gallery.candidates import QUOTAS, Candidate, Cell, cells
 from streamanon.training.gallery.measure import THRESHOLD, distances
 
-#: The least distance between two delegates, in the first pass and, for cells that stay short, the second.
-FLOORS = (THRESHOLD, 0.52)
+#: Passes, each for the cells that stayed short in those before: the least distance between two delegates,
+#: and from any portrait, whether the delegate is made of it or not.
+PASSES = ((THRESHOLD, THRESHOLD), (THRESHOLD, 0.0), (0.52, 0.0), (0.49, 0.0))
 #: How often one portrait may give the same part.
 MAX_USES = 4
 
@@ -28,11 +29,14 @@ def choose(candidates: Sequence[Candidate]) -> list[int]:
     chosen: list[int] = []
     taken: Counter[Cell] = Counter()
     uses: Counter[tuple[int, int]] = Counter()
-    for floor in FLOORS:
+    for floor, from_any in PASSES:
         open_cells = [cell for cell in by_cell if taken[cell] < QUOTAS[cell[2]]]
         while open_cells:
             cell = min(open_cells, key=lambda c: (taken[c] / QUOTAS[c[2]], len(by_cell[c]), c))
-            free = [row for row in by_cell[cell] if gaps[row] >= floor and _free(candidates[row], uses)]
+            fit = [
+                row for row in by_cell[cell] if gaps[row] >= floor and candidates[row].nearest >= from_any
+            ]
+            free = [row for row in fit if _free(candidates[row], uses)]
             if not free:
                 open_cells.remove(cell)
                 continue
