@@ -20,7 +20,7 @@ GEOMETRY = 0.8
 
 
 def worn(delegate: Delegate, generator: WarpGenerator, head: NDArray[np.uint8], points: Float) -> Picture:
-    """``head`` [H, W, 3] uint8 RGB, whose mesh [478, 3] lies at ``points``, px, with the delegate's face."""
+    """``head`` [H, W, 3] uint8 RGB, with its mesh [478, 3] at ``points`` px, as the delegate."""
     bare = from_rgb(head)
     patch, _ = generator.paint(bare, Geometry(points, 1.0), Role(delegate, GEOMETRY), None)
     planes = tuple(plane.copy() for plane in bare.planes)
