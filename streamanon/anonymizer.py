@@ -37,7 +37,7 @@ Progress = Callable[[SafeFrame], None]
 
 
 @dataclass(frozen=True)
-class _Parts:
+class SynthesisParts:
     """What generated faces need, loaded once."""
 
     mesh: FaceMesh
@@ -58,10 +58,10 @@ class Anonymizer:
         )
         self.engines = Engines.open()
         self.backend = open_backend(self.config.compute)
-        self._detector = FaceDetector(self.backend, self.engines, self.config.detect)
-        self._parts = self._load_parts() if self.config.cover.method == "synthesize" else None
+        self.detector = FaceDetector(self.backend, self.engines, self.config.detect)
+        self.parts = self._load_parts() if self.config.cover.method == "synthesize" else None
 
-    def _load_parts(self) -> _Parts:
+    def _load_parts(self) -> SynthesisParts:
         identity, engines = self.config.identity, self.engines
         mesh, encoder = FaceMesh(self.backend, engines), IdentityEncoder(self.backend, engines)
         gallery = open_gallery(engines, identity.gallery)
@@ -72,9 +72,9 @@ class Anonymizer:
             config=identity,
             key=read_key(identity.key) if identity.key is not None else None,
             only=gallery.find(identity.delegate) if identity.delegate is not None else None,
-            rules=load_rules(identity.people, self._detector, mesh, encoder, gallery),
+            rules=load_rules(identity.people, self.detector, mesh, encoder, gallery),
         )
-        return _Parts(mesh, casting, WarpGenerator(gallery))
+        return SynthesisParts(mesh, casting, WarpGenerator(gallery))
 
     def frames(self, path: Path | str) -> Generator[SafeFrame, None, None]:
         """The frames of a video, anonymised; ``streamanon.to_rgb(frame.picture)`` gives their pixels."""
@@ -96,7 +96,7 @@ class Anonymizer:
             self.config, lookahead=dataclasses.replace(self.config.lookahead, frames=0)
         )
         compositor = self._compositor(still=True)
-        safe = next(anonymise([frame], still, self._detector, compositor, clock, threaded=False))
+        safe = next(anonymise([frame], still, self.detector, compositor, clock, threaded=False))
         tally.count(safe)
         size = {"width": rgb.shape[1], "height": rgb.shape[0]}
         report = self._report(size, dict(size), tally, time.perf_counter() - begun, clock, compositor)
@@ -145,13 +145,13 @@ class Anonymizer:
     def _chain(
         self, frames: Iterator[RawFrame], clock: StageClock, compositor: Compositor
     ) -> Generator[SafeFrame, None, None]:
-        return anonymise(frames, self.config, self._detector, compositor, clock)
+        return anonymise(frames, self.config, self.detector, compositor, clock)
 
     def _compositor(self, still: bool = False) -> Compositor:
-        if self._parts is None:
+        if self.parts is None:
             return Compositor(self.config.cover, None)
-        casting = Casting(self._parts.casting, still)
-        synthesis = Synthesis(self._parts.mesh, casting, self._parts.generator)
+        casting = Casting(self.parts.casting, still)
+        synthesis = Synthesis(self.parts.mesh, casting, self.parts.generator)
         return Compositor(self.config.cover, synthesis)
 
     def _digests(self) -> dict[str, str]:

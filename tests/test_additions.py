@@ -16,6 +16,7 @@ from streamanon.cli import main
 from streamanon.config import load_config
 from streamanon.engines import Engines
 from streamanon.geometry import INNER_LIPS
+from streamanon.identity import additions
 from streamanon.identity.additions import RefusedError, check_points
 from streamanon.identity.delegates import DelegateGallery, load_delegates, open_gallery
 from streamanon.types import Float
@@ -69,6 +70,23 @@ def add(folder: Path, output: Path, *options: str) -> int:
     return main(["delegates", "add", str(folder), "-o", str(output), *options])
 
 
+@pytest.fixture
+def any_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Portraits here show an installed delegate, again and again: let that pass."""
+    monkeypatch.setattr(additions, "SAME_FACE", 2.0)
+
+
+def test_no_face_is_added_twice(
+    portrait: Callable[..., Image], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(folder / "a.png", portrait())
+    save(folder / "b.png", portrait(85.0))
+    assert add(folder, tmp_path / "my.npz", "--only") == 0
+    assert len(load_delegates(tmp_path / "my.npz")) == 1
+    assert "b.png: it shows a face that is in the gallery already" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("any_face")
 def test_portraits_are_added_to_the_installed_ones(
     portrait: Callable[..., Image], gallery: DelegateGallery, folder: Path, tmp_path: Path
 ) -> None:
@@ -82,6 +100,7 @@ def test_portraits_are_added_to_the_installed_ones(
     assert own.weights[-1].max() == 1
 
 
+@pytest.mark.usefixtures("any_face")
 def test_alone_and_then_more(
     portrait: Callable[..., Image], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,7 +26,7 @@ def anonymizer(engines: Engines) -> Anonymizer:
         compute=ComputeConfig("onnxruntime", 1),
     )
     made = Anonymizer(config)
-    made._detector = FakeDetector({0: [FACE] * 100})  # type: ignore[assignment]
+    made.detector = FakeDetector({0: [FACE] * 100})  # type: ignore[assignment]
     return made
 
 

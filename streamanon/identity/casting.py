@@ -174,7 +174,7 @@ class Casting:
         """Utilities of the delegates. Of who the person is they know only whom not to come near: attributes
         are read from a feature that tells nobody's identity.
         """
-        if not np.isfinite(feature.pooled).all():
+        if not (np.isfinite(feature.pooled).all() and np.isfinite(feature.embedding).all()):
             return utilities(traits_of(measurement), self._attributes)
         told = self._distraction.attributes(self._distraction.apply(feature, self._nobody))
         likenesses = self._gallery.embeddings @ feature.embedding

@@ -1,0 +1,76 @@
+"""What identity work costs: the time spent on who plays whom, over the time of the whole run.
+
+    python benchmarks/identity_cost.py VIDEO [VIDEO ...] [--runs 5]
+
+Counted is all of ``Casting.role``: looks at faces, knowing people again, distraction and draws. The run is
+otherwise as it always is, threads included; warm-up first, then the median and the spread of several runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from streamanon.anonymizer import Anonymizer
+from streamanon.identity.casting import Casting
+from streamanon.mesh import Measurement
+from streamanon.types import RawFrame, Role
+
+
+class Stopwatch:
+    """Wraps ``Casting.role`` for as long as it is open."""
+
+    def __init__(self) -> None:
+        self.seconds, self.calls, self._role = 0.0, 0, Casting.role
+
+    def __enter__(self) -> Stopwatch:
+        watch, inner = self, self._role
+
+        def role(casting: Casting, frame: RawFrame, track_id: int, measurement: Measurement) -> Role:
+            begun = time.perf_counter()
+            found = inner(casting, frame, track_id, measurement)
+            watch.seconds += time.perf_counter() - begun
+            watch.calls += 1
+            return found
+
+        Casting.role = role  # type: ignore[method-assign]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Casting.role = self._role  # type: ignore[method-assign]
+
+
+def measure(anonymizer: Anonymizer, video: Path, folder: Path, runs: int) -> str:
+    shares, frame_ms, faces = [], [], 0.0
+    for number in range(runs + 1):
+        with Stopwatch() as watch:
+            report = anonymizer.run(video, folder / f"{video.stem}.mp4")
+        assert report.tally.by_method["synthesize"], f"no face was generated in {video}"
+        if number:  # the first run warms up
+            shares.append(watch.seconds / report.seconds)
+            frame_ms.append(1000 * report.seconds / report.tally.frames)
+        faces = watch.calls / report.tally.frames
+    middle = 100 * statistics.median(shares)
+    spread = f"{100 * min(shares):.1f}–{100 * max(shares):.1f}"
+    cells = [video.name, f"{faces:.1f}", f"{statistics.median(frame_ms):.1f}", f"{middle:.1f} % ({spread})"]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("videos", nargs="+", type=Path)
+    parser.add_argument("--runs", type=int, default=5)
+    args = parser.parse_args()
+    anonymizer = Anonymizer()
+    print("| clip | generated faces a frame | ms a frame | identity work |")
+    print("|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as name:
+        for video in args.videos:
+            print(measure(anonymizer, video, Path(name), args.runs), flush=True)
+
+
+if __name__ == "__main__":
+    main()
