@@ -12,7 +12,11 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 from streamanon.anonymizer import Anonymizer
 from streamanon.identity.casting import Casting
@@ -20,33 +24,32 @@ from streamanon.mesh import Measurement
 from streamanon.types import RawFrame, Role
 
 
-class Stopwatch:
-    """Wraps ``Casting.role`` for as long as it is open."""
+@dataclass
+class Watch:
+    seconds: float = 0.0
+    calls: int = 0
 
-    def __init__(self) -> None:
-        self.seconds, self.calls, self._role = 0.0, 0, Casting.role
 
-    def __enter__(self) -> Stopwatch:
-        watch, inner = self, self._role
+@contextmanager
+def watched() -> Iterator[Watch]:
+    """Times ``Casting.role`` for as long as it is open."""
+    watch, inner = Watch(), Casting.role
 
-        def role(casting: Casting, frame: RawFrame, track_id: int, measurement: Measurement) -> Role:
-            begun = time.perf_counter()
-            found = inner(casting, frame, track_id, measurement)
-            watch.seconds += time.perf_counter() - begun
-            watch.calls += 1
-            return found
+    def role(casting: Casting, frame: RawFrame, track_id: int, measurement: Measurement) -> Role:
+        begun = time.perf_counter()
+        found = inner(casting, frame, track_id, measurement)
+        watch.seconds += time.perf_counter() - begun
+        watch.calls += 1
+        return found
 
-        Casting.role = role  # type: ignore[method-assign]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        Casting.role = self._role  # type: ignore[method-assign]
+    with mock.patch.object(Casting, "role", role):
+        yield watch
 
 
 def measure(anonymizer: Anonymizer, video: Path, folder: Path, runs: int) -> str:
     shares, frame_ms, faces = [], [], 0.0
     for number in range(runs + 1):
-        with Stopwatch() as watch:
+        with watched() as watch:
             report = anonymizer.run(video, folder / f"{video.stem}.mp4")
         assert report.tally.by_method["synthesize"], f"no face was generated in {video}"
         if number:  # the first run warms up
