@@ -33,9 +33,9 @@ def in_pose(shape: Float, points: Float) -> Float:
 
 
 def most_unlike(gallery: DelegateGallery) -> tuple[Float, Float]:
-    """Shapes with eyes near to and far from each other; between extremes widths would be limited."""
+    """The shapes with eyes nearest to and farthest from each other."""
     shapes = sorted((delegate.shape for delegate in gallery.delegates), key=eye_distance)
-    return shapes[len(shapes) // 8], shapes[-len(shapes) // 8]
+    return shapes[0], shapes[-1]
 
 
 @pytest.mark.parametrize("degrees", [-30, 0, 25])
@@ -54,9 +54,11 @@ def test_none_leaves_the_mesh_alone(gallery: DelegateGallery) -> None:
 def test_eyes_move_to_where_the_delegate_has_them(gallery: DelegateGallery) -> None:
     near, far = most_unlike(gallery)
     points = turned(near, 0)
-    half, whole = (eye_distance(Proportions(gallery).apply(points, far, amount)) for amount in (0.5, 1.0))
-    assert eye_distance(points) < half < whole
-    assert whole == pytest.approx(eye_distance(in_pose(far, points)), rel=0.03)
+    half, whole = (Proportions(gallery).apply(points, far, amount) for amount in (0.5, 1.0))
+    assert eye_distance(points) < eye_distance(half) < eye_distance(whole)
+    wanted = in_pose(far, points)  # its outline may be narrower than the frame's, which stays
+    between = [np.linalg.norm((one[133] - one[362])[:2]) for one in (whole, wanted)]
+    assert between[0] == pytest.approx(between[1], rel=0.05)
 
 
 def test_outline_and_depth_stay(gallery: DelegateGallery) -> None:
