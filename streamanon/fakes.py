@@ -206,7 +206,7 @@ class FakeMesh:
         )
         points = fake_points(target.box, target.keypoints, self.yaw_degrees)
         points[PERSON_POINT, 2] = self.person(target.track_id)
-        return Measurement(Geometry(points, sure), np.array([150, 120, 100], np.float32))
+        return Measurement(Geometry(points, sure))
 
 
 @dataclass(eq=False)

@@ -15,9 +15,6 @@ from streamanon.geometry import CROP_PX, alignment, invert, mesh_keypoints, tran
 from streamanon.pixels import read_rgb
 from streamanon.types import Float, Geometry, Picture, Target
 
-#: Mesh points on cheeks, nose and forehead, where skin is seldom covered.
-SKIN = (50, 280, 205, 425, 101, 330, 4, 5, 195, 151, 9)
-
 #: Confidences between which a second look pays: above, it changes little; below, hardly one face in a
 #: hundred becomes usable.
 SECOND_LOOK = (0.1, 0.4)
@@ -25,12 +22,9 @@ SECOND_LOOK = (0.1, 0.4)
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """A face's geometry in frame px, and its skin's mean colour [3], RGB 0..255. None of it leaves the
-    process.
-    """
+    """A face's geometry in frame px. It does not leave the process."""
 
     geometry: Geometry
-    skin: Float
 
     def __repr__(self) -> str:
         return f"Measurement(confidence={self.geometry.confidence:.2f})"
@@ -67,15 +61,13 @@ class FaceMesh:
         crop = aligned_crop(picture, matrix)
         batch = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / 255
         points, traits = (array[0] for array in self._model.run(batch))
-        at = np.clip(np.rint(points[list(SKIN)]), 0, CROP_PX - 1).astype(int)
-        skin = crop[at[:, 1], at[:, 0]].mean(axis=0)
         geometry = Geometry(
             points=transform(invert(matrix), points),
             confidence=float(traits[0]),
             masculine=float(traits[1]),
             age=float(traits[2]),
         )
-        return Measurement(geometry, skin)
+        return Measurement(geometry)
 
 
 def aligned_crop(picture: Picture, matrix: Float, crop_px: int = CROP_PX) -> Float:

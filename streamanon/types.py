@@ -6,7 +6,6 @@ Floating point arrays are float32. No ``repr`` here ever shows pixels.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
@@ -216,11 +215,6 @@ class Delegate:
     def __post_init__(self) -> None:
         _require(self.texture.shape == (256, 256, 3), "texture must be [256, 256, 3]")
         _require(self.shape.shape == (478, 3), "shape must be [478, 3]")
-
-    @functools.cached_property
-    def tone(self) -> float:
-        """Luma 0..255 of the skin in the middle of the face."""
-        return float(self.texture[96:176, 80:176].reshape(-1, 3).mean(0) @ LUMA)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,9 @@ NAMES = [name for name in ("onnxruntime", "openvino") if importlib.util.find_spe
 BATCHES = {
     "face-detector": [(1, 3, 96, 160), (1, 3, 224, 128)],
     "face-mesh": [(1, 3, 128, 128)],
+    "identity-encoder": [(1, 3, 112, 112)],
 }
+OUTPUTS = {"face-detector": 3, "face-mesh": 2, "identity-encoder": 4}
 
 
 def open_named(name: str, threads: int = 1) -> Backend:
@@ -42,7 +44,7 @@ def test_a_backend_runs_every_shape(name: str, model: str, engines: Engines) -> 
     loaded = open_named(name).load(engines.path(model), precise=True)
     for shape in [*BATCHES[model], BATCHES[model][0]]:
         outputs = loaded.run(images(shape))
-        assert len(outputs) == 3
+        assert len(outputs) == OUTPUTS[model]
         assert all(o.dtype == np.float32 and np.isfinite(o).all() and o.shape[0] == 1 for o in outputs)
         again = loaded.run(images(shape))
         assert all(one is not two for one, two in zip(outputs, again, strict=True))

@@ -32,14 +32,13 @@ def face(
     similarity: float = 1.0,
     masculine: float = 0.5,
     age: float = 30,
-    skin: float = 120,
     confidence: float = 0.9,
 ) -> Face:
     """Somebody's face; ``similarity``: the cosine of its embedding and the person's own."""
     own, other = np.eye(EMBEDDING, dtype=np.float32)[[person % 64, 64 + person % 64]]
     embedding = similarity * own + np.float32(np.sqrt(1 - similarity**2)) * other
     geometry = Geometry(POINTS, confidence, masculine, age)
-    return Face(Measurement(geometry, np.full(3, skin, np.float32)), embedding.astype(np.float32))
+    return Face(Measurement(geometry), embedding.astype(np.float32))
 
 
 @dataclass
@@ -87,7 +86,7 @@ def frame(index: int) -> RawFrame:
 def test_a_track_keeps_its_delegate() -> None:
     """Whoever it looks like later, and as whatever it presents."""
     stage = Stage()
-    assert len({stage.meet(0, face(n % 5, skin=60 + 3 * n), n) for n in range(60)}) == 1
+    assert len({stage.meet(0, face(n % 5, age=20 + n), n) for n in range(60)}) == 1
 
 
 def test_who_returns_gets_the_same_delegate() -> None:
@@ -386,7 +385,7 @@ def test_of_two_alike_only_one_is_visible() -> None:
 def test_a_small_face_is_not_kept() -> None:
     stage = Stage(GALLERY, rules=(rule(0, keep=True),))
     small = Geometry(POINTS / np.float32(3), 0.9)
-    seen = Face(Measurement(small, np.full(3, 120, np.float32)), face(0).embedding)
+    seen = Face(Measurement(small), face(0).embedding)
     assert not any(stage.role(0, seen, n).visible for n in range(10))
 
 

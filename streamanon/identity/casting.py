@@ -76,7 +76,7 @@ class Casting:
         self._distraction, self._nobody = parts.distraction, parts.gallery.features.mean(axis=0)
         self._only, self._rules = parts.only, parts.rules
         self._keeper = Keeper(1) if still else Keeper()
-        self._attributes = attributes_of(parts.gallery.delegates)
+        self._attributes = attributes_of(parts.gallery)
         self._rng = np.random.default_rng(parts.config.seed)
         names = [delegate.id for delegate in parts.gallery.delegates]
         self._keyed = None if parts.key is None else KeyedNoise(parts.key, names, EMBEDDING)
@@ -175,7 +175,9 @@ class Casting:
         are read from a feature that tells nobody's identity.
         """
         if not (np.isfinite(feature.pooled).all() and np.isfinite(feature.embedding).all()):
-            return utilities(traits_of(measurement), self._attributes)
+            return np.zeros(
+                len(self._gallery.delegates), np.float32
+            )  # nothing is known: nobody fits better
         told = self._distraction.attributes(self._distraction.apply(feature, self._nobody))
         likenesses = self._gallery.embeddings @ feature.embedding
         return utilities(traits_of(measurement, told), self._attributes, likenesses)

@@ -17,25 +17,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from streamanon.identity.delegates import DelegateGallery
 from streamanon.mesh import Measurement
-from streamanon.types import LUMA, Delegate, Float
+from streamanon.types import Float
 
 SENSITIVITY = 1.0
 #: What the report says of :func:`utilities`.
 UTILITY = "0..1: sex presentation, age and skin alike; 0 for delegates near the person's identity"
 #: Differences up to which a delegate fits well, and from which not at all: in presentation (0..1), years,
-#: and levels of the skin's luma, which varies with the light.
-SEX_RANGE, AGE_RANGE, TONE_RANGE = (0.2, 0.6), (5.0, 40.0), (8.0, 70.0)
+#: and degrees of skin tone.
+SEX_RANGE, AGE_RANGE, TONE_RANGE = (0.2, 0.6), (6.0, 30.0), (10.0, 45.0)
 #: Cosines of embeddings up to which a delegate is like anybody else, and from which it is too near.
 NEAR_RANGE = (0.35, 0.5)
-#: Of a delegate's utility, what it has for presenting alike. The gallery is thin in places: without this,
-#: nobody would fit a person whose age or skin it lacks, and any face would do.
-SEX_SHARE = 0.4
+#: Of a delegate's utility, what it has for presenting alike. Without this nobody would fit a person whose
+#: age or skin the gallery lacks, and any face would do.
+SEX_SHARE = 0.15
 
 
 @dataclass(frozen=True, eq=False)
 class Attributes:
-    """What should fit, [N] each: how masculine somebody presents 0..1, years, skin luma 0..255."""
+    """What should fit, [N] each: how masculine somebody presents 0..1, years, skin tone (ITA, degrees)."""
 
     masculine: Float
     age: Float
@@ -44,27 +45,27 @@ class Attributes:
 
 @dataclass(frozen=True)
 class Traits:
-    """How a person presents: masculine 0..1, years, skin luma 0..255; NaN where not known."""
+    """How a person presents: masculine 0..1, years, skin tone (individual typology angle, degrees)."""
 
     masculine: float
     age: float
     tone: float
 
 
-def traits_of(measurement: Measurement, told: dict[str, float] | None = None) -> Traits:
-    """The mean of what the mesh and, where given, the distracted feature tell, and the skin's luma."""
-    geometry, tone = measurement.geometry, float(measurement.skin @ LUMA)
-    if told is None:
-        return Traits(geometry.masculine, geometry.age, tone)
+def traits_of(measurement: Measurement, told: dict[str, float]) -> Traits:
+    """The mean of what the mesh and the distracted feature tell, and the skin tone by the latter, which is
+    less mistaken about dim and coloured light than the pixels are.
+    """
+    geometry = measurement.geometry
     masculine = (geometry.masculine + min(max(told["masculine"], 0.0), 1.0)) / 2
-    return Traits(masculine, (geometry.age + told["age"]) / 2, tone)
+    return Traits(masculine, (geometry.age + told["age"]) / 2, told["ita"])
 
 
-def attributes_of(delegates: Sequence[Delegate]) -> Attributes:
+def attributes_of(gallery: DelegateGallery) -> Attributes:
     return Attributes(
-        np.array([delegate.masculine for delegate in delegates], np.float32),
-        np.array([delegate.age for delegate in delegates], np.float32),
-        np.array([delegate.tone for delegate in delegates], np.float32),
+        np.array([delegate.masculine for delegate in gallery.delegates], np.float32),
+        np.array([delegate.age for delegate in gallery.delegates], np.float32),
+        gallery.tones.astype(np.float32),
     )
 
 

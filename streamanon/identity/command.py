@@ -16,7 +16,6 @@ from streamanon.detector import FaceDetector
 from streamanon.engines import Engines
 from streamanon.errors import ConfigError, SinkError
 from streamanon.identity.additions import Converter, extend, read_additions
-from streamanon.identity.choice import attributes_of
 from streamanon.identity.delegates import DelegateGallery, open_gallery, read_fields, write_fields
 from streamanon.identity.encoder import IdentityEncoder
 from streamanon.identity.sheet import contact_sheet, render
@@ -63,13 +62,11 @@ def _tell(line: str) -> None:
 
 
 def listing(gallery: DelegateGallery) -> list[str]:
-    """A line each: id, presentation, age, skin luma, skin tone (ITA, degrees)."""
-    attributes = attributes_of(gallery.delegates)
-    lines = ["id     presents   age  skin  tone"]
+    """A line each: id, presentation, age, skin tone (individual typology angle, degrees)."""
+    lines = ["id     presents   age  tone"]
     for row, delegate in enumerate(gallery.delegates):
         presents = "masculine" if delegate.masculine > 0.5 else "feminine"
-        skin = f"{attributes.tone[row]:4.0f}  {gallery.tones[row]:4.0f}"
-        lines.append(f"{delegate.id:<6} {presents:<9} {delegate.age:4.0f}  {skin}")
+        lines.append(f"{delegate.id:<6} {presents:<9} {delegate.age:4.0f}  {gallery.tones[row]:4.0f}")
     return lines
 
 
