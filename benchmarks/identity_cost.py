@@ -20,8 +20,7 @@ from unittest import mock
 
 from streamanon.anonymizer import Anonymizer
 from streamanon.identity.casting import Casting
-from streamanon.mesh import Measurement
-from streamanon.types import RawFrame, Role
+from streamanon.types import Geometry, RawFrame, Role
 
 
 @dataclass
@@ -35,9 +34,9 @@ def watched() -> Iterator[Watch]:
     """Times ``Casting.role`` for as long as it is open."""
     watch, inner = Watch(), Casting.role
 
-    def role(casting: Casting, frame: RawFrame, track_id: int, measurement: Measurement) -> Role:
+    def role(casting: Casting, frame: RawFrame, track_id: int, geometry: Geometry) -> Role:
         begun = time.perf_counter()
-        found = inner(casting, frame, track_id, measurement)
+        found = inner(casting, frame, track_id, geometry)
         watch.seconds += time.perf_counter() - begun
         watch.calls += 1
         return found

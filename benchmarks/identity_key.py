@@ -37,7 +37,7 @@ def drawn(anonymizer: Anonymizer, path: Path, keys: list[bytes]) -> list[str] | 
     best = int(np.prod(faces.boxes[:, 2:] - faces.boxes[:, :2], axis=1).argmax())
     target = Target(0, faces.boxes[best], faces.keypoints[best], True)
     measured = anonymizer.parts.mesh.measure(picture, [target])[0]
-    if measured.geometry.confidence < LEAST_CONFIDENCE:
+    if measured.confidence < LEAST_CONFIDENCE:
         return None
     castings = [Casting(dataclasses.replace(anonymizer.parts.casting, key=key)) for key in keys]
     return [casting.role(frame, 0, measured).delegate.id for casting in castings]

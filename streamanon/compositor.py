@@ -8,7 +8,7 @@ fully there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,13 +17,14 @@ from streamanon.errors import SynthesisError
 from streamanon.generator import Generator, Look, Patch
 from streamanon.geometry import grow, mesh_keypoints, yaw_degrees
 from streamanon.identity.casting import Account, Casting
-from streamanon.mesh import Measurement, MeshModel, snap
+from streamanon.mesh import MeshModel, snap
 from streamanon.pixels import read_rgb, write_rgb
 from streamanon.redact import MAX_CELLS, blur, ellipse_alpha, mosaic, solid
 from streamanon.types import (
     Cover,
     Float,
     FrameReport,
+    Geometry,
     Method,
     Picture,
     Plane,
@@ -114,9 +115,9 @@ class Compositor:
             near = [t.track_id for t in resolved.targets if t.distance <= IN_VIEW_FRAMES]
             self._synthesis.casting.in_view(near, resolved.frame)
 
-    def _measure(self, frame: RawFrame, targets: tuple[Target, ...]) -> list[Measurement | None]:
+    def _measure(self, frame: RawFrame, targets: tuple[Target, ...]) -> list[Geometry | None]:
         """One measurement a target, or None where it would not help, or could not be made."""
-        measured: list[Measurement | None] = [None] * len(targets)
+        measured: list[Geometry | None] = [None] * len(targets)
         rows = [row for row, target in enumerate(targets) if self._worth_measuring(target, frame.index)]
         if self._synthesis is None or not rows:
             return measured
@@ -128,7 +129,7 @@ class Compositor:
             measured[row] = measurement
             state = self._state(targets[row])
             if not state.weight:
-                state.rests_until = frame.index + self._rest(measurement.geometry.confidence)
+                state.rests_until = frame.index + self._rest(measurement.confidence)
         return measured
 
     def _rest(self, confidence: float) -> int:
@@ -144,7 +145,7 @@ class Compositor:
         return self._tracks.setdefault(target.track_id, _TrackState())
 
     def _cover(
-        self, frame: RawFrame, planes: tuple[Plane, ...], target: Target, measured: Measurement | None
+        self, frame: RawFrame, planes: tuple[Plane, ...], target: Target, measured: Geometry | None
     ) -> Cover:
         state = self._state(target)
         state.last_index, state.visible = frame.index, False
@@ -163,7 +164,7 @@ class Compositor:
         return Cover(target.track_id, region, method, target.detected)
 
     def _generated(
-        self, frame: RawFrame, target: Target, measured: Measurement | None, state: _TrackState
+        self, frame: RawFrame, target: Target, measured: Geometry | None, state: _TrackState
     ) -> Patch | None:
         """The generated face, or None where the next rung has to do. Moves the track's fade along."""
         if self._synthesis is None or measured is None:
@@ -181,7 +182,7 @@ class Compositor:
             return None
 
     def _paint(
-        self, frame: RawFrame, target: Target, measured: Measurement, state: _TrackState
+        self, frame: RawFrame, target: Target, measured: Geometry, state: _TrackState
     ) -> Patch | None:
         """The painted face; None where somebody is seen whom the user wants to be seen."""
         assert self._synthesis is not None
@@ -189,9 +190,8 @@ class Compositor:
         if role.visible and target.detected:
             state.visible, state.weight, state.points = True, None, None
             return None
-        geometry = measured.geometry
-        state.points = smoothed(state.points, geometry.points)
-        steady = type(geometry)(state.points, geometry.confidence, geometry.masculine, geometry.age)
+        state.points = smoothed(state.points, measured.points)
+        steady = replace(measured, points=state.points)
         patch, look = self._synthesis.generator.paint(frame.picture, steady, role, state.look)
         if not _covers(patch, frame.picture, state.points):
             raise SynthesisError("the painted face would not cover the person's")
@@ -204,16 +204,16 @@ class Compositor:
         step = 1.0 / max(1, self._config.fade_frames)
         return float(np.clip(weight + (step if trusted else -step), 0.0, 1.0))
 
-    def _trusted(self, picture: Picture, target: Target, measured: Measurement, established: bool) -> bool:
+    def _trusted(self, picture: Picture, target: Target, measured: Geometry, established: bool) -> bool:
         """Whether the mesh is good enough to paint on; an established face is given some slack."""
-        geometry, config = measured.geometry, self._config
+        config = self._config
         slack = float(established)
-        points = geometry.points[:, :2]
+        points = measured.points[:, :2]
         extent = np.concatenate([points.min(0), points.max(0)]).astype(np.float32)
         return bool(
             np.isfinite(points).all()
-            and geometry.confidence >= config.min_confidence - slack * CONFIDENCE_SLACK
-            and abs(yaw_degrees(geometry.points)) <= config.max_yaw_deg + slack * YAW_SLACK_DEG
+            and measured.confidence >= config.min_confidence - slack * CONFIDENCE_SLACK
+            and abs(yaw_degrees(measured.points)) <= config.max_yaw_deg + slack * YAW_SLACK_DEG
             and min(extent[2:] - extent[:2]) >= config.min_face_px * (1 - 0.15 * slack)
             and _agrees(target, points, extent)
             and _share_inside(points, picture) >= 0.6

@@ -26,7 +26,7 @@ from streamanon.identity.delegates import DelegateGallery
 from streamanon.identity.distraction import Distraction
 from streamanon.identity.encoder import CHANNELS, EMBEDDING, IdentityFeature
 from streamanon.identity.rules import Rule
-from streamanon.mesh import Measurement, snap
+from streamanon.mesh import snap
 from streamanon.types import Delegate, Faces, Float, Geometry, Observation, Picture, RawFrame, Role, Target
 
 Box = tuple[float, float, float, float]  # xyxy px
@@ -193,12 +193,12 @@ class FakeMesh:
     yaw_degrees: float = 0.0
     calls: int = 0
 
-    def measure(self, _picture: Picture, targets: Sequence[Target]) -> list[Measurement]:
+    def measure(self, _picture: Picture, targets: Sequence[Target]) -> list[Geometry]:
         """One measurement a target, in order."""
         call, self.calls = self.calls, self.calls + 1
         return [self._measure_one(call, target) for target in targets]
 
-    def _measure_one(self, call: int, target: Target) -> Measurement:
+    def _measure_one(self, call: int, target: Target) -> Geometry:
         sure = (
             self.confidence
             if isinstance(self.confidence, float)
@@ -206,7 +206,7 @@ class FakeMesh:
         )
         points = fake_points(target.box, target.keypoints, self.yaw_degrees)
         points[PERSON_POINT, 2] = self.person(target.track_id)
-        return Measurement(Geometry(points, sure))
+        return Geometry(points, sure)
 
 
 @dataclass(eq=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
@@ -20,20 +19,10 @@ from streamanon.types import Float, Geometry, Picture, Target
 SECOND_LOOK = (0.1, 0.4)
 
 
-@dataclass(frozen=True, eq=False)
-class Measurement:
-    """A face's geometry in frame px. It does not leave the process."""
-
-    geometry: Geometry
-
-    def __repr__(self) -> str:
-        return f"Measurement(confidence={self.geometry.confidence:.2f})"
-
-
 class MeshModel(Protocol):
     """The seam that a fake fills in tests."""
 
-    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Measurement]:
+    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Geometry]:
         """One measurement a target, in order."""
         ...
 
@@ -44,30 +33,29 @@ class FaceMesh:
     def __init__(self, backend: Backend, engines: Engines) -> None:
         self._model = backend.load(engines.path("face-mesh"), precise=True, threads=1)
 
-    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Measurement]:
+    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Geometry]:
         return [self._measure_well(picture, target.keypoints) for target in targets]
 
-    def _measure_well(self, picture: Picture, keypoints: Float) -> Measurement:
+    def _measure_well(self, picture: Picture, keypoints: Float) -> Geometry:
         """Keypoints of a tilted or carried face are rough: an unsure mesh is measured again from itself."""
         first = self._measure_one(picture, keypoints)
-        unsure = SECOND_LOOK[0] <= first.geometry.confidence < SECOND_LOOK[1]
-        if not unsure or not np.isfinite(first.geometry.points).all():
+        unsure = SECOND_LOOK[0] <= first.confidence < SECOND_LOOK[1]
+        if not unsure or not np.isfinite(first.points).all():
             return first
-        second = self._measure_one(picture, mesh_keypoints(first.geometry.points))
-        return max(first, second, key=lambda measured: measured.geometry.confidence)
+        second = self._measure_one(picture, mesh_keypoints(first.points))
+        return max(first, second, key=lambda measured: measured.confidence)
 
-    def _measure_one(self, picture: Picture, keypoints: Float) -> Measurement:
+    def _measure_one(self, picture: Picture, keypoints: Float) -> Geometry:
         matrix = alignment(keypoints)
         crop = aligned_crop(picture, matrix)
         batch = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / 255
         points, traits = (array[0] for array in self._model.run(batch))
-        geometry = Geometry(
+        return Geometry(
             points=transform(invert(matrix), points),
             confidence=float(traits[0]),
             masculine=float(traits[1]),
             age=float(traits[2]),
         )
-        return Measurement(geometry)
 
 
 def aligned_crop(picture: Picture, matrix: Float, crop_px: int = CROP_PX) -> Float:

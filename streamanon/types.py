@@ -198,6 +198,9 @@ class Geometry:
     def __post_init__(self) -> None:
         _require(self.points.shape == (478, 3), f"points must be [478, 3], not {self.points.shape}")
 
+    def __repr__(self) -> str:
+        return f"Geometry(confidence={self.confidence:.2f})"
+
 
 @dataclass(frozen=True, eq=False)
 class Delegate:

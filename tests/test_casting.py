@@ -13,7 +13,6 @@ from streamanon.identity.delegates import DelegateGallery
 from streamanon.identity.encoder import EMBEDDING, IdentityFeature
 from streamanon.identity.people import MAX_PEOPLE, VIEWS, People, Person
 from streamanon.identity.rules import Rule
-from streamanon.mesh import Measurement
 from streamanon.types import Delegate, Float, Geometry, Picture, RawFrame, Role
 
 POINTS = fake_points(np.array([0, 0, 90, 100], np.float32), np.full((5, 2), 45, np.float32))
@@ -23,7 +22,7 @@ RATE = 25
 
 @dataclass
 class Face:
-    measurement: Measurement
+    measurement: Geometry
     embedding: Float
 
 
@@ -38,7 +37,7 @@ def face(
     own, other = np.eye(EMBEDDING, dtype=np.float32)[[person % 64, 64 + person % 64]]
     embedding = similarity * own + np.float32(np.sqrt(1 - similarity**2)) * other
     geometry = Geometry(POINTS, confidence, masculine, age)
-    return Face(Measurement(geometry), embedding.astype(np.float32))
+    return Face(geometry, embedding.astype(np.float32))
 
 
 @dataclass
@@ -385,7 +384,7 @@ def test_of_two_alike_only_one_is_visible() -> None:
 def test_a_small_face_is_not_kept() -> None:
     stage = Stage(GALLERY, rules=(rule(0, keep=True),))
     small = Geometry(POINTS / np.float32(3), 0.9)
-    seen = Face(Measurement(small), face(0).embedding)
+    seen = Face(small, face(0).embedding)
     assert not any(stage.role(0, seen, n).visible for n in range(10))
 
 

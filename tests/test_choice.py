@@ -20,7 +20,6 @@ from streamanon.identity.choice import (
     utilities,
 )
 from streamanon.identity.encoder import CHANNELS
-from streamanon.mesh import Measurement
 from streamanon.types import Geometry, Picture, RawFrame
 
 POINTS = fake_points(np.array([0, 0, 40, 50], np.float32), np.zeros((5, 2), np.float32))
@@ -31,8 +30,8 @@ Who = tuple[tuple[float, float, float], list[float]]
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
 
-def measured(masculine: float, age: float) -> Measurement:
-    return Measurement(Geometry(POINTS, 0.9, masculine, age))
+def measured(masculine: float, age: float) -> Geometry:
+    return Geometry(POINTS, 0.9, masculine, age)
 
 
 DELEGATES = Attributes(

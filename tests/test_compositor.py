@@ -26,7 +26,6 @@ from streamanon.fakes import (
 )
 from streamanon.generator import Look, Patch
 from streamanon.identity.rules import Rule
-from streamanon.mesh import Measurement
 from streamanon.pixels import to_rgb
 from streamanon.redact import MAX_CELLS
 from streamanon.types import (
@@ -167,7 +166,7 @@ def test_tiny_faces_are_a_mosaic() -> None:
 class _ElsewhereMesh(FakeMesh):
     """Sure of itself, and somewhere else."""
 
-    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Measurement]:
+    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Geometry]:
         moved = [Target(t.track_id, t.box + 30, t.keypoints + 30, t.detected) for t in targets]
         return super().measure(picture, moved)
 
@@ -175,13 +174,13 @@ class _ElsewhereMesh(FakeMesh):
 class _SlippedMesh(FakeMesh):
     """In its box, with eyes and mouth where the detector saw none."""
 
-    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Measurement]:
+    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Geometry]:
         moved = [Target(t.track_id, t.box, t.keypoints[::-1].copy(), t.detected) for t in targets]
         return super().measure(picture, moved)
 
 
 class _ShortMesh(FakeMesh):
-    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Measurement]:
+    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Geometry]:
         return super().measure(picture, targets)[:-1]
 
 
@@ -472,11 +471,11 @@ def test_a_person_may_come_back_while_the_old_track_coasts(distance: int, alike:
 
 def test_a_mesh_that_is_no_number_while_a_face_fades_is_not_painted() -> None:
     class Lost(FakeMesh):
-        def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Measurement]:
+        def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Geometry]:
             found = super().measure(picture, targets)
             if self.calls > 1:
                 for measured in found:
-                    measured.geometry.points[:] = np.nan
+                    measured.points[:] = np.nan
             return found
 
     fading = compositor(Lost(), fade_frames=4)

@@ -11,7 +11,7 @@ from streamanon.config import ComputeConfig
 from streamanon.engines import Engines, digest
 from streamanon.fakes import faces_at
 from streamanon.geometry import CROP_PX, alignment, transform
-from streamanon.mesh import FaceMesh, Measurement, aligned_crop, snap
+from streamanon.mesh import FaceMesh, aligned_crop, snap
 from streamanon.pixels import from_rgb
 from streamanon.types import Float, Geometry, Picture, Target
 
@@ -65,11 +65,11 @@ def test_points_come_back_in_frame_pixels(tmp_path: Path) -> None:
     model = FakeNetwork()
     (measured,) = mesh_with(model, tmp_path).measure(picture(), [Target(0, BOX, KEYPOINTS, True)])
     matrix = alignment(KEYPOINTS)
-    back = transform(matrix, measured.geometry.points)
+    back = transform(matrix, measured.points)
     np.testing.assert_allclose(back, model.run(model.batches[0])[0][0], atol=1e-2)
-    assert (measured.geometry.confidence, measured.geometry.masculine) == pytest.approx((0.9, 0.8))
-    assert measured.geometry.age == 33
-    x, y = measured.geometry.points[:, :2].mean(axis=0)
+    assert (measured.confidence, measured.masculine) == pytest.approx((0.9, 0.8))
+    assert measured.age == 33
+    x, y = measured.points[:, :2].mean(axis=0)
     assert BOX[0] < x < BOX[2]
     assert BOX[1] < y < BOX[3]
 
@@ -78,7 +78,7 @@ def test_every_target_is_measured_in_order(tmp_path: Path) -> None:
     shifts = (0, 20, -30)
     targets = [Target(n, BOX + s, KEYPOINTS + np.float32(s), True) for n, s in enumerate(shifts)]
     measured = mesh_with(FakeNetwork(), tmp_path).measure(picture(), targets)
-    left = [float(one.geometry.points[:, 0].mean()) for one in measured]
+    left = [float(one.points[:, 0].mean()) for one in measured]
     assert np.diff(left) == pytest.approx([20, -50], abs=0.5)
     assert mesh_with(FakeNetwork(), tmp_path).measure(picture(), []) == []
 
@@ -88,7 +88,7 @@ def test_the_surer_of_two_measurements_is_taken(tmp_path: Path) -> None:
     for confidences in ((0.3, 0.8), (0.3, 0.1)):
         model = FakeNetwork(confidences)
         (measured,) = mesh_with(model, tmp_path).measure(picture(), [target])
-        assert measured.geometry.confidence == pytest.approx(max(confidences))
+        assert measured.confidence == pytest.approx(max(confidences))
 
 
 def test_the_network_sees_rgb_from_0_to_1(tmp_path: Path) -> None:
@@ -140,8 +140,8 @@ def test_regions_lie_on_the_chroma_grid_and_in_the_frame() -> None:
 
 def test_a_measurement_shows_nothing_of_the_face() -> None:
     points: Float = np.zeros((478, 3), np.float32)
-    shown = repr(Measurement(Geometry(points, 0.5)))
-    assert shown == "Measurement(confidence=0.50)"
+    shown = repr(Geometry(points, 0.5))
+    assert shown == "Geometry(confidence=0.50)"
 
 
 def test_the_real_model_is_steady_and_unsure_of_nothing(engines: Engines) -> None:
@@ -150,5 +150,5 @@ def test_the_real_model_is_steady_and_unsure_of_nothing(engines: Engines) -> Non
     wall = from_rgb(np.full((180, 240, 3), 120, np.uint8))
     target = Target(0, BOX, KEYPOINTS, True)
     first, second = mesh.measure(wall, [target, target])
-    np.testing.assert_array_equal(first.geometry.points, second.geometry.points)
-    assert first.geometry.confidence < 0.4
+    np.testing.assert_array_equal(first.points, second.points)
+    assert first.confidence < 0.4

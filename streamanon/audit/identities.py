@@ -25,9 +25,9 @@ from streamanon.audit.recognisers import Recogniser
 from streamanon.audit.result import Interval, rounded
 from streamanon.errors import ConfigError
 from streamanon.geometry import overlap
-from streamanon.mesh import Measurement, MeshModel
+from streamanon.mesh import MeshModel
 from streamanon.pixels import from_rgb
-from streamanon.types import Float, Target
+from streamanon.types import Float, Geometry, Target
 
 SCHEMA = "streamanon-identities/1"
 FALSE_ACCEPTS = 1e-3
@@ -110,7 +110,7 @@ class Original:
     face: FaceFrame
     places: dict[str, Any]
     embeddings: dict[str, Float]
-    measurement: Measurement
+    measurement: Geometry
 
     @property
     def person(self) -> str:
@@ -156,7 +156,7 @@ def _look(path: Path, judge: Judge, recognisers: Sequence[Recogniser], mesh: Mes
     return Original(path, face, places, embeddings, _measured(image, face, mesh))
 
 
-def _measured(image: Image, face: FaceFrame, mesh: MeshModel) -> Measurement:
+def _measured(image: Image, face: FaceFrame, mesh: MeshModel) -> Geometry:
     return mesh.measure(from_rgb(image), [Target(0, face.box, face.keypoints, True)])[0]
 
 
@@ -215,17 +215,17 @@ def _compare(
     hit = bool(len(boxes) and overlap(face.box[None], boxes).max() >= FOUND_IOU)
     seen.found.append(hit)
     real = original.measurement
-    if real.geometry.confidence < SURE_MESH:
+    if real.confidence < SURE_MESH:
         return
     made = _measured(output, face, mesh)
-    points = real.geometry.points, made.geometry.points
+    points = real.points, made.points
     seen.likenesses.append(compare_meshes(0, hit, image, output, *points))
     seen.traits.append(_same_traits(real, made))
 
 
-def _same_traits(real: Measurement, made: Measurement) -> tuple[bool, bool]:
-    one, two = real.geometry, made.geometry
-    return (one.masculine > 0.5) == (two.masculine > 0.5), abs(one.age - two.age) <= SAME_AGE_YEARS
+def _same_traits(real: Geometry, made: Geometry) -> tuple[bool, bool]:
+    same_sex = (real.masculine > 0.5) == (made.masculine > 0.5)
+    return same_sex, abs(real.age - made.age) <= SAME_AGE_YEARS
 
 
 def recognise(

@@ -176,8 +176,8 @@ class Meter:
         targets = [Target(face.track, face.box, face.keypoints, True) for face in large]
         meshes = [self._mesh.measure(from_rgb(image), targets) for image in (pair.original, output)]
         for face, hit, real, made in zip(large, hits, *meshes, strict=True):
-            if real.geometry.confidence >= 0.3:
-                points = real.geometry.points, made.geometry.points
+            if real.confidence >= 0.3:
+                points = real.points, made.points
                 self.measured.likenesses.append(
                     compare_meshes(face.track, bool(hit), pair.original, output, *points)
                 )

@@ -29,9 +29,9 @@ from streamanon.identity.texture import (
     tone_degrees,
 )
 from streamanon.identity.worn import look_at_all
-from streamanon.mesh import Measurement, MeshModel
+from streamanon.mesh import MeshModel
 from streamanon.pixels import from_rgb
-from streamanon.types import Delegate, Faces, Float, RawFrame, Target
+from streamanon.types import Delegate, Faces, Float, Geometry, RawFrame, Target
 
 PORTRAITS = (".png", ".jpg", ".jpeg", ".webp")
 LEAST_SCORE, LEAST_CONFIDENCE = 0.5, 0.3
@@ -102,8 +102,8 @@ class Converter:
     def convert(self, image: NDArray[np.uint8]) -> Added:
         """A portrait [H, W, 3] RGB as a delegate. Raises :class:`RefusedError`."""
         measured = self._measure(image)
-        check_points(measured.geometry.points, image.shape[1], image.shape[0])
-        points = close_lips(measured.geometry.points)
+        check_points(measured.points, image.shape[1], image.shape[0])
+        points = close_lips(measured.points)
         raw = unwrap(image, points[:, :2], self._chart)
         even = even_light(raw, self._skin, self._typical)
         found = flaws(even, self._chart)
@@ -111,15 +111,15 @@ class Converter:
             if found[name] > limit:
                 raise RefusedError(_FLAWS[name])
         texture, shape = fade_rim(even, self._chart), normalise(align(points, self._chart.mean))
-        masculine = float(np.clip(measured.geometry.masculine, 0, 1))
-        age = float(np.clip(measured.geometry.age, 1, 110))
+        masculine = float(np.clip(measured.masculine, 0, 1))
+        age = float(np.clip(measured.age, 1, 110))
         pixels = np.rint(255 * texture.clip(0, 1)).astype(np.uint8)
         delegate = Delegate("new", pixels, shape, np.zeros(1, np.float32), masculine, age)
         features, embeddings = look_at_all([delegate], self._gallery, self._encoder)
         tone = tone_degrees(texture, self._chart)
         return Added(texture, shape, masculine, age, tone, features[0], embeddings[0])
 
-    def _measure(self, image: NDArray[np.uint8]) -> Measurement:
+    def _measure(self, image: NDArray[np.uint8]) -> Geometry:
         picture = from_rgb(image)
         try:
             faces = self._detector.detect(RawFrame(0, 0, Fraction(1), picture))
@@ -135,7 +135,7 @@ class Converter:
         row = int(rows[0])
         target = Target(0, faces.boxes[row], faces.keypoints[row], True)
         measured = self._mesh.measure(picture, [target])[0]
-        if not measured.geometry.confidence >= LEAST_CONFIDENCE:
+        if not measured.confidence >= LEAST_CONFIDENCE:
             raise RefusedError("the face cannot be measured: give one in focus that nothing covers")
         return measured
 

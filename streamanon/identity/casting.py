@@ -22,8 +22,7 @@ from streamanon.identity.encoder import EMBEDDING, IdentityFeature, IdentityMode
 from streamanon.identity.keeping import Keeper
 from streamanon.identity.people import People, Person
 from streamanon.identity.rules import Rule, rule_for
-from streamanon.mesh import Measurement
-from streamanon.types import Delegate, Float, RawFrame, Role
+from streamanon.types import Delegate, Float, Geometry, RawFrame, Role
 
 #: Cosine of two features above which they are taken for one person's.
 SAME_PERSON = 0.62
@@ -88,17 +87,17 @@ class Casting:
     def account(self) -> Account:
         return self._account
 
-    def role(self, frame: RawFrame, track_id: int, measurement: Measurement) -> Role:
+    def role(self, frame: RawFrame, track_id: int, geometry: Geometry) -> Role:
         """The role of a track in a frame: the track's own, a known person's, or a new one."""
         if self._only is not None and not self._rules:
             return Role(self._only, self._config.geometry)
         track, feature = self._tracks.get(track_id), None
-        quality = expected_quality(measurement)
+        quality = expected_quality(geometry)
         if track is None or self._due(track, quality, frame.index):
-            feature = self._encoder.describe(frame.picture, measurement.geometry.points)
+            feature = self._encoder.describe(frame.picture, geometry.points)
         if track is None:
             assert feature is not None
-            person = self._known(feature, frame.index) or self._cast(measurement, feature, frame.index)
+            person = self._known(feature, frame.index) or self._cast(geometry, feature, frame.index)
             track = self._tracks[track_id] = _Track(person, frame.index)
         person = track.person
         person.last_seen, person.last_index = frame.pts_seconds, frame.index
@@ -107,9 +106,9 @@ class Casting:
         track.last_look = frame.index
         person.learn(feature, quality * min(1.0, feature.sharpness / SHARP))
         self._notice(person, frame.index)
-        self._apply_rules(person, measurement, feature)
+        self._apply_rules(person, geometry, feature)
         keep = person.rule is not None and person.rule.keep
-        if keep and self._keeper.shows(person, feature, measurement, track_id, frame.index):
+        if keep and self._keeper.shows(person, feature, geometry, track_id, frame.index):
             return replace(person.role, visible=True)
         return person.role
 
@@ -161,16 +160,16 @@ class Casting:
         switched = int(earlier.delegate.id != person.delegate.id)
         self._count(switches=switched, most=person.draws)
 
-    def _apply_rules(self, person: Person, measurement: Measurement, feature: IdentityFeature) -> None:
+    def _apply_rules(self, person: Person, geometry: Geometry, feature: IdentityFeature) -> None:
         """A rule that fits from now on holds for as long as the person is known."""
         if person.rule is not None or person.feature is None or not self._rules:
             return
         person.rule = rule_for(self._rules, person.feature)
         if person.rule is not None:
-            fit = self._fit(measurement, feature)
+            fit = self._fit(geometry, feature)
             person.role = self._role_for(person.delegate, fit, person.rule)
 
-    def _fit(self, measurement: Measurement, feature: IdentityFeature) -> Float:
+    def _fit(self, geometry: Geometry, feature: IdentityFeature) -> Float:
         """Utilities of the delegates. Of who the person is they know only whom not to come near: attributes
         are read from a feature that tells nobody's identity.
         """
@@ -180,10 +179,10 @@ class Casting:
             )  # nothing is known: nobody fits better
         told = self._distraction.attributes(self._distraction.apply(feature, self._nobody))
         likenesses = self._gallery.embeddings @ feature.embedding
-        return utilities(traits_of(measurement, told), self._attributes, likenesses)
+        return utilities(traits_of(geometry, told), self._attributes, likenesses)
 
-    def _cast(self, measurement: Measurement, feature: IdentityFeature, index: int) -> Person:
-        fit = self._fit(measurement, feature)
+    def _cast(self, geometry: Geometry, feature: IdentityFeature, index: int) -> Person:
+        fit = self._fit(geometry, feature)
         delegate = self._only or self._drawn(fit, feature)
         person = Person(delegate, self._role_for(delegate, fit, None), last_index=index)
         self._people.add(person)
@@ -217,9 +216,9 @@ class Casting:
         self._account = Account(before.draws + draws, before.switches + switches, max(before.most, most))
 
 
-def expected_quality(measurement: Measurement) -> float:
+def expected_quality(geometry: Geometry) -> float:
     """How much a look at a face would tell, 0..1, before it is taken: size, frontality, sureness."""
-    points = measurement.geometry.points
+    points = geometry.points
     size = min(1.0, float(np.ptp(points[:, 0])) / LARGE_PX)
     frontality = float(np.cos(np.radians(yaw_degrees(points)))) ** 2
-    return size * frontality * max(measurement.geometry.confidence, 0.0)
+    return float(size * frontality * max(geometry.confidence, 0.0))

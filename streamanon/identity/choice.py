@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.identity.delegates import DelegateGallery
-from streamanon.mesh import Measurement
-from streamanon.types import Float
+from streamanon.types import Float, Geometry
 
 SENSITIVITY = 1.0
 #: What the report says of :func:`utilities`.
@@ -52,11 +51,10 @@ class Traits:
     tone: float
 
 
-def traits_of(measurement: Measurement, told: dict[str, float]) -> Traits:
+def traits_of(geometry: Geometry, told: dict[str, float]) -> Traits:
     """The mean of what the mesh and the distracted feature tell, and the skin tone by the latter, which is
     less mistaken about dim and coloured light than the pixels are.
     """
-    geometry = measurement.geometry
     masculine = (geometry.masculine + min(max(told["masculine"], 0.0), 1.0)) / 2
     return Traits(masculine, (geometry.age + told["age"]) / 2, told["ita"])
 

@@ -7,7 +7,7 @@ import numpy as np
 from streamanon.identity.encoder import IdentityFeature
 from streamanon.identity.people import Person
 from streamanon.identity.rules import Rule
-from streamanon.mesh import Measurement
+from streamanon.types import Geometry
 
 #: Cosines from which somebody is left visible: of all looks together, and of the frame's own.
 KEPT_PERSON, KEPT_FRAME = 0.78, 0.70
@@ -27,13 +27,13 @@ class Keeper:
         self._shown: dict[int, tuple[int, int]] = {}  # by rule: the last frame, the track
 
     def shows(
-        self, person: Person, feature: IdentityFeature, measurement: Measurement, track_id: int, index: int
+        self, person: Person, feature: IdentityFeature, geometry: Geometry, track_id: int, index: int
     ) -> bool:
         """Whether track ``track_id`` may be left visible in frame ``index``, in which it looks like
         ``feature``. Nobody is before several frames in a row agree, and never two at once.
         """
         rule = person.rule
-        if rule is None or not self._agrees(rule, person, feature, measurement):
+        if rule is None or not self._agrees(rule, person, feature, geometry):
             self._confirmed.pop(track_id, None)
             return False
         self._confirmed = {t: seen for t, seen in self._confirmed.items() if index - seen[0] <= 1}
@@ -45,11 +45,9 @@ class Keeper:
         self._shown[id(rule)] = index, track_id
         return True
 
-    def _agrees(
-        self, rule: Rule, person: Person, feature: IdentityFeature, measurement: Measurement
-    ) -> bool:
+    def _agrees(self, rule: Rule, person: Person, feature: IdentityFeature, geometry: Geometry) -> bool:
         known = person.feature
-        wide = float(np.ptp(measurement.geometry.points[:, 0])) >= LEAST_KEPT_PX
+        wide = float(np.ptp(geometry.points[:, 0])) >= LEAST_KEPT_PX
         return bool(
             wide
             and known is not None

@@ -70,9 +70,9 @@ def _embedding(path: Path, detector: Detector, mesh: MeshModel, encoder: Identit
     if float(np.ptp(faces.boxes[0, [0, 2]])) < LEAST_FACE_PX:
         raise ConfigError(f"the face in {path} is less than {LEAST_FACE_PX:.0f} px wide: give a larger one")
     measured = mesh.measure(picture, [Target(0, faces.boxes[0], faces.keypoints[0], True)])[0]
-    if measured.geometry.confidence < LEAST_CONFIDENCE:
+    if measured.confidence < LEAST_CONFIDENCE:
         raise ConfigError(f"the face in {path} is turned or covered: give a photo from the front")
-    return encoder.describe(picture, measured.geometry.points).embedding
+    return encoder.describe(picture, measured.points).embedding
 
 
 def _read(path: Path) -> np.ndarray:

@@ -155,7 +155,7 @@ def scene_faces(data: Path) -> Iterator[Face]:
         for row in np.flatnonzero(big & (scene.labels.keypoints[:, :, 2] > 0).all(1)):
             keypoints = scene.labels.keypoints[row, :, :2]
             target = Target(0, scene.labels.boxes[row], keypoints, True)
-            geometry = mesh.measure(from_rgb(scene.image[..., ::-1]), [target])[0].geometry
+            geometry = mesh.measure(from_rgb(scene.image[..., ::-1]), [target])[0]
             if geometry.confidence >= SURE:
                 yield aligned(_as_portrait(scene.image, geometry.points[:, :2]), None)
 

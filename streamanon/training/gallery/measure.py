@@ -53,7 +53,7 @@ class Measurer:
         picture, points = draw(texture, shape, self._chart)
         embedding = self.describe(picture, points)
         target = Target(0, _box(points), mesh_keypoints(points), True)
-        seen = self._mesh.measure(from_rgb(picture), [target])[0].geometry
+        seen = self._mesh.measure(from_rgb(picture), [target])[0]
         age = (self._presentation.age(embedding) + seen.age) / 2
         masculine = (self._presentation.masculine(embedding) + seen.masculine) / 2
         return Measured(embedding, masculine, float(np.clip(age, *AGES)))

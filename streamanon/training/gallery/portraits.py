@@ -141,7 +141,7 @@ def _face(
     label = {"male": 1.0, "female": 0.0}.get(portrait.group.partition("/")[0])
     guess = presentation.masculine(portrait.embedding)
     target = Target(0, portrait.box, mesh_keypoints(portrait.points), True)
-    seen = mesh.measure(from_rgb(np.ascontiguousarray(portrait.image[..., ::-1])), [target])[0].geometry
+    seen = mesh.measure(from_rgb(np.ascontiguousarray(portrait.image[..., ::-1])), [target])[0]
     # Two estimators, for either takes some dark faces for older than they look.
     age = (presentation.age(portrait.embedding) + seen.age) / 2
     return Face(
