@@ -73,7 +73,7 @@ def test_traits_are_the_mean_of_mesh_and_feature() -> None:
 
 
 def test_who_fits_best_is_likeliest() -> None:
-    fit = utilities(Traits(0.0, 20, 60), DELEGATES)
+    fit = utilities(Traits(0.0, 20, -40), DELEGATES)
     assert fit[0] == pytest.approx(1)
     assert fit.argmax() == 0
     assert fit[3] == fit[4] == 0

@@ -12,7 +12,7 @@ from streamanon.cli import main
 def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["delegates", "list"]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split() == ["id", "presents", "age", "skin", "tone"]
+    assert head.split() == ["id", "presents", "age", "tone"]
     assert len(lines) >= 256
     assert len({line.split()[0] for line in lines}) == len(lines)
 

@@ -135,7 +135,11 @@ def write_fields(path: Path | str, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 def load_delegates(path: Path | str) -> DelegateGallery:
     """Read a gallery. Raises OSError where it cannot be read and ValueError where it is no gallery."""
-    arrays = read_fields(path)
+    return gallery_of(read_fields(path))
+
+
+def gallery_of(arrays: Mapping[str, NDArray[Any]]) -> DelegateGallery:
+    """A gallery of a file's fields."""
     ends = np.cumsum(arrays["jpeg_sizes"])
     textures = [_decode(data) for data in np.split(arrays["jpegs"], ends[:-1])]
     delegates = tuple(

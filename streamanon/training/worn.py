@@ -1,23 +1,27 @@
-"""Tell a gallery's file what the identity encoder sees in its delegates; to be run after either was made.
+"""Tell a gallery's file what the identity encoder sees in its delegates.
 
     python -m streamanon.training.worn --data DATA --engines engines
 
-They are looked at as worn by a mean head, made here of the synthetic portraits of ``generated``.
+They are looked at as worn by a mean head, made here of the synthetic portraits of ``generated``. Galleries
+are built with it; this is for after the encoder was trained.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from streamanon.backends.onnxruntime import create
 from streamanon.engines import Engines
 from streamanon.geometry import alignment, transform
-from streamanon.identity.delegates import TEXTURE_PX, load_delegates, read_fields, write_fields
+from streamanon.identity.delegates import TEXTURE_PX, gallery_of, write_fields
 from streamanon.identity.encoder import CHANNELS, EMBEDDING, IdentityEncoder
 from streamanon.identity.worn import look_at_all
 from streamanon.training.portraits import read_portraits
@@ -39,18 +43,18 @@ def mean_head(data: Path) -> tuple[np.ndarray, Float]:
     return np.rint(pixels / count).astype(np.uint8), (points / count).astype(np.float32)
 
 
-def describe(path: Path, data: Path, encoder: IdentityEncoder) -> None:
-    """Write head, features and embeddings into a gallery's file."""
+def described(
+    arrays: Mapping[str, NDArray[Any]], data: Path, encoder: IdentityEncoder
+) -> dict[str, NDArray[Any]]:
+    """A gallery file's fields with head, features and embeddings."""
     head, points = mean_head(data)
     jpeg = cv2.imencode(".jpg", head, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].ravel()
-    with np.load(path, allow_pickle=False) as archive:
-        arrays = dict(archive)
     count = len(arrays["ids"])
     blank = {"features": np.zeros((count, CHANNELS)), "embeddings": np.zeros((count, EMBEDDING))}
-    write_fields(path, arrays | blank | {"head": jpeg, "head_points": points})
-    gallery = load_delegates(path)
+    bare = {**arrays, **blank, "head": jpeg, "head_points": points}
+    gallery = gallery_of(bare)
     features, embeddings = look_at_all(gallery.delegates, gallery, encoder)
-    write_fields(path, read_fields(path) | {"features": features, "embeddings": embeddings})
+    return {**bare, "features": features, "embeddings": embeddings}
 
 
 def main() -> None:
@@ -59,9 +63,11 @@ def main() -> None:
     parser.add_argument("--engines", type=Path, default=Path("engines"))
     args = parser.parse_args()
     engines = Engines.open(args.engines)
-    gallery = args.engines / str(engines.models["delegates"]["file"])
-    describe(gallery, args.data, IdentityEncoder(create(1), engines))
-    print(f"wrote {gallery}")
+    path = args.engines / str(engines.models["delegates"]["file"])
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    write_fields(path, described(arrays, args.data, IdentityEncoder(create(1), engines)))
+    print(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from streamanon.engines import Engines
 from streamanon.identity.chart import Chart
 from streamanon.identity.codes import principal_codes
 from streamanon.identity.delegates import DelegateGallery, load_delegates, write_fields
+from streamanon.identity.encoder import IdentityEncoder
 from streamanon.identity.sheet import contact_sheet
 from streamanon.mesh import FaceMesh
 from streamanon.training.gallery.blend import Blender
@@ -30,6 +31,7 @@ from streamanon.training.gallery.portraits import (
     read_faces,
 )
 from streamanon.training.gallery.select import choose
+from streamanon.training.worn import described
 from streamanon.types import Float
 
 NAME = "delegates-v2"
@@ -42,7 +44,8 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5)
 
 def build(data: Path, out: Path) -> dict[str, Any]:
     """Write the gallery and the card's picture below ``out``; the report."""
-    mesh = FaceMesh(open_backend(ComputeConfig(backend="onnxruntime", threads=1)), Engines.open())
+    backend, engines = open_backend(ComputeConfig(backend="onnxruntime", threads=1)), Engines.open()
+    mesh, encoder = FaceMesh(backend, engines), IdentityEncoder(backend, engines)
     presentation = fit_presentation(data)
     chart, faces = read_faces(data, presentation, mesh)
     measurer = Measurer(chart, presentation, mesh)
@@ -53,7 +56,7 @@ def build(data: Path, out: Path) -> dict[str, Any]:
     out.joinpath("cards").mkdir(parents=True, exist_ok=True)
     path = out / f"{NAME}.npz"
     shares = Blender(faces, chart).shares
-    write_fields(path, fields_of(chosen, chart, shares))
+    write_fields(path, described(fields_of(chosen, chart, shares), data, encoder))
     gallery = load_delegates(path)
     sheet = contact_sheet(gallery, gallery.delegates, columns=COLUMNS)
     picture = cv2.imencode(".jpg", sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, SHEET_QUALITY])[1]
