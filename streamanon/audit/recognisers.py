@@ -109,7 +109,7 @@ class EncoderRecogniser(_Cosine):
     name = "streamanon encoder"
     relation = "part of streamanon: it chose the delegates, so its word counts for little"
     #: One in a thousand of 15 million pairs of different people in LFW (train split).
-    threshold = 0.62
+    threshold = 0.806
 
     def __init__(self, compute: ComputeConfig) -> None:
         backend = open_backend(compute)

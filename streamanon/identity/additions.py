@@ -37,7 +37,7 @@ PORTRAITS = (".png", ".jpg", ".jpeg", ".webp")
 LEAST_SCORE, LEAST_CONFIDENCE = 0.5, 0.3
 LEAST_FACE_PX = 120
 #: Cosine of two delegates' embeddings, both worn by the same head, from which they are one face.
-SAME_FACE = 0.85
+SAME_FACE = 0.93
 #: The inner rims of the lips, from corner to corner; how much of the gap between them is left.
 UPPER_LIP = (191, 80, 81, 82, 13, 312, 311, 310, 415)
 LOWER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324)

@@ -27,7 +27,7 @@ UTILITY = "0..1: sex presentation, age and skin alike; 0 for delegates near the 
 #: and degrees of skin tone.
 SEX_RANGE, AGE_RANGE, TONE_RANGE = (0.2, 0.6), (6.0, 30.0), (10.0, 45.0)
 #: Cosines of embeddings up to which a delegate is like anybody else, and from which it is too near.
-NEAR_RANGE = (0.35, 0.5)
+NEAR_RANGE = (0.3, 0.5)
 #: Of a delegate's utility, what it has for presenting alike. Without this nobody would fit a person whose
 #: age or skin the gallery lacks, and any face would do.
 SEX_SHARE = 0.15

@@ -9,8 +9,9 @@ from streamanon.identity.people import Person
 from streamanon.identity.rules import Rule
 from streamanon.types import Geometry
 
-#: Cosines from which somebody is left visible: of all looks together, and of the frame's own.
-KEPT_PERSON, KEPT_FRAME = 0.78, 0.70
+#: Cosines from which somebody is left visible: of all looks together (between one in a thousand and one in
+#: ten thousand strangers by a single look), and of the frame's own.
+KEPT_PERSON, KEPT_FRAME = 0.88, 0.80
 LEAST_KEPT_PX = 40.0
 CONFIRMED = 3
 

@@ -21,8 +21,8 @@ from streamanon.types import Delegate, Faces, Float, RawFrame, Target
 
 LEAST_FACE_PX = 60.0
 LEAST_CONFIDENCE = 0.5
-#: Cosine from which somebody is taken for the person in a photo.
-IN_PHOTO = 0.70
+#: Cosine from which somebody is taken for the person in a photo: one in a thousand strangers is.
+IN_PHOTO = 0.80
 
 
 class Detector(Protocol):
