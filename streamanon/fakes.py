@@ -263,11 +263,18 @@ def fake_points(box: Float, keypoints: Float, yaw_degrees: float = 0.0) -> Float
     return points
 
 
+KINDS = EMBEDDING
+
+
 def fake_distraction() -> Distraction:
-    """No identity directions, and probes that tell nothing but the middle: 0.5, 40 years, 30 degrees."""
+    """No identity directions, and probes that tell nothing but the middle: 0.5, 40 years, 30 degrees; as
+    many kinds of faces as embeddings have numbers.
+    """
     nothing: Float = np.zeros((0, CHANNELS), np.float32)
     probes = np.full((3, CHANNELS), 1e-9, np.float32)
-    return Distraction(nothing, probes, np.array([0.5, 40, 30], np.float32))
+    middle = np.array([0.5, 40, 30], np.float32)
+    anchors = np.eye(KINDS, EMBEDDING, dtype=np.float32)
+    return Distraction(nothing, probes, middle, anchors, np.tile(middle, (KINDS, 1)))
 
 
 def fake_casting(seed: int | None = 0, rules: Sequence[Rule] = ()) -> Casting:

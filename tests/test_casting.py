@@ -310,13 +310,13 @@ def test_a_key_gives_the_same_person_the_same_delegate_in_every_run() -> None:
     assert len({keyed(KEY, p) for p in people}) > 12
 
 
-def test_with_a_key_a_face_that_looks_a_little_different_mostly_gets_the_same() -> None:
-    shares = {
-        similarity: np.mean([keyed(KEY, face(n)) == keyed(KEY, face(n, similarity)) for n in range(60)])
-        for similarity in (0.98, 0.8, 0.0)
-    }
-    assert shares[0.98] > 0.6
-    assert shares[0.98] > shares[0.8] > shares[0.0]
+def test_with_a_key_other_looks_at_one_kind_of_face_get_the_same() -> None:
+    """Whatever it presents as, which is measured a little differently each time."""
+    for n in range(10):
+        looks = [face(n), face(n, 0.8, masculine=0.3, age=50), face(n, 0.75, masculine=0.9)]
+        assert len({keyed(KEY, one) for one in looks}) == 1
+    shared = [keyed(KEY, face(n)) == keyed(KEY, face(n, similarity=0.5)) for n in range(60)]
+    assert np.mean(shared) < 0.2
 
 
 GALLERY = fake_gallery(12)

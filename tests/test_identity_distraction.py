@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ def distraction() -> Distraction:
     free = numbers(CHANNELS, 40)
     free -= inside @ (inside.T @ free)
     identity = np.linalg.qr(free)[0].T
-    return Distraction(identity.astype(np.float32), probes, numbers(3))
+    anchors = np.eye(8, 128, dtype=np.float32)
+    return Distraction(identity.astype(np.float32), probes, numbers(3), anchors, numbers(8, 3))
 
 
 def look(importance: Float | None = None) -> IdentityFeature:
@@ -64,9 +66,15 @@ def test_a_face_that_tells_nothing_gives_numbers(distraction: Distraction) -> No
     assert np.isfinite(distraction.apply(nothing, numbers(CHANNELS))).all()
 
 
+def test_a_face_is_of_the_nearest_kind(distraction: Distraction) -> None:
+    embedding = 0.1 * numbers(128)
+    embedding[5] += 1
+    assert distraction.kind_of(embedding) == 5
+
+
 def test_directions_are_read_as_they_were_written(distraction: Distraction, tmp_path: Path) -> None:
     path = tmp_path / "d.npz"
-    np.savez(path, identity=distraction.identity, probes=distraction.probes, offsets=distraction.offsets)
+    np.savez(path, **{field.name: getattr(distraction, field.name) for field in fields(Distraction)})
     feature, target = look(), numbers(CHANNELS)
     again = load_distraction(path).apply(feature, target)
     np.testing.assert_array_equal(again, distraction.apply(feature, target))

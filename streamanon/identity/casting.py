@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from streamanon.config import IdentityConfig
 from streamanon.geometry import yaw_degrees
 from streamanon.identity.appearance import towards
-from streamanon.identity.choice import KeyedNoise, attributes_of, draw, traits_of, utilities
+from streamanon.identity.choice import Traits, attributes_of, draw, keyed_noise, traits_of, utilities
 from streamanon.identity.delegates import DelegateGallery
 from streamanon.identity.distraction import Distraction
-from streamanon.identity.encoder import EMBEDDING, IdentityFeature, IdentityModel
+from streamanon.identity.encoder import IdentityFeature, IdentityModel
 from streamanon.identity.keeping import Keeper
 from streamanon.identity.people import People, Person
 from streamanon.identity.rules import Rule, rule_for
@@ -55,7 +55,7 @@ class _Track:
 
 @dataclass(frozen=True)
 class CastingParts:
-    """``key``: the same gives the same person mostly the same delegate in every run; without one each draw
+    """``key``: the same gives the same kind of face the same delegate in every run; without one each draw
     is independent. ``only``: everybody gets this one, and nothing is drawn, but for whom ``rules`` hold.
     """
 
@@ -78,8 +78,7 @@ class Casting:
         self._keeper = Keeper(1) if still else Keeper()
         self._attributes = attributes_of(parts.gallery)
         self._rng = np.random.default_rng(parts.config.seed)
-        names = [delegate.id for delegate in parts.gallery.delegates]
-        self._keyed = None if parts.key is None else KeyedNoise(parts.key, names, EMBEDDING)
+        self._key = parts.key
         self._people = People(parts.config.ttl_seconds)
         self._tracks: dict[int, _Track] = {}
         self._account = Account()
@@ -178,9 +177,15 @@ class Casting:
             return np.zeros(
                 len(self._gallery.delegates), np.float32
             )  # nothing is known: nobody fits better
-        told = self._distraction.attributes(self._distraction.apply(feature, self._nobody))
-        likenesses = self._gallery.embeddings @ feature.embedding
-        return utilities(traits_of(geometry, told), self._attributes, likenesses)
+        embeddings, distraction = self._gallery.embeddings, self._distraction
+        likenesses = embeddings @ feature.embedding
+        if self._key is not None:  # what differs from look to look must not change the draw
+            kind = distraction.kind_of(feature.embedding)
+            likenesses = np.maximum(likenesses, embeddings @ distraction.anchors[kind])
+            traits = Traits(*map(float, distraction.anchor_attributes[kind]))
+        else:
+            traits = traits_of(geometry, distraction.attributes(distraction.apply(feature, self._nobody)))
+        return utilities(traits, self._attributes, likenesses)
 
     def _cast(self, geometry: Geometry, feature: IdentityFeature, index: int) -> Person:
         fit = self._fit(geometry, feature)
@@ -208,9 +213,10 @@ class Casting:
         return Role(towards(self._gallery, delegate, fit, appearance), geometry)
 
     def _noise(self, embedding: Float) -> NDArray[np.float64]:
-        if self._keyed is None or not np.isfinite(embedding).all():
-            return self._rng.gumbel(size=len(self._gallery.delegates))
-        return self._keyed.of(embedding)
+        names = [delegate.id for delegate in self._gallery.delegates]
+        if self._key is None or not np.isfinite(embedding).all():
+            return self._rng.gumbel(size=len(names))
+        return keyed_noise(self._key, self._distraction.kind_of(embedding), names)
 
     def _count(self, draws: int = 0, switches: int = 0, most: int = 0) -> None:
         before = self._account

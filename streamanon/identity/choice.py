@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -108,24 +107,8 @@ def _scores(utility: Float, epsilon: float, allowed: NDArray[np.bool_] | None) -
     return scores if allowed is None else np.where(allowed, scores, -np.inf)
 
 
-class KeyedNoise:
-    """Gumbel noise that a secret key and a face decide: nearly the same for nearly the same face.
-
-    Each delegate has a direction, normally distributed, that only the key tells. A unit embedding's
-    projection on it is standard normal over all keys, so that its quantile gives noise of the right
-    distribution (after Charikar's hashing by random hyperplanes, 2002).
-    """
-
-    def __init__(self, key: bytes, ids: Sequence[str], size: int) -> None:
-        self._directions = np.stack([_direction(key, name, size) for name in ids])
-
-    def of(self, embedding: Float) -> NDArray[np.float64]:
-        """``embedding`` [size], unit length -> [D]."""
-        projections = self._directions @ embedding.astype(np.float64)
-        ranks = np.array([0.5 * (1 + math.erf(value / math.sqrt(2))) for value in projections])
-        return np.asarray(-np.log(-np.log(ranks.clip(1e-12, 1 - 1e-12))))
-
-
-def _direction(key: bytes, name: str, size: int) -> NDArray[np.float64]:
-    seed = hmac.new(key, name.encode(), hashlib.sha256).digest()
-    return np.random.default_rng(int.from_bytes(seed, "big")).normal(0, 1, size)
+def keyed_noise(key: bytes, kind: int, ids: Sequence[str]) -> NDArray[np.float64]:
+    """Gumbel noise [D] that a secret key decides for faces of one ``kind`` and each delegate."""
+    seeds = (hmac.new(key, f"{kind} {name}".encode(), hashlib.sha256).digest()[:7] for name in ids)
+    ranks = (np.array([int.from_bytes(seed, "big") for seed in seeds]) + 0.5) / 2**56
+    return np.asarray(-np.log(-np.log(ranks)))

@@ -14,7 +14,7 @@ linear probes of attributes. Both are learned by ``streamanon.training.direction
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +33,15 @@ ATTRIBUTES = ("masculine", "age", "ita")
 @dataclass(frozen=True, eq=False)
 class Distraction:
     """``identity`` [R, 256], orthonormal rows; ``probes`` [3, 256] with ``offsets`` [3], which tell
-    :data:`ATTRIBUTES`.
+    :data:`ATTRIBUTES`. ``anchors`` [K, 128], unit length: the middles of kinds of faces, by embeddings, and
+    ``anchor_attributes`` [K, 3]: what the probes tell of each kind.
     """
 
     identity: Float
     probes: Float
     offsets: Float
+    anchors: Float
+    anchor_attributes: Float
 
     def apply(self, feature: IdentityFeature, target: Float) -> Float:
         """The distracted feature [256]; ``target`` [256]: whom it tells instead, pooled."""
@@ -52,6 +55,10 @@ class Distraction:
         system = eased @ rows.T
         system += RIDGE * np.trace(system) / len(system) * np.eye(len(system))
         return np.asarray(own + eased.T @ np.linalg.solve(system, wanted), np.float32)
+
+    def kind_of(self, embedding: Float) -> int:
+        """The kind of face that an embedding [128] is nearest to."""
+        return int(np.argmax(self.anchors @ embedding))
 
     def attributes(self, pooled: Float) -> dict[str, float]:
         """What a feature [256], distracted or not, tells of :data:`ATTRIBUTES`."""
@@ -70,4 +77,4 @@ def open_distraction(engines: Engines) -> Distraction:
 
 def load_distraction(path: Path) -> Distraction:
     with np.load(path, allow_pickle=False) as arrays:
-        return Distraction(*(arrays[name].astype(np.float32) for name in ("identity", "probes", "offsets")))
+        return Distraction(*(arrays[field.name].astype(np.float32) for field in fields(Distraction)))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import cv2
@@ -35,6 +35,7 @@ SKIN = (50, 280, 205, 425, 101, 330, 151, 9)
 DISCRIMINANT = 96
 PROBE_RIDGE = 1e-3
 LDA_RIDGE = 1e-2
+KINDS = 32
 KEPT = 64  # dimensions that an attacker's own analysis keeps
 AGE_GROUPS = (20, 35, 50)
 ITA_GROUPS = (10, 28, 41, 55)
@@ -134,7 +135,21 @@ def learn(seen: Seen, head: np.ndarray) -> Distraction:
     rows = np.concatenate([_unit(head), _unit(telling)])
     rows = rows - rows @ np.linalg.pinv(probes) @ probes
     _, sizes, basis = np.linalg.svd(rows, full_matrices=False)
-    return Distraction(basis[sizes > 1e-6 * sizes[0]].astype(np.float32), probes, offsets)
+    identity = basis[sizes > 1e-6 * sizes[0]].astype(np.float32)
+    train = seen.split == "train"
+    anchors, kinds = middles(_unit(np.stack([feature.embedding for feature in seen.features]))[train])
+    told = seen.pooled[train] @ probes.T + offsets
+    attributes = np.stack([told[kinds == kind].mean(0) for kind in range(KINDS)])
+    return Distraction(identity, probes, offsets, anchors, attributes.astype(np.float32))
+
+
+def middles(embeddings: np.ndarray) -> tuple[Float, np.ndarray]:
+    """k-means: middles [KINDS, 128] of unit length, and each row's kind [N]."""
+    cv2.setRNGSeed(0)
+    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 60, 1e-4)
+    rows = embeddings.astype(np.float32)
+    _, kinds, centres = cv2.kmeans(rows, KINDS, np.empty(0), stop, 3, cv2.KMEANS_PP_CENTERS)
+    return _unit(centres).astype(np.float32), kinds.ravel()
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
@@ -215,8 +230,8 @@ def main() -> None:
     weights = engines.path("identity-encoder").with_suffix(".safetensors")
     head = load_weights(weights).head.weight.detach().numpy()
     distraction = learn(seen, head)
-    arrays = {name: getattr(distraction, name) for name in ("identity", "probes", "offsets")}
-    np.savez(args.out / "identity-directions.npz", **arrays)
+    arrays = {field.name: getattr(distraction, field.name) for field in fields(Distraction)}
+    np.savez(args.out / "identity-directions.npz", allow_pickle=False, **arrays)
     delegates = open_gallery(engines).features
     targets = delegates[np.random.default_rng(1).integers(0, len(delegates), len(seen.features))]
     print(json.dumps(measure(seen, distraction, head, targets), indent=1))

@@ -1,0 +1,58 @@
+"""Who is left visible by --keep? Clips of one person each: every photo against every clip.
+
+    python benchmarks/keep.py CLIP CLIP [CLIP ...]
+
+The photo of a clip's person is the first of its frames that ``--keep`` accepts, so that the clip itself shows
+what a good photo does; all other clips show strangers. Told are the shares of face-frames left visible.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import av
+import cv2
+
+from streamanon.anonymizer import Anonymizer
+from streamanon.config import load_config
+from streamanon.errors import ConfigError
+
+EVERY = 10  # frames between tries
+
+
+def with_photo(clip: Path, folder: Path) -> Anonymizer:
+    """Keeps whom the clip shows, by a frame written to ``folder`` as PNG."""
+    photo = folder / f"{clip.stem}.png"
+    with av.open(str(clip)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number % EVERY:
+                continue
+            cv2.imwrite(str(photo), frame.to_ndarray(format="bgr24"))
+            try:
+                return Anonymizer(load_config(None, [f"identity.people=[{{photo: {photo}, keep: true}}]"]))
+            except ConfigError:
+                continue
+    raise SystemExit(f"no frame of {clip} is a photo for --keep")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clips", nargs="+", type=Path)
+    args = parser.parse_args()
+    print(f"| photo from | {' | '.join(clip.stem for clip in args.clips)} |")
+    print(f"|---|{'---|' * len(args.clips)}")
+    with tempfile.TemporaryDirectory() as name:
+        for whose in args.clips:
+            anonymizer = with_photo(whose, Path(name))
+            cells = []
+            for clip in args.clips:
+                tally = anonymizer.run(clip, Path(name) / f"{clip.stem}.mp4").tally
+                assert tally.faces, f"no face was found in {clip}"
+                cells.append(f"{tally.by_method['kept']} of {tally.faces}")
+            print(f"| {whose.stem} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
