@@ -2,8 +2,8 @@
 
     python benchmarks/keep.py CLIP CLIP [CLIP ...]
 
-The photo of a clip's person is the first of its frames that ``--keep`` accepts, so that the clip itself shows
-what a good photo does; all other clips show strangers. Told are the shares of face-frames left visible.
+The photo of a clip's person is its first frame that ``--keep`` accepts, so that the clip itself shows what
+a good photo does; all other clips show strangers. Told are the face-frames left visible.
 """
 
 from __future__ import annotations
