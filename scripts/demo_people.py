@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.generator import borders, inverse_maps, open_mouth, owners_of
+from streamanon.generator.light import open_mouth
+from streamanon.generator.raster import borders, inverse_maps, owners_of
 from streamanon.identity.delegates import DelegateGallery
 from streamanon.types import Delegate, Float
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streamanon.audit.people import FaceFrame
 from streamanon.audit.recognisers import DlibRecogniser
-from streamanon.generator import inverse_maps, owners_of
+from streamanon.generator.raster import inverse_maps, owners_of
 from streamanon.geometry import mesh_keypoints
 from streamanon.identity.chart import Chart
 from streamanon.identity.delegates import TEXTURE_PX

@@ -1,0 +1,107 @@
+"""A face mesh as pixels: which triangle each pixel shows, the way from there into the texture, the border."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from streamanon.identity.delegates import TEXTURE_PX, DelegateGallery
+from streamanon.types import Delegate, Float
+
+FEATHER = 0.07
+
+
+class Textures:
+    """The textures of delegates on meshes. What depends on the delegate alone is made once."""
+
+    def __init__(self, gallery: DelegateGallery) -> None:
+        self.uv = gallery.uv.astype(np.float32)
+        self._triangles = gallery.triangles
+        self._pyramids: WeakKeyDictionary[Delegate, list[NDArray[np.uint8]]] = WeakKeyDictionary()
+
+    def warp(
+        self, points: Float, size: tuple[int, int], delegate: Delegate
+    ) -> tuple[Float, NDArray[np.bool_]]:
+        """The texture on a mesh, [h, w, 3] RGB 0..255, and where the mesh is [h, w]."""
+        if delegate not in self._pyramids:
+            self._pyramids[delegate] = pyramid(delegate.texture)
+        return self.warp_levels(points, size, self._pyramids[delegate])
+
+    def warp_levels(
+        self, points: Float, size: tuple[int, int], levels: list[NDArray[np.uint8]]
+    ) -> tuple[Float, NDArray[np.bool_]]:
+        """The same of a texture's :func:`pyramid`."""
+        owners = owners_of(points, self._triangles, self.uv, size)
+        mask = owners > 0
+        maps = inverse_maps(points[:, :2], self.uv, self._triangles)
+        y, x = np.nonzero(mask)
+        chosen = maps[owners[mask] - 1]
+        spread = float(np.ptp(points[:, 0]) + np.ptp(points[:, 1])) / 2
+        # Halved until one of its pixels is about one of the frame's.
+        texture = levels[int(np.clip(np.log2(TEXTURE_PX / max(spread, 1.0)), 0, len(levels) - 1))]
+        factor = texture.shape[0] / TEXTURE_PX
+        map_x = np.full(mask.shape, -1, np.float32)
+        map_y = np.full(mask.shape, -1, np.float32)
+        map_x[mask] = (chosen[:, 0, 0] * x + chosen[:, 0, 1] * y + chosen[:, 0, 2] + 0.5) * factor - 0.5
+        map_y[mask] = (chosen[:, 1, 0] * x + chosen[:, 1, 1] * y + chosen[:, 1, 2] + 0.5) * factor - 0.5
+        warped = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(warped, np.float32), mask
+
+
+def pyramid(texture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """A texture [256, 256, 3] and its halves down to 32 px."""
+    levels = [texture]
+    for _ in range(3):
+        levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.uint8))
+    return levels
+
+
+def owners_of(
+    points: Float, triangles: NDArray[np.int32], uv: Float, size: tuple[int, int]
+) -> NDArray[np.int32]:
+    """Which triangle (from 1) each pixel [h, w] belongs to; nearer ones win, those seen from behind and
+    those without area are left out.
+    """
+    area = _areas(points[:, :2], triangles)
+    turned = np.sign(area) == np.sign(_areas(uv, triangles))
+    front = np.flatnonzero(turned & (np.abs(area) > 1e-3))
+    depth = points[triangles[front], 2].sum(1)
+    front = front[np.argsort(-depth)]
+    corners = np.rint(points[:, :2] * 16).astype(np.int32)[triangles]
+    owners = np.zeros((size[1], size[0]), np.int32)
+    for number in front.tolist():
+        cv2.fillConvexPoly(owners, corners[number], number + 1, cv2.LINE_8, 4)
+    return owners
+
+
+def _areas(points: Float, triangles: NDArray[np.int32]) -> Float:
+    """Twice the signed area of each triangle."""
+    a, b, c = (points[triangles[:, corner]] for corner in range(3))
+    ab, ac = b - a, c - a
+    return np.asarray(ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0], np.float32)
+
+
+def inverse_maps(points: Float, uv: Float, triangles: NDArray[np.int32]) -> Float:
+    """For each triangle the affine map [T, 2, 3] from image to texture coordinates."""
+    a, b, c = (points[triangles[:, corner]].astype(np.float64) for corner in range(3))
+    ab, ac = b - a, c - a
+    area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
+    area = np.where(np.abs(area) < 1e-3, 1e-3, area)
+    rows = np.stack([np.stack([ac[:, 1], -ac[:, 0]], 1), np.stack([-ab[:, 1], ab[:, 0]], 1)], 1)
+    inverse = rows / area[:, None, None]  # (x, y) - a -> weights of ab and ac
+    ua, ub, uc = (uv[triangles[:, corner]] for corner in range(3))
+    linear = np.stack([ub - ua, uc - ua], 2) @ inverse
+    shift = ua - np.einsum("tij,tj->ti", linear, a)
+    return np.concatenate([linear, shift[:, :, None]], axis=2).astype(np.float32)
+
+
+def borders(mask: NDArray[np.bool_], face_px: float) -> tuple[Float, NDArray[np.bool_]]:
+    """Alpha that rises from the mesh's edge inwards, and the core where skin is surely skin."""
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    inward = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    rise = np.clip(inward / max(1.5, FEATHER * face_px), 0, 1)
+    alpha = rise * rise * (3 - 2 * rise)
+    return np.asarray(alpha, np.float32), inward > 0.08 * face_px
