@@ -1,4 +1,4 @@
-"""A face mesh as pixels: which triangle each pixel shows, the way from there into the texture, the border."""
+"""A face mesh as pixels: which triangle each shows, the way from there into the texture, the border."""
 
 from __future__ import annotations
 

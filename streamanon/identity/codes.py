@@ -2,26 +2,66 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.types import Float
 
+if TYPE_CHECKING:
+    from streamanon.identity.delegates import DelegateGallery
+
 CODE_SIZE = 32
 SMALL_PX = 64
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CodeBasis:
+    """The axes [32, P] on which codes lie, from a mean [P], with textures and shapes in their ``units``."""
+
+    axes: Float
+    mean: Float
+    units: tuple[float, float]
+
+    @classmethod
+    def of(cls, textures: NDArray[np.uint8], shapes: Float) -> CodeBasis:
+        """The basis of textures [N, 256, 256, 3] and shapes [N, 478, 3]: their codes have unit variance."""
+        parts = [_small(textures), shapes.reshape(len(shapes), -1)]
+        units = [max(float(np.sqrt(part.var(0).sum())), 1e-6) for part in parts]
+        rows = np.concatenate([part / unit for part, unit in zip(parts, units, strict=True)], axis=1)
+        mean = rows.mean(0)
+        _, sizes, axes = np.linalg.svd(rows - mean, full_matrices=False)
+        scale = np.sqrt(len(rows)) / np.maximum(sizes, 1e-6 * sizes[0])
+        kept = np.zeros((CODE_SIZE, rows.shape[1]), np.float32)
+        count = min(CODE_SIZE, len(axes))
+        kept[:count] = axes[:count] * scale[:count, None] * (sizes[:count, None] > 1e-5 * sizes[0])
+        return cls(kept, mean.astype(np.float32), (units[0], units[1]))
+
+    @classmethod
+    def of_gallery(cls, gallery: DelegateGallery) -> CodeBasis:
+        textures = np.array([delegate.texture for delegate in gallery.delegates])
+        return cls.of(textures, np.array([delegate.shape for delegate in gallery.delegates]))
+
+    def codes(self, textures: NDArray[np.uint8], shapes: Float) -> Float:
+        """Codes [M, 32] of any textures and shapes, these or others."""
+        parts = [_small(textures) / self.units[0], shapes.reshape(len(shapes), -1) / self.units[1]]
+        return np.asarray((np.concatenate(parts, axis=1) - self.mean) @ self.axes.T, np.float32)
+
+    def code(self, texture: NDArray[np.uint8], shape: Float) -> Float:
+        return np.asarray(self.codes(texture[None], shape[None])[0], np.float32)
 
 
 def principal_codes(textures: NDArray[np.uint8], shapes: Float) -> Float:
     """Codes [N, 32] of textures [N, 256, 256, 3] and shapes [N, 478, 3], unit variance; zeros where there
     are fewer components.
     """
-    small = np.array(
-        [cv2.resize(t, (SMALL_PX, SMALL_PX), interpolation=cv2.INTER_AREA) for t in textures], np.float32
-    )
-    parts = [small.reshape(len(small), -1), shapes.reshape(len(shapes), -1)]
-    centred = [(p - p.mean(0)) / max(float(np.sqrt(p.var(0).sum())), 1e-6) for p in parts]
-    u = np.linalg.svd(np.concatenate(centred, axis=1), full_matrices=False)[0]
-    codes = np.zeros((len(u), CODE_SIZE), np.float32)
-    codes[:, : min(CODE_SIZE, u.shape[1])] = u[:, :CODE_SIZE] * np.sqrt(len(u))
-    return codes
+    return CodeBasis.of(textures, shapes).codes(textures, shapes)
+
+
+def _small(textures: NDArray[np.uint8]) -> Float:
+    size = (SMALL_PX, SMALL_PX)
+    small = [cv2.resize(texture, size, interpolation=cv2.INTER_AREA) for texture in textures]
+    return np.array(small, np.float32).reshape(len(small), -1)

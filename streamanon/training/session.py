@@ -80,7 +80,7 @@ class Student:
         self, model: nn.Module, args: argparse.Namespace, weight_decay: float, clip: float
     ) -> None:
         self.model = model.to(torch.device(args.device), memory_format=torch.channels_last).train()
-        self._average = copy.deepcopy(self.model).eval()
+        self.average = copy.deepcopy(self.model).eval()
         self._optimiser = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=weight_decay)
         self._args, self._clip = args, clip
         self._running: dict[str, float] = {}
@@ -95,7 +95,7 @@ class Student:
         nn.utils.clip_grad_norm_(self.model.parameters(), self._clip)
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
-        blend_into(self._average, self.model, min(0.999, (1 + step.number) / (10 + step.number)))
+        blend_into(self.average, self.model, min(0.999, (1 + step.number) / (10 + step.number)))
         for key, part in parts.items():
             value = float(part.detach())
             self._running[key] = 0.98 * self._running.get(key, value) + 0.02 * value
@@ -105,15 +105,22 @@ class Student:
             self.save()
 
     def save(self) -> None:
-        save_weights(self._average, self._args.weights)
+        save_weights(self.average, self._args.weights)
 
 
 def options(
-    description: str | None, name: str, minutes: float, batch: int, lr: float, seed: int
+    description: str | None,
+    name: str,
+    minutes: float,
+    batch: int,
+    lr: float,
+    seed: int,
+    data: bool = True,
 ) -> argparse.ArgumentParser:
-    """The options, with their defaults. ``name``: of the model."""
+    """The options, with their defaults. ``name``: of the model; ``data``: whether it reads the data set."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", type=Path, required=True)
+    if data:
+        parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("engines"))
     parser.add_argument("--weights", type=Path, default=Path(f"{name}.safetensors"))
     parser.add_argument("--resume", type=Path)

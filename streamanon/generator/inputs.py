@@ -1,0 +1,93 @@
+"""What the generator network sees of a frame: never a pixel of the face that it replaces.
+
+From the person come the surroundings, the mesh as contours, where the mesh lies, and a colour field of
+4 by 4 cells; the face itself is the delegate's texture on the mesh, in that light.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from streamanon.errors import SynthesisError
+from streamanon.generator.light import light_field, lips_of
+from streamanon.generator.raster import borders
+from streamanon.geometry import CROP_PX, INNER_LIPS, OUTER_LIPS
+from streamanon.identity.proportions import OVAL
+from streamanon.types import Float
+
+#: Crop pixels by which more than the mesh is cut out: where a cheek or a jaw may lie beside it.
+RING_PX = 3
+PLANES = 13
+EYELIDS: tuple[tuple[int, ...], ...] = (
+    (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7),
+    (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249),
+)
+IRIS_RINGS = ((469, 470, 471, 472), (474, 475, 476, 477))
+BROW_LINES: tuple[tuple[int, ...], ...] = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
+BROW_LINES += ((46, 53, 52, 65, 55), (276, 283, 282, 295, 285))
+NOSE_LINES = ((168, 6, 197, 195, 5, 4), (64, 98, 97, 2, 326, 327, 294))
+_SHIFT = 4
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Inputs:
+    """``planes`` [13, 128, 128] float32: surroundings (RGB, 0 where cut out), the cut, the lit texture
+    (RGB), contours (lips; eyes and brows; outline and nose), light (RGB). Colours are -1..1. ``cut``
+    [128, 128]: what was cut out and is painted; ``skin`` [128, 128]: where the light was read.
+    """
+
+    planes: Float
+    cut: NDArray[np.bool_]
+    skin: NDArray[np.bool_]
+
+
+def make_inputs(
+    crop: Float, points: Float, warped: Float, mask: NDArray[np.bool_], front: NDArray[np.bool_]
+) -> Inputs:
+    """``crop`` [128, 128, 3] RGB 0..255; ``points`` [478, 3] px, with the delegate's proportions;
+    ``warped`` [128, 128, 3] the delegate's texture on them, where ``mask`` is; ``front``: what is in front
+    of the face and stays. Raises :class:`SynthesisError` where no skin is seen.
+    """
+    size = float(np.sqrt(np.prod(np.ptp(points[:, :2], axis=0))))
+    bare = borders(mask, size)[1] & ~lips_of(points, mask.shape)
+    skin = bare & ~front
+    if not skin.any():
+        raise SynthesisError("the mesh covers no skin")
+    light = light_field(crop, skin)
+    lit = np.clip(warped * np.clip((light + 6) / (light_field(warped, bare) + 6), 0.1, 6), 0, 255)
+    lit = np.where(mask[..., None] & ~_inner_mouth(points)[..., None], lit, light)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1, 2 * RING_PX + 1))
+    cut = (cv2.dilate(mask.astype(np.uint8), kernel) > 0) & ~front
+    around = (crop / 127.5 - 1) * ~cut[..., None]
+    layers = (around, cut[..., None], lit / 127.5 - 1, contours(points), light / 127.5 - 1)
+    planes = np.concatenate([np.asarray(layer, np.float32) for layer in layers], axis=2)
+    return Inputs(np.ascontiguousarray(planes.transpose(2, 0, 1)), cut, skin)
+
+
+def contours(points: Float) -> Float:
+    """Lips; eyes and brows; outline and nose: lines [128, 128, 3], 0..1."""
+    groups = (
+        [(line, True) for line in (OUTER_LIPS, INNER_LIPS)],
+        [*((line, True) for line in EYELIDS + IRIS_RINGS), *((line, False) for line in BROW_LINES)],
+        [(OVAL, True), *((line, False) for line in NOSE_LINES)],
+    )
+    layers = []
+    for group in groups:
+        layer = np.zeros((CROP_PX, CROP_PX), np.uint8)
+        for line, closed in group:
+            corners = np.rint(points[list(line), :2] * 2**_SHIFT).astype(np.int32)
+            cv2.polylines(layer, [corners], closed, 255, 1, cv2.LINE_AA, _SHIFT)
+        layers.append(layer.astype(np.float32) / 255)
+    return np.stack(layers, axis=2)
+
+
+def _inner_mouth(points: Float) -> NDArray[np.bool_]:
+    """Between the lips: the delegate's texture has nothing there."""
+    inside = np.zeros((CROP_PX, CROP_PX), np.uint8)
+    corners = np.rint(points[list(INNER_LIPS), :2] * 2**_SHIFT).astype(np.int32)
+    cv2.fillPoly(inside, [corners], 1, cv2.LINE_8, _SHIFT)
+    return inside > 0

@@ -1,0 +1,430 @@
+"""Train the generator: a U-Net that makes a face of a delegate's texture, the frame's pose and its light.
+
+    python -m streamanon.training.crops --data DATA --out CROPS.npz
+    python -m streamanon.training.generator --bank CROPS.npz --out engines --minutes 120
+
+It sees what :mod:`streamanon.generator.inputs` lets it see. Adaptive instance normalisation (Huang and
+Belongie, 2017) takes the delegate's code and the distracted feature.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from dataclasses import fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from streamanon.engines import Engines
+from streamanon.generator.inputs import PLANES
+from streamanon.identity.codes import CODE_SIZE
+from streamanon.identity.encoder import CHANNELS, CROP_PX
+from streamanon.training import encoder, mesh
+from streamanon.training.crops import Bank
+from streamanon.training.generator_samples import KINDS, Sample, Samples, SampleSource
+from streamanon.training.session import Step, Student, options, run, save_weights, steps
+
+STYLE = CODE_SIZE + CHANNELS
+WIDTHS = (24, 48, 96, 144)
+STYLE_WIDTH = 96
+Tensors = dict[str, torch.Tensor]
+
+#: What each term of the loss weighs.
+WEIGHTS = {
+    "pixels": 6.0,  # L1 over three scales, where the truth is known
+    "edges": 2.0,  # L1 of differences between neighbours, likewise
+    "features": 1.5,  # the project's own encoder's, likewise
+    "adversary": 0.15,
+    "attraction": 1.5,  # the encoder takes the face for the delegate
+    "repulsion": 1.0,  # and not for the person
+    "geometry": 1.0,  # the mesh network finds the mesh that was asked for
+    "tone": 3.0,  # a delegate's face keeps the light and colour that it was given, at 16 px
+    "border": 0.5,  # which pixels are face
+}
+LEAST_LIKENESS = 0.1
+R1_EVERY, R1_WEIGHT = 16, 2.0
+
+
+class AdaIN(nn.Module):
+    """Instance normalisation whose scale and shift a style decides."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.norm = nn.InstanceNorm2d(width)
+
+    def forward(self, x: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
+        scale, shift = style[:, :, None, None].chunk(2, 1)
+        normal: torch.Tensor = self.norm(x)
+        return normal * (1 + scale) + shift
+
+
+class StyledBlock(nn.Module):
+    """Two convolutions with AdaIN, and what came in added."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList([AdaIN(width), AdaIN(width)])
+        self.convs = nn.ModuleList([nn.Conv2d(width, width, 3, 1, 1) for _ in range(2)])
+
+    def forward(self, x: torch.Tensor, styles: list[torch.Tensor]) -> torch.Tensor:
+        out = x
+        for norm, conv, style in zip(self.norms, self.convs, styles, strict=True):
+            out = conv(functional.leaky_relu(norm(out, style), 0.2))
+        return x + out
+
+
+class GeneratorNet(nn.Module):
+    """Planes [B, 13, 128, 128] and styles [B, S] of :class:`StyleNet` -> RGB [B, 3, 128, 128] -1..1 and the
+    logit of face [B, 1, 128, 128].
+    """
+
+    BLOCKS = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        a, b, c, d = WIDTHS
+        self.stem = nn.Conv2d(PLANES, a, 3, 1, 1)
+        self.down = nn.ModuleList([nn.Conv2d(i, o, 3, 2, 1) for i, o in ((a, b), (b, c), (c, d))])
+        self.deep = nn.ModuleList([nn.Conv2d(width, width, 3, 1, 1) for width in (b, c)])
+        self.blocks = nn.ModuleList([StyledBlock(d) for _ in range(self.BLOCKS)])
+        self.up = nn.ModuleList([nn.Conv2d(i, o, 1) for i, o in ((d, c), (c, b), (b, a))])
+        self.styled = nn.ModuleList([StyledBlock(c), StyledBlock(b)])
+        self.fine = nn.ModuleList([nn.Conv2d(a, a, 3, 1, 1) for _ in range(2)])
+        self.out = nn.Conv2d(a, 4, 3, 1, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # so that it begins with the bare warp
+
+    @property
+    def style_sizes(self) -> list[int]:
+        """How many numbers of a style each AdaIN takes, in order."""
+        return [2 * module.width for module in self.modules() if isinstance(module, AdaIN)]
+
+    def forward(self, planes: torch.Tensor, styles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        pairs = list(styles.split(self.style_sizes, 1))
+        x = functional.leaky_relu(self.stem(planes), 0.2)
+        skips = [x]
+        for number, down in enumerate(self.down):
+            x = functional.leaky_relu(down(x), 0.2)
+            if number < len(self.deep):
+                x = x + functional.leaky_relu(self.deep[number](x), 0.2)
+                skips.append(x)
+        for number, block in enumerate(self.blocks):
+            x = block(x, pairs[2 * number : 2 * number + 2])
+        after = 2 * len(self.blocks)
+        for number, up in enumerate(self.up):
+            x = functional.interpolate(up(x), scale_factor=2.0, mode="nearest") + skips[-1 - number]
+            if number < len(self.styled):
+                x = self.styled[number](x, pairs[after + 2 * number : after + 2 * number + 2])
+        for conv in self.fine:
+            x = x + functional.leaky_relu(conv(x), 0.2)
+        told = self.out(x)
+        cut = planes[:, 3:4]
+        begun = planes[:, 4:7] * cut + planes[:, :3] * (1 - cut)
+        return begun + told[:, :3], told[:, 3:]
+
+
+class StyleNet(nn.Module):
+    """A delegate's code and a distracted feature, [B, 288], -> the numbers [B, S] of all AdaINs."""
+
+    def __init__(self, sizes: list[int]) -> None:
+        super().__init__()
+        self.code = nn.Linear(CODE_SIZE, STYLE_WIDTH)
+        self.feature = nn.Linear(CHANNELS, STYLE_WIDTH)
+        self.body = nn.Sequential(nn.LeakyReLU(0.2), nn.Linear(STYLE_WIDTH, STYLE_WIDTH), nn.LeakyReLU(0.2))
+        self.head = nn.Linear(STYLE_WIDTH, sum(sizes))
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, style: torch.Tensor) -> torch.Tensor:
+        joined = self.code(style[:, :CODE_SIZE]) + self.feature(style[:, CODE_SIZE:])
+        numbers: torch.Tensor = self.head(self.body(joined))
+        return numbers
+
+
+class Painter(nn.Module):
+    """Both networks, as they are trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = GeneratorNet()
+        self.style = StyleNet(self.generator.style_sizes)
+
+    def forward(self, planes: torch.Tensor, style: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        rgb, border = self.generator(planes, self.style(style))
+        return rgb, border
+
+
+class Adversary(nn.Module):
+    """Says of patches whether they are real, at two scales: pictures [B, 4, 128, 128], RGB and the cut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList([self._patches() for _ in range(2)])
+
+    @staticmethod
+    def _patches() -> nn.Sequential:
+        widths, layers = (4, 32, 64, 128), list[nn.Module]()
+        for inputs, outputs in itertools.pairwise(widths):
+            layers += [nn.Conv2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(0.2)]
+        return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 3, 1, 1))
+
+    def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+        half = functional.avg_pool2d(pictures, 2)
+        return [self.scales[0](pictures), self.scales[1](half)]
+
+
+class Judges(nn.Module):
+    """The project's own encoder and mesh, frozen: their answers' gradients reach the picture."""
+
+    TAPS = (2, 6, 11, 16)
+
+    def __init__(self, engines: Path) -> None:
+        super().__init__()
+        self.encoder = encoder.load_weights(engines / "identity-encoder.safetensors")
+        self.mesh = mesh.load_weights(engines / "face-mesh.safetensors").eval()
+        for parameter in self.parameters():
+            parameter.requires_grad_(False)
+
+    def describe(self, rgb: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Feature maps, and embeddings [B, 128] of unit length, of pictures -1..1."""
+        size = (CROP_PX, CROP_PX)
+        x = functional.interpolate(rgb / 2 + 0.5, size, mode="bilinear", align_corners=False)
+        taps = []
+        for number, layer in enumerate(self.encoder.trunk):
+            x = layer(x)
+            if number in self.TAPS:
+                taps.append(x)
+        return taps, functional.normalize(self.encoder.head(x.mean((2, 3))).float(), dim=1)
+
+    def points(self, rgb: torch.Tensor) -> torch.Tensor:
+        trunk = self.mesh.trunk(rgb / 2 + 0.5)
+        with torch.autocast(rgb.device.type, enabled=False):
+            points: torch.Tensor = self.mesh.heads(trunk.float())[0]
+        return points[..., :2]
+
+
+def collate(items: list[Sample]) -> Tensors:
+    columns = {f.name: np.stack([getattr(item, f.name) for item in items]) for f in fields(Sample)}
+    return {name: torch.from_numpy(column) for name, column in columns.items()}
+
+
+def painted(rgb: torch.Tensor, batch: Tensors) -> torch.Tensor:
+    """What the viewer sees: the surroundings, and the network's face where they were cut out."""
+    cut = batch["cut"][:, None]
+    return torch.where(cut, rgb, batch["truth"])
+
+
+def losses(
+    rgb: torch.Tensor, border: torch.Tensor, batch: Tensors, judges: Judges, adversary: Adversary
+) -> Tensors:
+    """All terms, unweighted. ``rgb``, ``border``: the network's answers."""
+    known, other = batch["kind"] != KINDS.index("other"), batch["kind"] == KINDS.index("other")
+    picture, cut = painted(rgb, batch), batch["cut"][:, None].to(rgb.dtype)
+    told = {
+        "border": functional.binary_cross_entropy_with_logits(border[:, 0], batch["face"].to(rgb.dtype))
+    }
+    told["adversary"] = torch.stack(
+        [functional.softplus(-patch.float()).mean() for patch in adversary(torch.cat([picture, cut], 1))]
+    ).mean()
+    if known.any():
+        weight = 0.2 + 0.8 * cut[known]
+        told |= _beside_truth(rgb[known], batch["truth"][known], weight)
+        with torch.no_grad():
+            wanted, _ = judges.describe(batch["truth"][known])
+        found, _ = judges.describe(picture[known])
+        pairs = zip(found, wanted, strict=True)
+        told["features"] = torch.stack([_apart(one.float(), two.float()) for one, two in pairs]).mean()
+    if other.any():
+        _, embedding = judges.describe(picture[other])
+        told["attraction"] = 1 - (embedding * batch["wanted"][other]).sum(1).mean()
+        alike = (embedding * batch["unwanted"][other]).sum(1)
+        told["repulsion"] = functional.relu(alike - LEAST_LIKENESS).mean()
+        apart = (judges.points(picture[other]) - batch["points"][other]).abs().sum(2)
+        told["geometry"] = apart.mean() / 10
+        given = batch["planes"][other, 4:7]
+        told["tone"] = functional.l1_loss(
+            functional.avg_pool2d(rgb[other] * cut[other], 8), functional.avg_pool2d(given * cut[other], 8)
+        )
+    return told
+
+
+def _beside_truth(rgb: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor) -> Tensors:
+    apart = (rgb - truth) * weight
+    pixels = sum((functional.avg_pool2d(apart, n).abs().mean() for n in (2, 4)), apart.abs().mean())
+    edges = sum(
+        ((apart.diff(dim=axis)).abs().mean() for axis in (2, 3)), torch.zeros((), device=rgb.device)
+    )
+    return {"pixels": torch.as_tensor(pixels), "edges": torch.as_tensor(edges)}
+
+
+def _apart(one: torch.Tensor, two: torch.Tensor) -> torch.Tensor:
+    return (one - two).abs().mean() / two.abs().mean().clamp(min=1e-3)
+
+
+class Opponent:
+    """The adversary in training, with R1 (Mescheder et al., 2018) on every sixteenth batch."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.net = Adversary().to(torch.device(args.device))
+        self._path: Path = args.weights.with_name(f"{args.weights.stem}.adversary.safetensors")
+        if args.resume and self._path.exists():
+            self.net.load_state_dict({k: v.float() for k, v in load_file(self._path).items()})
+        self._optimiser = torch.optim.Adam(self.net.parameters(), lr=args.lr / 2, betas=(0.0, 0.99))
+
+    def learn(self, number: int, real: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
+        self._optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(real.device.type, torch.bfloat16):
+            scores = self.net(torch.cat([real, made]))
+        total = torch.zeros((), device=real.device)
+        for patch in scores:
+            yes, no = patch.float().chunk(2)
+            total = total + functional.softplus(-yes).mean() + functional.softplus(no).mean()
+        if number % R1_EVERY == 0:
+            total = total + R1_EVERY * R1_WEIGHT / 2 * self._r1(real)
+        total.backward()
+        self._optimiser.step()
+        return total.detach()
+
+    def _r1(self, real: torch.Tensor) -> torch.Tensor:
+        real = real.detach().requires_grad_()
+        total = torch.stack([patch.sum() for patch in self.net(real)]).sum()
+        (slope,) = torch.autograd.grad(total, real, create_graph=True)
+        return slope.square().sum((1, 2, 3)).mean() / slope[0].numel() * 100
+
+    def save(self) -> None:
+        save_weights(self.net, self._path)
+
+
+class Training:
+    """Painter and opponent, step by step."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args, self._device = args, torch.device(args.device)
+        painter = Painter()
+        if args.resume:
+            painter.load_state_dict({k: v.float() for k, v in load_file(args.resume).items()})
+        self.student = Student(painter, args, weight_decay=1e-4, clip=5.0)
+        self._opponent = Opponent(args)
+        self._judges = Judges(args.engines).to(self._device, memory_format=torch.channels_last)
+        self._weights = {name: weight for name, weight in WEIGHTS.items() if name not in args.without}
+
+    def learn(self, step: Step[Tensors]) -> None:
+        batch = {name: column.to(self._device) for name, column in step.batch.items()}
+        planes = batch["planes"].to(memory_format=torch.channels_last)
+        with torch.autocast(self._device.type, torch.bfloat16):
+            rgb, border = self.student.model(planes, batch["style"])
+            parts = losses(rgb.float(), border.float(), batch, self._judges, self._opponent.net)
+        total = torch.stack([self._weights[k] * v for k, v in parts.items() if k in self._weights]).sum()
+        with torch.no_grad():
+            cut = batch["cut"][:, None].float()
+            real = torch.cat([batch["truth"], cut], 1)
+            made = torch.cat([painted(rgb.float(), batch), cut], 1)
+        self.student.learn(step, total, parts, every=100)
+        if "adversary" in self._weights:
+            self._opponent.learn(step.number, real, made)
+        if step.due:
+            self._opponent.save()
+
+
+class Sheet:
+    """Fixed faces, drawn now and then: what was there, the texture in its light, what is made of it."""
+
+    COUNT, COLUMNS = 24, 12
+
+    def __init__(self, bank: Path, folder: Path, seed: int = 7) -> None:
+        cv2.setNumThreads(1)
+        source = SampleSource(Bank(bank), seed)
+        self._batch = collate([source.make("other") for _ in range(self.COUNT)])
+        self._folder = folder
+
+    @torch.no_grad()
+    def draw(self, painter: nn.Module, number: int) -> None:
+        device = next(painter.parameters()).device
+        rgb, _ = painter(self._batch["planes"].to(device), self._batch["style"].to(device))
+        cut, planes = self._batch["cut"][:, None], self._batch["planes"]
+        given = torch.where(cut, planes[:, 4:7], self._batch["truth"])
+        rows = [self._batch["truth"], given, painted(rgb.cpu().float(), self._batch)]
+        rows = [torch.cat(list(row[n : n + self.COLUMNS]), 2) for n in (0, self.COLUMNS) for row in rows]
+        pixels = (127.5 * torch.cat(rows, 1) + 127.5).clamp(0, 255).byte().numpy().transpose(1, 2, 0)
+        cv2.imwrite(str(self._folder / f"sheet_{number:06d}.png"), pixels[..., ::-1])
+
+
+def train(args: argparse.Namespace) -> None:
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    samples = Samples(args.bank, args.seed)
+    loader = DataLoader(
+        samples, args.batch, collate_fn=collate, num_workers=args.workers, prefetch_factor=4
+    )
+    training = Training(args)
+    sheet = Sheet(args.sheets, args.weights.parent) if args.sheets else None
+    for step in steps(loader, args.minutes, 180):
+        training.learn(step)
+        if sheet and step.due:
+            sheet.draw(training.student.average, step.number)
+    training.student.save()
+
+
+def load_weights(path: Path) -> Painter:
+    painter = Painter()
+    painter.load_state_dict({k: v.float() for k, v in load_file(path).items()})
+    return painter.eval()
+
+
+class Exported(nn.Module):
+    """The generator with its border as alpha, 0..1."""
+
+    def __init__(self, net: GeneratorNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, planes: torch.Tensor, styles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        rgb, border = self.net(planes, styles)
+        return rgb.clamp(-1, 1), border.sigmoid()
+
+
+def export(weights: Path, folder: Path) -> None:
+    """ONNX: ``generator`` and ``generator-style``, with a free batch axis."""
+    painter = load_weights(weights)
+    styles = torch.zeros(1, sum(painter.generator.style_sizes))
+    planes = torch.zeros(1, PLANES, 128, 128)
+    _export(painter.style, (torch.zeros(1, STYLE),), ["style"], ["styles"], folder / "generator-style.onnx")
+    names = ["planes", "styles"], ["rgb", "alpha"]
+    _export(Exported(painter.generator), (planes, styles), *names, folder / "generator.onnx")
+
+
+def _export(
+    net: nn.Module, example: tuple[torch.Tensor, ...], inputs: list[str], outputs: list[str], path: Path
+) -> None:
+    torch.onnx.export(
+        net.eval(),
+        example,
+        str(path),
+        input_names=inputs,
+        output_names=outputs,
+        dynamic_axes={name: {0: "batch"} for name in (*inputs, *outputs)},
+        dynamo=False,
+        opset_version=17,
+    )
+    print(f"wrote {path}")
+
+
+def main() -> None:
+    parser = options(__doc__, "generator", 120, 12, 4e-4, 5, data=False)
+    parser.add_argument("--bank", type=Path, required=True, help="of streamanon.training.crops")
+    parser.add_argument("--sheets", type=Path, help="a bank of faces to draw now and then")
+    parser.add_argument("--engines", type=Path, default=Engines.open().folder)
+    parser.add_argument("--without", nargs="*", default=[], choices=list(WEIGHTS), help="terms left out")
+    run(parser.parse_args(), train, export)
+
+
+if __name__ == "__main__":
+    main()
