@@ -21,9 +21,9 @@ Array = NDArray[Any]
 
 
 class Model(Protocol):
-    """One loaded model: float32 arrays in, float32 arrays out, batch first."""
+    """One loaded model: float32 arrays in, in the order of its inputs, float32 arrays out; batch first."""
 
-    def run(self, batch: Array) -> list[Array]: ...
+    def run(self, *inputs: Array) -> list[Array]: ...
 
 
 class Backend(Protocol):

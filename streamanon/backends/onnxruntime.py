@@ -13,10 +13,10 @@ from streamanon.errors import ModelError
 class _OrtModel:
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
-        self._input = session.get_inputs()[0].name
+        self._names = [one.name for one in session.get_inputs()]
 
-    def run(self, batch: Array) -> list[Array]:
-        return list(self._session.run(None, {self._input: batch}))
+    def run(self, *inputs: Array) -> list[Array]:
+        return list(self._session.run(None, dict(zip(self._names, inputs, strict=True))))
 
 
 class _OrtBackend:

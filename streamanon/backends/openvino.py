@@ -11,28 +11,31 @@ import openvino
 from streamanon.backends import Array, Backend, Model, first_line
 from streamanon.errors import ModelError
 
+Shapes = tuple[tuple[int, ...], ...]  # one an input
+
 
 class _OpenVinoModel:
-    """Compiles once per input shape: a static shape is quicker, and a chain uses few."""
+    """Compiles once per set of input shapes: a static shape is quicker, and a chain uses few."""
 
     def __init__(self, core: openvino.Core, path: Path, settings: dict[str, str]) -> None:
         self._core, self._path, self._settings = core, path, settings
-        self._requests: dict[tuple[int, ...], openvino.InferRequest] = {}
+        self._requests: dict[Shapes, openvino.InferRequest] = {}
 
-    def run(self, batch: Array) -> list[Array]:
-        request = self._requests.get(batch.shape) or self._compile(batch.shape)
-        results = request.infer({0: batch})
+    def run(self, *inputs: Array) -> list[Array]:
+        shapes = tuple(one.shape for one in inputs)
+        request = self._requests.get(shapes) or self._compile(shapes)
+        results = request.infer(dict(enumerate(inputs)))
         return [np.array(value) for value in results.values()]
 
-    def _compile(self, shape: tuple[int, ...]) -> openvino.InferRequest:
+    def _compile(self, shapes: Shapes) -> openvino.InferRequest:
         try:
             model = self._core.read_model(str(self._path))
-            model.reshape(list(shape))
+            model.reshape({number: list(shape) for number, shape in enumerate(shapes)})
             compiled = self._core.compile_model(model, "CPU", self._settings)
-            self._requests[shape] = compiled.create_infer_request()
+            self._requests[shapes] = compiled.create_infer_request()
         except RuntimeError as error:
             raise ModelError(f"OpenVINO cannot load {self._path.name}: {first_line(error)}") from error
-        return self._requests[shape]
+        return self._requests[shapes]
 
 
 @functools.cache

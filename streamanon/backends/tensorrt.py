@@ -18,27 +18,31 @@ from streamanon.backends import Array, Backend, Model
 from streamanon.engines import digest
 from streamanon.errors import ModelError
 
+Shapes = tuple[tuple[int, ...], ...]  # one an input
+
 
 class _TensorRtModel:
-    """Builds one plan per input shape and runs it on its own CUDA stream."""
+    """Builds one plan per set of input shapes and runs it on its own CUDA stream."""
 
     def __init__(self, path: Path, precise: bool) -> None:
         self._path, self._precise = path, precise
         self._logger = tensorrt.Logger(tensorrt.Logger.ERROR)
         self._stream = torch.cuda.Stream()
-        self._contexts: dict[tuple[int, ...], tensorrt.IExecutionContext] = {}
+        self._contexts: dict[Shapes, tensorrt.IExecutionContext] = {}
 
-    def run(self, batch: Array) -> list[Array]:
-        context = self._contexts.get(batch.shape) or self._open(batch.shape)
+    def run(self, *inputs: Array) -> list[Array]:
+        shapes = tuple(one.shape for one in inputs)
+        context = self._contexts.get(shapes) or self._open(shapes)
         engine = context.engine
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
-        inputs = [n for n in names if engine.get_tensor_mode(n) == tensorrt.TensorIOMode.INPUT]
+        taken = [n for n in names if engine.get_tensor_mode(n) == tensorrt.TensorIOMode.INPUT]
         with torch.cuda.stream(self._stream):
-            source = torch.from_numpy(np.ascontiguousarray(batch, np.float32)).cuda(non_blocking=True)
-            context.set_tensor_address(inputs[0], source.data_ptr())
+            sources = [torch.from_numpy(np.ascontiguousarray(one, np.float32)).cuda() for one in inputs]
+            for name, source in zip(taken, sources, strict=True):
+                context.set_tensor_address(name, source.data_ptr())
             outputs = {}
             for name in names:
-                if name not in inputs:
+                if name not in taken:
                     shape = tuple(context.get_tensor_shape(name))
                     outputs[name] = torch.empty(shape, dtype=torch.float32, device="cuda")
                     context.set_tensor_address(name, outputs[name].data_ptr())
@@ -47,24 +51,25 @@ class _TensorRtModel:
         self._stream.synchronize()
         return [value.cpu().numpy() for value in outputs.values()]
 
-    def _open(self, shape: tuple[int, ...]) -> tensorrt.IExecutionContext:
-        plan = self._plan(shape)
+    def _open(self, shapes: Shapes) -> tensorrt.IExecutionContext:
+        plan = self._plan(shapes)
         engine = tensorrt.Runtime(self._logger).deserialize_cuda_engine(plan)
         if engine is None:
             raise ModelError(f"TensorRT cannot read its plan for {self._path.name}")
-        self._contexts[shape] = engine.create_execution_context()
-        return self._contexts[shape]
+        self._contexts[shapes] = engine.create_execution_context()
+        return self._contexts[shapes]
 
-    def _plan(self, shape: tuple[int, ...]) -> bytes:
-        key = (digest(self._path), shape, self._precise, torch.cuda.get_device_name(), tensorrt.__version__)
+    def _plan(self, shapes: Shapes) -> bytes:
+        machine = torch.cuda.get_device_name(), tensorrt.__version__
+        key = (digest(self._path), shapes, self._precise, *machine)
         name = hashlib.sha256(repr(key).encode()).hexdigest()[:24]
         cached = _cache_folder() / f"{self._path.stem}-{name}.plan"
         if not cached.is_file():
             cached.parent.mkdir(parents=True, exist_ok=True)
-            cached.write_bytes(self._build(shape))
+            cached.write_bytes(self._build(shapes))
         return cached.read_bytes()
 
-    def _build(self, shape: tuple[int, ...]) -> bytes:
+    def _build(self, shapes: Shapes) -> bytes:
         builder = tensorrt.Builder(self._logger)
         network = builder.create_network(0)
         parser = tensorrt.OnnxParser(network, self._logger)
@@ -74,7 +79,8 @@ class _TensorRtModel:
         if not self._precise and builder.platform_has_fast_fp16:
             config.set_flag(tensorrt.BuilderFlag.FP16)
         profile = builder.create_optimization_profile()
-        profile.set_shape(network.get_input(0).name, shape, shape, shape)
+        for number, shape in enumerate(shapes):
+            profile.set_shape(network.get_input(number).name, shape, shape, shape)
         config.add_optimization_profile(profile)
         plan = builder.build_serialized_network(network, config)
         if plan is None:

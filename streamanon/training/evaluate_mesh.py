@@ -54,7 +54,7 @@ def _score_one(
     matrix = alignment(keypoints.astype(np.float32))
     crop = cv2.warpAffine(image, matrix, (CROP_PX, CROP_PX), borderMode=cv2.BORDER_REPLICATE)
     batch = np.ascontiguousarray(crop[..., ::-1].transpose(2, 0, 1)[None], np.float32) / 255
-    points, traits, _ = (array[0] for array in model.run(batch))
+    points, traits = (array[0] for array in model.run(batch))
     truth = transform(matrix, (portrait.points * factor).astype(np.float32))
     apart = float(np.linalg.norm(points[:, :2] - truth, axis=1).mean())
     eyes = float(np.linalg.norm(truth[EYE_CORNERS[0]] - truth[EYE_CORNERS[1]]))
