@@ -77,7 +77,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--identity-key",
         metavar="FILE",
-        help="a secret: the same delegates for the same people in all runs",
+        help="a secret: faces alike get the same delegates in all runs",
     )
     add("--keep", metavar="PHOTO", action="append", default=[], help="leave this person visible")
     add("--gallery", metavar="FILE", help="other delegates; see streamanon delegates add")
