@@ -58,9 +58,9 @@ class PerfectModel:
         self.boxes, self.picture = boxes, picture
         self.shapes: list[tuple[int, ...]] = []
 
-    def run(self, batch: Array) -> list[Array]:
-        height, width = batch.shape[2:]
-        self.shapes.append(batch.shape)
+    def run(self, *inputs: Array) -> list[Array]:
+        height, width = inputs[0].shape[2:]
+        self.shapes.append(inputs[0].shape)
         scale = min(width / self.picture.width, height / self.picture.height)
         boxes = ((self.boxes + 0.5) * scale).astype(np.float32)
         return list(outputs_for(boxes, np.full(len(boxes), 0.9, np.float32), width, height))
@@ -204,10 +204,10 @@ def test_whatever_goes_wrong_is_a_detection_error(broken: str, tmp_path: Path) -
     picture = grey(320, 240)
 
     class Broken(PerfectModel):
-        def run(self, batch: Array) -> list[Array]:
+        def run(self, *inputs: Array) -> list[Array]:
             if broken == "error":
                 raise RuntimeError("device lost")
-            outputs = super().run(batch)
+            outputs = super().run(*inputs)
             outputs[0][:] *= np.nan if broken == "boxes" else 1
             outputs[1][:] *= np.nan if broken == "scores" else 1
             return outputs[:2] if broken == "shape" else outputs

@@ -19,8 +19,8 @@ class Network:
     def __init__(self) -> None:
         self.batches: list[Float] = []
 
-    def run(self, batch: Float) -> list[Float]:
-        self.batches.append(batch)
+    def run(self, *inputs: Float) -> list[Float]:
+        self.batches.append(inputs[0])
         embedding = np.zeros((1, EMBEDDING), np.float32)
         embedding[0, 0] = 3
         channels = np.ones((1, 256), np.float32)

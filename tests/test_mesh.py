@@ -31,8 +31,8 @@ class FakeNetwork:
     def __init__(self, confidences: Sequence[float] = (0.9,)) -> None:
         self.confidences, self.batches = list(confidences), list[Array]()
 
-    def run(self, batch: Array) -> list[Array]:
-        self.batches.append(batch)
+    def run(self, *inputs: Array) -> list[Array]:
+        self.batches.append(inputs[0])
         sure = self.confidences[min(len(self.batches), len(self.confidences)) - 1]
         points = np.zeros((1, 478, 3), np.float32)
         points[..., :2] = (CROP_PX - 1) / 2 + np.random.default_rng(0).uniform(-30, 30, (1, 478, 2))

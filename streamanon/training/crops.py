@@ -9,16 +9,18 @@ The bank is one file that a GPU's machine can be sent.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
+from torch.utils.data import IterableDataset, get_worker_info
 
 from streamanon.backends.onnxruntime import create
 from streamanon.engines import Engines
-from streamanon.geometry import alignment, mesh_keypoints, transform, yaw_degrees
+from streamanon.geometry import CROP_PX, alignment, mesh_keypoints, transform, yaw_degrees
 from streamanon.identity.chart import Chart, chart_of_gallery, unwrap
 from streamanon.identity.delegates import open_gallery
 from streamanon.identity.encoder import IdentityEncoder
@@ -29,9 +31,11 @@ from streamanon.types import Float, Target
 
 SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 #: A crop has room for shifts and turns around the 128 px that the network sees.
-SIDE_PX, INNER_PX = 168, 128
+SIDE_PX, INNER_PX = 168, CROP_PX
 LEAST_CONFIDENCE, MOST_YAW_DEG = 0.35, 55.0
 JPEG_QUALITY = 90
+SMALL = 0.35
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +87,54 @@ def _unpacked(data: np.ndarray) -> np.ndarray:
 def _packed(rgb: np.ndarray) -> np.ndarray:
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     return np.asarray(cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]), options)[1]).ravel()
+
+
+class Source(Protocol[T_co]):
+    """Draws samples from a bank."""
+
+    def draw(self) -> T_co: ...
+
+
+class Draws(IterableDataset[T_co]):
+    """Endless samples of a bank, by what ``source`` makes of it and a seed."""
+
+    def __init__(self, bank: Path, seed: int, source: Callable[[Bank, int], Source[T_co]]) -> None:
+        self._bank, self._seed, self._source = bank, seed, source
+
+    def __iter__(self) -> Iterator[T_co]:
+        cv2.setNumThreads(1)
+        info = get_worker_info()
+        source = self._source(Bank(self._bank), self._seed + 1000 * (info.id if info else 0))
+        while True:
+            yield source.draw()
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Standard deviations of how far crops are turned, shifted and scaled (log)."""
+
+    turn_deg: float
+    shift_px: float
+    log_scale: float
+
+
+def placed(
+    image: np.ndarray, points: Float, jitter: Jitter, rng: np.random.Generator
+) -> tuple[np.ndarray, Float]:
+    """A crop [128, 128, 3] of a face's image [168, 168, 3], and the points in it. Some are small faces
+    enlarged.
+    """
+    middle = (SIDE_PX - 1) / 2
+    scale, shift = float(np.exp(rng.normal(0, jitter.log_scale))), rng.normal(0, jitter.shift_px, 2)
+    angle = rng.normal(0, jitter.turn_deg)
+    turn = np.asarray(cv2.getRotationMatrix2D((middle, middle), angle, scale), np.float32)
+    turn[:, 2] += (shift + (INNER_PX - SIDE_PX) / 2).astype(np.float32)
+    crop = cv2.warpAffine(image, turn, (INNER_PX, INNER_PX), borderMode=cv2.BORDER_REPLICATE)
+    if rng.random() < SMALL:
+        share = float(np.exp(rng.uniform(np.log(0.2), 0)))
+        small = cv2.resize(crop, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+        crop = cv2.resize(small, (INNER_PX, INNER_PX), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(crop, np.uint8), transform(turn, points)
 
 
 class Reader:

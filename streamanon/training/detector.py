@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 from ultralytics.cfg import get_cfg
 from ultralytics.nn.tasks import PoseModel
 
 from streamanon.training.scenes import CropSampler, Labels
-from streamanon.training.session import Student, options, run, steps
+from streamanon.training.session import Student, batches_of, export_onnx, options, run, steps
 
 Batch = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
@@ -110,13 +110,7 @@ def train(args: argparse.Namespace) -> None:
     model = student.model
     criterion = model.init_criterion()
     criterion.bce = IgnoringBCE()
-    crops = DataLoader(
-        Crops(args.data, args.crop, args.seed),
-        batch_size=args.batch,
-        collate_fn=collate,
-        num_workers=args.workers,
-        prefetch_factor=4,
-    )
+    crops = batches_of(Crops(args.data, args.crop, args.seed), collate, args)
     strides = [int(s) for s in model.stride]
     for step in steps(crops, args.minutes, 300):
         images, batch = step.batch
@@ -165,17 +159,8 @@ def export(weights: Path, folder: Path) -> None:
     model = build_model(weights).float().eval().fuse(verbose=False)
     target = folder / "face-detector.onnx"
     names = ["boxes", "scores", "keypoints"]
-    torch.onnx.export(
-        Exported(model).eval(),
-        (torch.zeros(1, 3, 320, 576),),
-        str(target),
-        input_names=["images"],
-        output_names=names,
-        dynamic_axes={"images": {2: "height", 3: "width"}, **{name: {2: "anchors"} for name in names}},
-        dynamo=False,
-        opset_version=17,
-    )
-    print(f"wrote {target}")
+    axes = {"images": {2: "height", 3: "width"}, **{name: {2: "anchors"} for name in names}}
+    export_onnx(Exported(model), (torch.zeros(1, 3, 320, 576),), ["images"], names, target, axes)
 
 
 def main() -> None:

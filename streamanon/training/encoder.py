@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 
 from streamanon.identity.encoder import CHANNELS, CROP_PX, EMBEDDING
 from streamanon.training.mesh import ResidualBlock, SampleSource, conv_bn_relu
 from streamanon.training.morphs import MorphBank
 from streamanon.training.portraits import embedding_centre, read_portraits
-from streamanon.training.session import Student, options, run, steps
+from streamanon.training.session import Student, batches_of, export_onnx, options, run, steps
 
 SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -97,13 +97,7 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
-    loader = DataLoader(
-        Crops(args.data, args.morphs, args.seed),
-        args.batch,
-        collate_fn=collate,
-        num_workers=args.workers,
-        prefetch_factor=4,
-    )
+    loader = batches_of(Crops(args.data, args.morphs, args.seed), collate, args)
     model = load_weights(args.resume) if args.resume else EncoderNet()
     student = Student(model, args, weight_decay=0.02, clip=5.0)
     centre = torch.from_numpy(embedding_centre(args.data)).to(device)
@@ -148,17 +142,8 @@ def export(weights: Path, folder: Path) -> None:
     """ONNX: crops [B, 3, 112, 112] RGB 0..1 -> what :class:`Exported` says, and the pooled features."""
     target = folder / "identity-encoder.onnx"
     names = ["embedding", "pooled", "map", "importance"]
-    torch.onnx.export(
-        Exported(load_weights(weights)),
-        (torch.zeros(1, 3, CROP_PX, CROP_PX),),
-        str(target),
-        input_names=["crops"],
-        output_names=names,
-        dynamic_axes={name: {0: "batch"} for name in ("crops", *names)},
-        dynamo=False,
-        opset_version=17,
-    )
-    print(f"wrote {target}")
+    example = (torch.zeros(1, 3, CROP_PX, CROP_PX),)
+    export_onnx(Exported(load_weights(weights)), example, ["crops"], names, target)
 
 
 def main() -> None:

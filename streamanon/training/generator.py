@@ -20,16 +20,24 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
-from torch.utils.data import DataLoader
 
 from streamanon.engines import Engines
 from streamanon.generator.inputs import PLANES
 from streamanon.identity.codes import CODE_SIZE
 from streamanon.identity.encoder import CHANNELS, CROP_PX
 from streamanon.training import encoder, mesh
-from streamanon.training.crops import Bank
-from streamanon.training.generator_samples import KINDS, Sample, Samples, SampleSource
-from streamanon.training.session import Step, Student, options, run, save_weights, steps
+from streamanon.training.crops import Bank, Draws
+from streamanon.training.generator_samples import KINDS, Sample, SampleSource
+from streamanon.training.session import (
+    Step,
+    Student,
+    batches_of,
+    export_onnx,
+    options,
+    run,
+    save_weights,
+    steps,
+)
 
 STYLE = CODE_SIZE + CHANNELS
 WIDTHS = (24, 48, 96, 144)
@@ -372,10 +380,7 @@ class Sheet:
 def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    samples = Samples(args.bank, args.seed)
-    loader = DataLoader(
-        samples, args.batch, collate_fn=collate, num_workers=args.workers, prefetch_factor=4
-    )
+    loader = batches_of(Draws(args.bank, args.seed, SampleSource), collate, args)
     training = Training(args)
     sheet = Sheet(args.sheets, args.weights.parent) if args.sheets else None
     for step in steps(loader, args.minutes, 180):
@@ -408,25 +413,11 @@ def export(weights: Path, folder: Path) -> None:
     painter = load_weights(weights)
     styles = torch.zeros(1, sum(painter.generator.style_sizes))
     planes = torch.zeros(1, PLANES, 128, 128)
-    _export(painter.style, (torch.zeros(1, STYLE),), ["style"], ["styles"], folder / "generator-style.onnx")
-    names = ["planes", "styles"], ["rgb", "alpha"]
-    _export(Exported(painter.generator), (planes, styles), *names, folder / "generator.onnx")
-
-
-def _export(
-    net: nn.Module, example: tuple[torch.Tensor, ...], inputs: list[str], outputs: list[str], path: Path
-) -> None:
-    torch.onnx.export(
-        net.eval(),
-        example,
-        str(path),
-        input_names=inputs,
-        output_names=outputs,
-        dynamic_axes={name: {0: "batch"} for name in (*inputs, *outputs)},
-        dynamo=False,
-        opset_version=17,
+    export_onnx(
+        painter.style, (torch.zeros(1, STYLE),), ["style"], ["styles"], folder / "generator-style.onnx"
     )
-    print(f"wrote {path}")
+    names = ["planes", "styles"], ["rgb", "alpha"]
+    export_onnx(Exported(painter.generator), (planes, styles), *names, folder / "generator.onnx")
 
 
 def main() -> None:

@@ -7,26 +7,23 @@ same person lends the texture. "other": a delegate's; nobody knows the right pic
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 from safetensors.numpy import load_file
-from torch.utils.data import IterableDataset, get_worker_info
 
 from streamanon.engines import Engines
 from streamanon.errors import SynthesisError
 from streamanon.generator.inputs import make_inputs
 from streamanon.generator.raster import Textures, pyramid
-from streamanon.geometry import CROP_PX, transform
+from streamanon.geometry import CROP_PX
 from streamanon.identity.codes import CodeBasis
 from streamanon.identity.delegates import open_gallery
 from streamanon.identity.distraction import Distraction, open_distraction
 from streamanon.identity.encoder import IdentityFeature
 from streamanon.identity.proportions import Proportions
-from streamanon.training.crops import SIDE_PX, Bank, Face
+from streamanon.training.crops import SIDE_PX, Bank, Face, Jitter, placed
 from streamanon.training.occluders import Occluders
 from streamanon.training.scenes import degrade
 from streamanon.types import Float
@@ -36,6 +33,7 @@ SHARES = {"own": 0.35, "again": 0.2, "other": 0.45}
 FRONT_CELLS = 32
 SPOILT_PX = 128
 OCCLUDED = 0.3
+JITTER = Jitter(3, 2, 0.04)
 MAP_CELLS = 49  # of the encoder's last feature map, as its importances are of
 
 
@@ -55,20 +53,6 @@ class Sample:
     kind: int
     wanted: Float
     unwanted: Float
-
-
-class Samples(IterableDataset[Sample]):
-    """Endless samples of a bank."""
-
-    def __init__(self, bank: Path, seed: int) -> None:
-        self.bank, self.seed = bank, seed
-
-    def __iter__(self) -> Iterator[Sample]:
-        cv2.setNumThreads(1)
-        info = get_worker_info()
-        source = SampleSource(Bank(self.bank), self.seed + 1000 * (info.id if info else 0))
-        while True:
-            yield source.draw()
 
 
 class SampleSource:
@@ -191,16 +175,8 @@ class SampleSource:
         if flipped:
             image = np.ascontiguousarray(image[:, ::-1])
             points = (points * [-1, 1, 1] + [SIDE_PX - 1, 0, 0])[self.gallery.mirror].astype(np.float32)
-        middle = (SIDE_PX - 1) / 2
-        scale, shift = float(np.exp(rng.normal(0, 0.04))), rng.normal(0, 2, 2)
-        turn = np.asarray(cv2.getRotationMatrix2D((middle, middle), rng.normal(0, 3), scale), np.float32)
-        turn[:, 2] += (shift + (CROP_PX - SIDE_PX) / 2).astype(np.float32)
-        image = cv2.warpAffine(image, turn, (CROP_PX, CROP_PX), borderMode=cv2.BORDER_REPLICATE)
-        if rng.random() < 0.35:  # small faces are enlarged for the network
-            scale = float(np.exp(rng.uniform(np.log(0.2), 0)))
-            small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            image = cv2.resize(small, (CROP_PX, CROP_PX), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(image, np.uint8), transform(turn, points), flipped
+        crop, moved = placed(image, points, JITTER, rng)
+        return crop, moved, flipped
 
 
 def spoilt(texture: np.ndarray, rng: np.random.Generator, strength: float) -> list[np.ndarray]:

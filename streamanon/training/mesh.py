@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 
 from streamanon.geometry import CROP_PX, EYE_CORNERS, alignment, transform
 from streamanon.identity.encoder import EMBEDDING
 from streamanon.training.portraits import Portrait, read_portraits
 from streamanon.training.scenes import Scene, degrade, read_scenes
-from streamanon.training.session import Student, options, run, steps
+from streamanon.training.session import Student, batches_of, export_onnx, options, run, steps
 
 SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 POINTS = 478
@@ -305,14 +305,7 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
-    loader = DataLoader(
-        Samples(args.data, args.seed),
-        args.batch,
-        collate_fn=collate,
-        num_workers=args.workers,
-        prefetch_factor=4,
-    )
-    batches = iter(loader)
+    batches = iter(batches_of(Samples(args.data, args.seed), collate, args))
     first = next(batches)
     mean = (first["points"] * first["face"][:, None, None]).sum(0) / first["face"].sum()
     mean[:, 2] = first["points"][..., 2].sum(0) / first["depth"].sum().clamp(min=1)
@@ -353,17 +346,8 @@ def load_weights(path: Path) -> MeshNet:
 def export(weights: Path, folder: Path) -> None:
     """ONNX: crops [B, 3, 128, 128] RGB 0..1 -> points [B, 478, 3] crop px, traits."""
     target = folder / "face-mesh.onnx"
-    torch.onnx.export(
-        Exported(load_weights(weights)),
-        (torch.zeros(1, 3, CROP_PX, CROP_PX),),
-        str(target),
-        input_names=["crops"],
-        output_names=["points", "traits"],
-        dynamic_axes={name: {0: "batch"} for name in ("crops", "points", "traits")},
-        dynamo=False,
-        opset_version=17,
-    )
-    print(f"wrote {target}")
+    example = (torch.zeros(1, 3, CROP_PX, CROP_PX),)
+    export_onnx(Exported(load_weights(weights)), example, ["crops"], ["points", "traits"], target)
 
 
 def main() -> None:

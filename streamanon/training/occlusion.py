@@ -10,7 +10,6 @@ not labelled anywhere: what looks like it is left out of the loss.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,19 +19,19 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from streamanon.geometry import CROP_PX, transform
+from streamanon.geometry import CROP_PX
 from streamanon.identity.filters import lab
-from streamanon.training.crops import SIDE_PX, Bank, Face
+from streamanon.training.crops import Bank, Draws, Jitter, placed
 from streamanon.training.mesh import ResidualBlock, conv_bn_relu
 from streamanon.training.occluders import COVERED, Occluders
 from streamanon.training.scenes import degrade
-from streamanon.training.session import Student, options, run, steps
+from streamanon.training.session import Student, batches_of, export_onnx, options, run, steps
 from streamanon.types import Float
 
 CELLS = 32
 OCCLUDED = 0.7
+JITTER = Jitter(5, 3, 0.06)
 #: Colour distance (Lab) from the skin's median beyond which a pixel near the rim may be hair.
 HAIR_APART = 18.0
 
@@ -80,7 +79,7 @@ class SampleSource:
     def draw(self) -> Sample:
         rng = self.rng
         face = self.bank[int(rng.integers(len(self.bank)))]
-        image, points = self._placed(face)
+        image, points = placed(face.image, face.points, JITTER, rng)
         hull = _polygon(points, range(len(points)))
         front, known = np.zeros(hull.shape, np.bool_), hull
         if face.source == "masked":
@@ -97,18 +96,6 @@ class SampleSource:
         if rng.random() < 0.5:
             crop, front, known = (np.ascontiguousarray(one[:, ::-1]) for one in (crop, front, known))
         return Sample(np.ascontiguousarray(crop.transpose(2, 0, 1)), _cells(front), _cells(known))
-
-    def _placed(self, face: Face) -> tuple[np.ndarray, Float]:
-        rng, middle = self.rng, (SIDE_PX - 1) / 2
-        scale, shift = float(np.exp(rng.normal(0, 0.06))), rng.normal(0, 3, 2)
-        turn = np.asarray(cv2.getRotationMatrix2D((middle, middle), rng.normal(0, 5), scale), np.float32)
-        turn[:, 2] += (shift + (CROP_PX - SIDE_PX) / 2).astype(np.float32)
-        image = cv2.warpAffine(face.image, turn, (CROP_PX, CROP_PX), borderMode=cv2.BORDER_REPLICATE)
-        if rng.random() < 0.35:
-            share = float(np.exp(rng.uniform(np.log(0.2), 0)))
-            small = cv2.resize(image, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
-            image = cv2.resize(small, (CROP_PX, CROP_PX), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(image, np.uint8), transform(turn, face.points)
 
 
 def _polygon(points: Float, outline: range | tuple[int, ...]) -> np.ndarray:
@@ -137,18 +124,6 @@ def _cells(mask: np.ndarray) -> Float:
     )
 
 
-class Samples(IterableDataset[Sample]):
-    def __init__(self, bank: Path, seed: int) -> None:
-        self.bank, self.seed = bank, seed
-
-    def __iter__(self) -> Iterator[Sample]:
-        cv2.setNumThreads(1)
-        info = get_worker_info()
-        source = SampleSource(Bank(self.bank), self.seed + 1000 * (info.id if info else 0))
-        while True:
-            yield source.draw()
-
-
 def collate(items: list[Sample]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     crops, fronts, knowns = zip(*((item.crop, item.front, item.known) for item in items), strict=True)
     return tuple(torch.from_numpy(np.stack(column)) for column in (crops, fronts, knowns))  # type: ignore[return-value]
@@ -163,13 +138,7 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
-    loader = DataLoader(
-        Samples(args.bank, args.seed),
-        args.batch,
-        collate_fn=collate,
-        num_workers=args.workers,
-        prefetch_factor=4,
-    )
+    loader = batches_of(Draws(args.bank, args.seed, SampleSource), collate, args)
     student = Student(load_weights(args.resume) if args.resume else OcclusionNet(), args, 0.01, 5.0)
     student.model.train()
     for step in steps(loader, args.minutes, 180):
@@ -217,17 +186,8 @@ class Exported(nn.Module):
 def export(weights: Path, folder: Path) -> None:
     """ONNX: crops [B, 3, 128, 128] RGB 0..1 -> front [B, 1, 32, 32], 0..1."""
     target = folder / "face-occlusion.onnx"
-    torch.onnx.export(
-        Exported(load_weights(weights)),
-        (torch.zeros(1, 3, CROP_PX, CROP_PX),),
-        str(target),
-        input_names=["crops"],
-        output_names=["front"],
-        dynamic_axes={"crops": {0: "batch"}, "front": {0: "batch"}},
-        dynamo=False,
-        opset_version=17,
-    )
-    print(f"wrote {target}")
+    example = (torch.zeros(1, 3, CROP_PX, CROP_PX),)
+    export_onnx(Exported(load_weights(weights)), example, ["crops"], ["front"], target)
 
 
 def main() -> None:

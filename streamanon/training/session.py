@@ -6,7 +6,7 @@ import argparse
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -14,8 +14,10 @@ from typing import Generic, TypeVar
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.utils.data import DataLoader, IterableDataset
 
 T = TypeVar("T")
+S = TypeVar("S")
 #: A step that takes longer than this, seconds, was suspended rather than at work.
 LONGEST_STEP = 5.0
 
@@ -106,6 +108,36 @@ class Student:
 
     def save(self) -> None:
         save_weights(self.average, self._args.weights)
+
+
+def batches_of(
+    samples: IterableDataset[S], collate: Callable[[list[S]], T], args: argparse.Namespace
+) -> DataLoader[T]:
+    """Batches, made by other processes while the last one is learnt from."""
+    return DataLoader(samples, args.batch, collate_fn=collate, num_workers=args.workers, prefetch_factor=4)
+
+
+def export_onnx(
+    net: nn.Module,
+    example: tuple[torch.Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    target: Path,
+    axes: Mapping[str, dict[int, str]] | None = None,
+) -> None:
+    """Write an ONNX file with a free batch axis, or with the free ``axes``."""
+    free = axes or {name: {0: "batch"} for name in (*inputs, *outputs)}
+    torch.onnx.export(
+        net.eval(),
+        example,
+        str(target),
+        input_names=list(inputs),
+        output_names=list(outputs),
+        dynamic_axes=free,
+        dynamo=False,
+        opset_version=17,
+    )
+    print(f"wrote {target}")
 
 
 def options(
