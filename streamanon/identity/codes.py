@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CODE_SIZE = 32
 SMALL_PX = 64
+LEAST_SPREAD = 1e-5  # of the first axis: below is rounding
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,10 +35,10 @@ class CodeBasis:
         rows = np.concatenate([part / unit for part, unit in zip(parts, units, strict=True)], axis=1)
         mean = rows.mean(0)
         _, sizes, axes = np.linalg.svd(rows - mean, full_matrices=False)
-        scale = np.sqrt(len(rows)) / np.maximum(sizes, 1e-6 * sizes[0])
         kept = np.zeros((CODE_SIZE, rows.shape[1]), np.float32)
-        count = min(CODE_SIZE, len(axes))
-        kept[:count] = axes[:count] * scale[:count, None] * (sizes[:count, None] > 1e-5 * sizes[0])
+        for row in range(min(CODE_SIZE, len(axes))):
+            if sizes[row] > LEAST_SPREAD * max(float(sizes[0]), 1.0):
+                kept[row] = axes[row] * np.sqrt(len(rows)) / sizes[row]
         return cls(kept, mean.astype(np.float32), (units[0], units[1]))
 
     @classmethod
