@@ -7,8 +7,9 @@ fully there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from streamanon.identity.casting import Account, Casting
 from streamanon.mesh import MeshModel, snap
 from streamanon.pixels import read_rgb, write_rgb
 from streamanon.redact import MAX_CELLS, blur, ellipse_alpha, mosaic, solid
+from streamanon.steady import NEIGHBOURS, followed, steadied
 from streamanon.types import (
     Cover,
     Float,
@@ -50,14 +52,19 @@ LEAST_BOX = 0.8
 LEAST_MARGIN = 0.21
 #: How opaque a generated face must be in its middle. Sound ones have 0.83 and more, turned as they may be.
 LEAST_OPACITY = 0.7
+#: How much of its middle may show something in front of the face.
+MOST_FRONT = 0.7
 
 
 @dataclass
 class _TrackState:
-    """What is remembered of a track: how far its generated face has faded in, and its last mesh."""
+    """What is remembered of a track: how far its generated face has faded in, its last mesh as painted, and
+    its last ones as measured, by frame.
+    """
 
     weight: float | None = None
     points: Float | None = None
+    past: deque[tuple[int, Float]] = field(default_factory=lambda: deque(maxlen=NEIGHBOURS))
     look: Look | None = None
     last_index: int = -1
     rests_until: int = -1
@@ -73,6 +80,23 @@ class Synthesis:
     generator: Generator
 
 
+@dataclass(frozen=True)
+class Held:
+    """A frame that waits to be covered, with one measurement a target, or None where it would not help, or
+    could not be made.
+    """
+
+    resolved: Resolved
+    measured: list[Geometry | None]
+
+    def mesh_of(self, track_id: int, least_confidence: float) -> Float | None:
+        """A track's mesh, if it is sure."""
+        for target, found in zip(self.resolved.targets, self.measured, strict=True):
+            if target.track_id == track_id and found is not None:
+                return found.points if found.confidence >= least_confidence else None
+        return None
+
+
 class Compositor:
     """Covers frame after frame of one video. ``synthesis`` is None for the plain methods."""
 
@@ -86,7 +110,15 @@ class Compositor:
         """What was drawn so far."""
         return Account() if self._synthesis is None else self._synthesis.casting.account
 
-    def compose(self, resolved: Resolved) -> SafeFrame:
+    def hold(self, resolved: Resolved) -> Held:
+        """Measure the faces of a frame. Frames are held, and composed, in order."""
+        if resolved.cover_all:
+            return Held(resolved, [None] * len(resolved.targets))
+        return Held(resolved, self._measure(resolved.frame, resolved.targets))
+
+    def compose(self, held: Held, later: Sequence[Held] = ()) -> SafeFrame:
+        """Cover a frame; ``later``: those held after it, as far as is known."""
+        resolved = held.resolved
         frame = resolved.frame
         if resolved.cover_all or not all(np.isfinite(target.box).all() for target in resolved.targets):
             return _safe(frame, _covered_whole(frame.picture), FrameReport((), withheld=True))
@@ -95,7 +127,7 @@ class Compositor:
         self._drop_stale(frame.index)
         self._tell_who_is_in_view(resolved)
         planes = tuple(plane.copy() for plane in frame.picture.planes)
-        measured = self._measure(frame, resolved.targets)
+        measured = [self._steady(held, row, later) for row in range(len(resolved.targets))]
         # Near faces last: they hide far ones.
         order = np.argsort([_area(target.box) for target in resolved.targets])
         covers = [self._cover(frame, planes, resolved.targets[i], measured[i]) for i in order]
@@ -103,6 +135,31 @@ class Compositor:
             planes, frame.picture.pixel_format, frame.picture.matrix, frame.picture.full_range
         )
         return _safe(frame, picture, FrameReport(tuple(covers)))
+
+    def _steady(self, held: Held, row: int, later: Sequence[Held]) -> Geometry | None:
+        """A measurement with its mesh brought to rest among its neighbours in time."""
+        target, index, found = held.resolved.targets[row], held.resolved.frame.index, held.measured[row]
+        state = self._state(target)
+        if found is None or not np.isfinite(found.points).all():
+            state.past.clear()
+            return found
+        least = self._config.min_confidence - CONFIDENCE_SLACK
+        if found.confidence < least:
+            return found
+        before = dict(state.past)
+        after = {one.resolved.frame.index: one.mesh_of(target.track_id, least) for one in later}
+        pairs = []
+        for step in range(1, NEIGHBOURS + 1):
+            pair = before.get(index - step), after.get(index + step)
+            if pair[0] is None or pair[1] is None:
+                break
+            pairs.append((pair[0], pair[1]))
+        state.past.append((index, found.points))
+        if pairs:
+            state.points = None
+            return replace(found, points=steadied(found.points, pairs))
+        state.points = followed(state.points, found.points)
+        return replace(found, points=state.points)
 
     def _drop_stale(self, index: int) -> None:
         self._tracks = {t: s for t, s in self._tracks.items() if index - s.last_index <= STALE_FRAMES}
@@ -128,6 +185,7 @@ class Compositor:
         for row, measurement in zip(rows, found, strict=False):
             measured[row] = measurement
             state = self._state(targets[row])
+            state.last_index = frame.index
             if not state.weight:
                 state.rests_until = frame.index + self._rest(measurement.confidence)
         return measured
@@ -190,10 +248,8 @@ class Compositor:
         if role.visible and target.detected:
             state.visible, state.weight, state.points = True, None, None
             return None
-        state.points = smoothed(state.points, measured.points)
-        steady = replace(measured, points=state.points)
-        patch, look = self._synthesis.generator.paint(frame.picture, steady, role, state.look)
-        if not _covers(patch, frame.picture, state.points):
+        patch, look = self._synthesis.generator.paint(frame.picture, measured, role, state.look)
+        if not _covers(patch, frame.picture, measured.points):
             raise SynthesisError("the painted face would not cover the person's")
         state.look = look
         return patch
@@ -251,20 +307,24 @@ class Compositor:
             return solid(rgb), "solid"
 
 
-def composite(frames: Iterable[Resolved], compositor: Compositor) -> Iterator[SafeFrame]:
-    """The stage: cover one frame after the other."""
-    for resolved in frames:
-        yield compositor.compose(resolved)
-
-
-def smoothed(previous: Float | None, points: Float) -> Float:
-    """A mesh [478, 3] moved towards the new one: quickly when the face moves, slowly when it trembles."""
-    if previous is None:
-        return points
-    size = max(float(np.ptp(points[:, 0])), 1.0)
-    moved = np.linalg.norm((points - previous)[:, :2], axis=1, keepdims=True) / size
-    share = np.clip(0.35 + 14 * moved, 0.35, 1.0)
-    return np.asarray(previous + share * (points - previous), np.float32)
+def composite(frames: Iterable[Resolved], compositor: Compositor, ahead: int) -> Iterator[SafeFrame]:
+    """The stage: cover one frame after the other, each when ``ahead`` more have been measured. An error in
+    what comes before rises when the frames held are out.
+    """
+    held: deque[Held] = deque()
+    error: BaseException | None = None
+    resolved = iter(frames)
+    while error is None:
+        try:
+            held.append(compositor.hold(next(resolved)))
+        except BaseException as caught:
+            error = caught
+        if held and (error is not None or len(held) > ahead):
+            yield compositor.compose(held.popleft(), held)
+    while held:
+        yield compositor.compose(held.popleft(), held)
+    if not isinstance(error, StopIteration):
+        raise error
 
 
 def _agrees(target: Target, points: Float, extent: Float) -> bool:
@@ -294,12 +354,14 @@ def _covers(patch: Patch, picture: Picture, points: Float) -> bool:
     x1, y1 = np.minimum((low + 3 * high) / 4 + 1, [picture.width, picture.height]).astype(int)
     rows = slice(max(y0 - patch.y0, 0), max(y1 - patch.y0, 0))
     columns = slice(max(x0 - patch.x0, 0), max(x1 - patch.x0, 0))
-    hidden = float(patch.alpha[rows, columns].sum())
+    front = np.zeros_like(patch.alpha) if patch.front is None else patch.front
+    hidden = float((patch.alpha + front)[rows, columns].clip(0, 1).sum())
     # Comparisons with what is not a number are false.
     return bool(
         -0.01 <= patch.alpha.min() <= patch.alpha.max() <= 1.01
         and np.isfinite(patch.rgb.sum())
         and hidden >= LEAST_OPACITY * max(x1 - x0, 1) * max(y1 - y0, 1)
+        and float(front[rows, columns].sum()) <= MOST_FRONT * front[rows, columns].size
     )
 
 

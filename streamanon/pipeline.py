@@ -16,6 +16,7 @@ from streamanon.detector import Detector, observe
 from streamanon.flow import prefetch
 from streamanon.lookahead import resolve
 from streamanon.metrics import StageClock
+from streamanon.steady import NEIGHBOURS
 from streamanon.tracker import track
 from streamanon.types import RawFrame, SafeFrame
 
@@ -45,5 +46,6 @@ def anonymise(
         seen = observe(clock.watch(decoded, "detect/wait"), detector, config.detect)
         settled = resolve(track(seen, config.detect), config.lookahead)
         resolved = hand_over(clock.watch(settled, "detect"), "detect")
-        covered = composite(clock.watch(resolved, "composite/wait"), compositor)
+        ahead = min(NEIGHBOURS, config.lookahead.frames)
+        covered = composite(clock.watch(resolved, "composite/wait"), compositor, ahead)
         yield from hand_over(clock.watch(covered, "composite"), "composite")

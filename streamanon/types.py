@@ -223,11 +223,13 @@ class Delegate:
 @dataclass(frozen=True, eq=False)
 class Role:
     """What a person becomes. ``geometry`` 0..1: how far the features move to where the delegate has them.
-    ``visible``: left as they are in this frame, because the user asked for it.
+    ``feature`` [256]: the person's distracted feature, which tells the delegate's identity. ``visible``:
+    left as they are in this frame, because the user asked for it.
     """
 
     delegate: Delegate
     geometry: float
+    feature: Float = field(repr=False)
     visible: bool = False
 
 

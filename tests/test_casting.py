@@ -209,7 +209,7 @@ def test_a_person_costs_one_draw() -> None:
 
 def test_memory_is_bounded() -> None:
     people, rng = People(60), np.random.default_rng(0)
-    role = Role(fake_gallery(1).delegates[0], 0.8)
+    role = Role(fake_gallery(1).delegates[0], 0.8, np.zeros(256, np.float32))
     for n in range(2 * MAX_PEOPLE):
         people.add(Person(role.delegate, role, last_index=n))
     assert len(people) == MAX_PEOPLE

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamanon.compositor import Compositor, Synthesis, composite, smoothed
+from streamanon.compositor import Compositor, Synthesis, composite
 from streamanon.config import CoverConfig
 from streamanon.errors import SynthesisError
 from streamanon.fakes import (
@@ -70,6 +70,10 @@ def compositor(
     return Compositor(config, synthesis if config.method == "synthesize" else None)
 
 
+def covered(by: Compositor, one: Resolved) -> SafeFrame:
+    return by.compose(by.hold(one))
+
+
 def method_of(frame: SafeFrame) -> str:
     (cover,) = frame.report.covers
     return cover.method
@@ -94,7 +98,7 @@ def colours(frame: SafeFrame, box: Box = FACE) -> int:
 def test_a_hopeless_face_is_measured_again_only_after_a_rest() -> None:
     mesh = FakeMesh(lambda call, _track: 0.9 if call == 2 else 0.02)
     resting = compositor(mesh, fade_frames=1)
-    frames = [resting.compose(resolved([FACE], n)) for n in range(18)]
+    frames = [covered(resting, resolved([FACE], n)) for n in range(18)]
     assert [method_of(frame) for frame in frames] == ["mosaic"] * 16 + ["synthesize", "mosaic"]
     assert mesh.calls == 4
     assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in frames)
@@ -102,19 +106,19 @@ def test_a_hopeless_face_is_measured_again_only_after_a_rest() -> None:
 
 def test_a_painted_face_does_not_rest() -> None:
     steady = compositor(FakeMesh(lambda call, _track: 0.02 if call == 3 else 0.9), fade_frames=4)
-    frames = [steady.compose(resolved([FACE], n)) for n in range(8)]
+    frames = [covered(steady, resolved([FACE], n)) for n in range(8)]
     assert {method_of(frame) for frame in frames} == {"synthesize"}
 
 
 def test_a_face_too_small_to_be_painted_is_not_measured() -> None:
     mesh = FakeMesh()
-    done = compositor(mesh).compose(resolved([(60, 30, 72, 45)]))
+    done = covered(compositor(mesh), resolved([(60, 30, 72, 45)]))
     assert method_of(done) == "mosaic"
     assert mesh.calls == 0
 
 
 def test_a_sure_face_is_painted_at_once() -> None:
-    done = compositor().compose(resolved([FACE]))
+    done = covered(compositor(), resolved([FACE]))
     assert method_of(done) == "synthesize"
     assert is_painted(done)
     assert leaked_pixels(done.picture, [FACE]) == 0
@@ -132,7 +136,7 @@ def test_a_sure_face_is_painted_at_once() -> None:
     ids=["unsure", "nan", "right profile", "left profile", "error"],
 )
 def test_a_face_that_is_not_trusted_is_a_mosaic(mesh: FakeMesh) -> None:
-    done = compositor(mesh).compose(resolved([FACE]))
+    done = covered(compositor(mesh), resolved([FACE]))
     assert method_of(done) == "mosaic"
     assert 1 < colours(done) <= MAX_CELLS * (MAX_CELLS + 2)
     assert leaked_pixels(done.picture, [FACE]) == 0
@@ -143,7 +147,7 @@ def test_whatever_the_generator_raises_the_face_is_a_mosaic(error: type[Exceptio
     def fails(_call: int) -> None:
         raise error("no face")
 
-    done = compositor(generator=FakeGenerator(fails)).compose(resolved([FACE]))
+    done = covered(compositor(generator=FakeGenerator(fails)), resolved([FACE]))
     assert method_of(done) == "mosaic"
     assert leaked_pixels(done.picture, [FACE]) == 0
 
@@ -153,12 +157,12 @@ def test_an_interrupt_is_not_swallowed() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compositor(generator=FakeGenerator(fails)).compose(resolved([FACE]))
+        covered(compositor(generator=FakeGenerator(fails)), resolved([FACE]))
 
 
 def test_tiny_faces_are_a_mosaic() -> None:
     tiny: Box = (60, 30, 72, 45)
-    done = compositor().compose(resolved([tiny]))
+    done = covered(compositor(), resolved([tiny]))
     assert method_of(done) == "mosaic"
     assert leaked_pixels(done.picture, [tiny]) == 0
 
@@ -186,7 +190,7 @@ class _ShortMesh(FakeMesh):
 
 @pytest.mark.parametrize("mesh", [_ElsewhereMesh(), _SlippedMesh(), _ShortMesh()])
 def test_a_mesh_that_disagrees_with_the_detector_is_not_painted(mesh: FakeMesh) -> None:
-    done = compositor(mesh).compose(resolved([FACE]))
+    done = covered(compositor(mesh), resolved([FACE]))
     assert method_of(done) == "mosaic"
     assert leaked_pixels(done.picture, [FACE]) == 0
 
@@ -196,7 +200,7 @@ def test_if_the_mosaic_fails_the_face_is_plain(monkeypatch: pytest.MonkeyPatch) 
         raise MemoryError
 
     monkeypatch.setattr("streamanon.compositor.mosaic", broken)
-    done = compositor(FakeMesh(0.1)).compose(resolved([FACE]))
+    done = covered(compositor(FakeMesh(0.1)), resolved([FACE]))
     assert method_of(done) == "solid"
     assert colours(done) == 1
     assert leaked_pixels(done.picture, [FACE]) == 0
@@ -204,7 +208,7 @@ def test_if_the_mosaic_fails_the_face_is_plain(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_report_tells_the_method(method: Method) -> None:
-    done = compositor(method=method).compose(resolved([FACE]))
+    done = covered(compositor(method=method), resolved([FACE]))
     (cover,) = done.report.covers
     assert isinstance(cover, Cover)
     assert (cover.track_id, cover.method, cover.detected) == (0, method, True)
@@ -214,15 +218,15 @@ def test_the_report_tells_the_method(method: Method) -> None:
 
 def test_an_established_face_survives_a_slightly_unsure_mesh() -> None:
     """A new face at this confidence is not painted, one painted before stays."""
-    assert method_of(compositor(FakeMesh(0.42)).compose(resolved([FACE]))) == "mosaic"
+    assert method_of(covered(compositor(FakeMesh(0.42)), resolved([FACE]))) == "mosaic"
     steady = compositor(FakeMesh(lambda call, _track: 0.42 if call else 0.9))
-    frames = [steady.compose(resolved([FACE], n)) for n in range(10)]
+    frames = [covered(steady, resolved([FACE], n)) for n in range(10)]
     assert all(is_painted(frame) for frame in frames)
 
 
 def test_a_lost_face_fades_over_an_opaque_mosaic() -> None:
     fading = compositor(FakeMesh(lambda call, _track: 0.9 if call == 0 else 0.1), fade_frames=4)
-    frames = [fading.compose(resolved([FACE], n)) for n in range(7)]
+    frames = [covered(fading, resolved([FACE], n)) for n in range(7)]
     greens = [float(pixels(f)[..., 1].mean() - pixels(f)[..., 0].mean()) for f in frames]
     assert greens[:5] == sorted(greens[:5], reverse=True)
     assert len({round(value) for value in greens[:5]}) == 5
@@ -234,7 +238,7 @@ def test_a_lost_face_fades_over_an_opaque_mosaic() -> None:
 
 def test_a_face_that_becomes_sure_fades_in() -> None:
     rising = compositor(FakeMesh(lambda call, _track: 0.9 if call else 0.1), fade_frames=4)
-    frames = [rising.compose(resolved([FACE], n)) for n in range(8)]
+    frames = [covered(rising, resolved([FACE], n)) for n in range(8)]
     assert [method_of(frame) for frame in frames] == ["mosaic"] * 4 + ["synthesize"] * 4
     assert not is_painted(frames[5])
     assert is_painted(frames[6])
@@ -247,7 +251,7 @@ def test_an_error_while_painting_falls_at_once() -> None:
             raise SynthesisError("no face")
 
     broken = compositor(generator=FakeGenerator(fails))
-    frames = [broken.compose(resolved([FACE], n)) for n in range(6)]
+    frames = [covered(broken, resolved([FACE], n)) for n in range(6)]
     assert [method_of(f) for f in frames][:4] == ["synthesize"] * 3 + ["mosaic"]
     assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in frames)
 
@@ -257,7 +261,7 @@ def test_a_track_has_one_delegate_and_another_track_another() -> None:
     other: Box = (10, 30, 50, 80)
     both = compositor(generator=generator)
     for n in range(5):
-        both.compose(resolved([FACE, other], n))
+        covered(both, resolved([FACE, other], n))
     assert len(set(generator.delegates[0::2])) == len(set(generator.delegates[1::2])) == 1
     assert len(set(generator.delegates)) == 2
 
@@ -265,8 +269,8 @@ def test_a_track_has_one_delegate_and_another_track_another() -> None:
 def test_twins_that_come_one_after_the_other_do_not_share() -> None:
     generator = FakeGenerator()
     twins = compositor(FakeMesh(person=lambda _track: 7), generator)
-    twins.compose(resolved([FACE]))
-    twins.compose(resolved([FACE, (10, 30, 45, 75)], 1))
+    covered(twins, resolved([FACE]))
+    covered(twins, resolved([FACE, (10, 30, 45, 75)], 1))
     assert len(set(generator.delegates)) == 2
 
 
@@ -275,7 +279,7 @@ def test_twins_that_come_one_after_the_other_do_not_share() -> None:
 def test_plain_covers_hold_little(method: Method, size: int) -> None:
     """However large the face, no more than 6 cells across it: a small copy tells all there is."""
     box: Box = (60, 60, 60 + size, 60 + size)
-    done = compositor(method=method).compose(resolved([box], size=(480, 480)))
+    done = covered(compositor(method=method), resolved([box], size=(480, 480)))
     assert leaked_pixels(done.picture, [box]) == 0
     if method == "mosaic":
         assert colours(done, box) <= MAX_CELLS * MAX_CELLS
@@ -288,7 +292,7 @@ def test_plain_covers_hold_little(method: Method, size: int) -> None:
 
 @pytest.mark.parametrize("box", [(20, 40, 220, 60), (40, 10, 60, 230), (30, 30, 220, 220)])
 def test_no_face_has_more_than_six_cells_either_way(box: Box) -> None:
-    done = compositor(method="mosaic").compose(resolved([box], size=(256, 256)))
+    done = covered(compositor(method="mosaic"), resolved([box], size=(256, 256)))
     x0, y0, x1, y1 = (int(v) for v in box)
     luma = done.picture.planes[0]
     assert 1 <= len(np.unique(luma[(y0 + y1) // 2, x0:x1])) <= 6
@@ -297,7 +301,7 @@ def test_no_face_has_more_than_six_cells_either_way(box: Box) -> None:
 
 
 def test_a_frame_that_nobody_looked_at_is_covered_whole() -> None:
-    done = compositor().compose(resolved([FACE], cover_all=True))
+    done = covered(compositor(), resolved([FACE], cover_all=True))
     assert done.report.withheld
     for plane in done.picture.planes:
         assert len(np.unique(plane)) <= MAX_CELLS * MAX_CELLS
@@ -307,7 +311,7 @@ def test_a_frame_that_nobody_looked_at_is_covered_whole() -> None:
 def test_a_box_that_is_no_number_covers_the_whole_frame() -> None:
     one = resolved([FACE])
     lost = Target(0, np.full(4, np.nan, np.float32), one.targets[0].keypoints, True)
-    done = compositor().compose(Resolved(one.frame, (lost,)))
+    done = covered(compositor(), Resolved(one.frame, (lost,)))
     assert done.report.withheld
     assert leaked_pixels(done.picture, [FACE]) == 0
 
@@ -318,7 +322,7 @@ def test_a_box_that_is_no_number_covers_the_whole_frame() -> None:
     [(-20, 30, 20, 80), (140, 30, 180, 80), (60, -30, 100, 20), (60, 100, 100, 150), (-30, -30, 12, 15)],
 )
 def test_faces_partly_outside_are_covered(method: Method, box: Box) -> None:
-    done = compositor(method=method).compose(resolved([box]))
+    done = covered(compositor(method=method), resolved([box]))
     assert leaked_pixels(done.picture, [box]) == 0
     assert len(done.report.covers) == 1
 
@@ -327,7 +331,7 @@ def test_faces_partly_outside_are_covered(method: Method, box: Box) -> None:
 def test_faces_wholly_outside_do_no_harm(method: Method) -> None:
     far: tuple[Box, ...] = ((-90, 30, -60, 80), (400, 300, 440, 350), (-5000, 0, -4000, 900))
     one = resolved([FACE, *far])
-    done = compositor(method=method).compose(one)
+    done = covered(compositor(method=method), one)
     assert len(done.report.covers) == 4
     assert leaked_pixels(done.picture, [FACE]) == 0
 
@@ -335,21 +339,21 @@ def test_faces_wholly_outside_do_no_harm(method: Method) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_face_larger_than_the_frame_is_covered(method: Method) -> None:
     whole: Box = (-40, -60, 220, 200)
-    done = compositor(method=method).compose(resolved([whole]))
+    done = covered(compositor(method=method), resolved([whole]))
     assert leaked_pixels(done.picture, [whole]) == 0
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("box", [(60, 30, 60.4, 30.3), (60, 30, 60, 30), (61, 33, 64, 37)])
 def test_faces_of_a_pixel_are_covered(method: Method, box: Box) -> None:
-    done = compositor(method=method).compose(resolved([box]))
+    done = covered(compositor(method=method), resolved([box]))
     assert leaked_pixels(done.picture, [box]) == 0
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_pixels_away_from_faces_stay_bit_for_bit(method: Method) -> None:
     one = resolved([FACE])
-    done = compositor(method=method, margin=0.25).compose(one)
+    done = covered(compositor(method=method, margin=0.25), one)
     away = np.ones((SIZE[1], SIZE[0]), bool)
     away[14:98, 46:114] = False  # the face with a third of its size on each side
     for before, after in zip(one.frame.picture.planes, done.picture.planes, strict=True):
@@ -359,7 +363,7 @@ def test_pixels_away_from_faces_stay_bit_for_bit(method: Method) -> None:
 
 def test_a_frame_without_faces_is_passed_as_it_is() -> None:
     one = resolved([])
-    done = compositor().compose(one)
+    done = covered(compositor(), one)
     assert done.picture is one.frame.picture
     assert done.report.covers == ()
 
@@ -369,13 +373,13 @@ def test_the_input_is_never_written_to() -> None:
     before = [plane.copy() for plane in one.frame.picture.planes]
     for plane in one.frame.picture.planes:
         plane.flags.writeable = False
-    compositor().compose(one)
+    covered(compositor(), one)
     assert all((a == b).all() for a, b in zip(before, one.frame.picture.planes, strict=True))
 
 
 def test_times_are_handed_on() -> None:
     frame = RawFrame(7, 1234, Fraction(1, 90000), frame_of([FACE]).picture, 3003)
-    (done,) = composite([Resolved(frame, ())], compositor())
+    (done,) = composite([Resolved(frame, ())], compositor(), 0)
     assert (done.index, done.pts, done.time_base, done.duration) == (7, 1234, Fraction(1, 90000), 3003)
 
 
@@ -384,17 +388,8 @@ def test_state_of_ended_tracks_is_dropped() -> None:
     for n in range(400):
         one = resolved([FACE], n)
         (target,) = one.targets
-        long.compose(Resolved(one.frame, (Target(n, target.box, target.keypoints, True),)))
+        covered(long, Resolved(one.frame, (Target(n, target.box, target.keypoints, True),)))
     assert len(long._tracks) <= 102
-
-
-@pytest.mark.parametrize("move", [0.0, 0.3, 8.0])
-def test_smoothing_stills_a_tremble_and_follows_a_move(move: float) -> None:
-    points = fake_points(np.array([0, 0, 80, 100], np.float32), np.zeros((5, 2), np.float32))
-    after = smoothed(points, points + np.array([move, 0, 0], np.float32))
-    expected = {0.0: 0.0, 0.3: 0.35 * 0.3 + 14 * 0.3 * 0.3 / 80, 8.0: 8.0}[move]
-    np.testing.assert_allclose((after - points)[:, 0], expected, atol=0.02)
-    assert smoothed(None, points) is points
 
 
 class _SpoiltGenerator(FakeGenerator):
@@ -429,7 +424,7 @@ class _SpoiltGenerator(FakeGenerator):
     ids="nan colourless clear thin bright top right short odd outside elsewhere".split(),  # noqa: SIM905
 )
 def test_a_patch_that_would_not_hide_the_face_is_not_used(spoil: Callable[[Patch], Patch]) -> None:
-    done = compositor(generator=_SpoiltGenerator(spoil)).compose(resolved([FACE]))
+    done = covered(compositor(generator=_SpoiltGenerator(spoil)), resolved([FACE]))
     assert method_of(done) == "mosaic"
     assert leaked_pixels(done.picture, [FACE]) == 0
     assert not is_painted(done)
@@ -439,7 +434,7 @@ def test_only_what_the_report_names_is_changed_while_a_face_fades() -> None:
     rising = compositor(FakeMesh(lambda call, _track: 0.9 if call else 0.1), fade_frames=4)
     for n in range(6):
         one = resolved([FACE], n)
-        done = rising.compose(one)
+        done = covered(rising, one)
         (cover,) = done.report.covers
         x0, y0, x1, y1 = map(int, cover.box)
         changed = one.frame.picture.planes[0] != done.picture.planes[0]
@@ -450,7 +445,7 @@ def test_only_what_the_report_names_is_changed_while_a_face_fades() -> None:
 @pytest.mark.parametrize(("left", "method"), [(-10, "synthesize"), (-25, "mosaic")])
 def test_a_face_mostly_outside_the_frame_is_not_painted(left: float, method: Method) -> None:
     box: Box = (left, 30, left + 40, 80)
-    done = compositor().compose(resolved([box]))
+    done = covered(compositor(), resolved([box]))
     assert method_of(done) == method
     assert leaked_pixels(done.picture, [box]) == 0
 
@@ -460,11 +455,11 @@ def test_a_person_may_come_back_while_the_old_track_coasts(distance: int, alike:
     """Under a new track, somewhere else, with the old cover still standing where the face was lost."""
     generator = FakeGenerator()
     both = compositor(FakeMesh(person=lambda _track: 7), generator)
-    both.compose(resolved([FACE]))
+    covered(both, resolved([FACE]))
     one = resolved([(100, 30, 140, 80), (10, 30, 50, 80)], distance)
     coasting, back = one.targets
     old = Target(0, coasting.box, coasting.keypoints, detected=False, distance=distance)
-    both.compose(Resolved(one.frame, (back, old)))
+    covered(both, Resolved(one.frame, (back, old)))
     first, *_ = generator.delegates
     assert (generator.delegates[1:].count(first) == 2) is alike
 
@@ -479,7 +474,7 @@ def test_a_mesh_that_is_no_number_while_a_face_fades_is_not_painted() -> None:
             return found
 
     fading = compositor(Lost(), fade_frames=4)
-    frames = [fading.compose(resolved([FACE], n)) for n in range(3)]
+    frames = [covered(fading, resolved([FACE], n)) for n in range(3)]
     assert [method_of(frame) for frame in frames] == ["synthesize", "mosaic", "mosaic"]
     assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in frames)
 
@@ -495,7 +490,7 @@ def test_who_is_kept_is_left_as_they_are_and_nobody_else() -> None:
     other: Box = (10, 30, 60, 90)
     keeping = compositor(rules=[kept_rule(0)])
     for n in range(8):
-        frame = keeping.compose(resolved([FACE, other], n))
+        frame = covered(keeping, resolved([FACE, other], n))
         by_track = {cover.track_id: cover.method for cover in frame.report.covers}
         assert by_track == {0: "kept" if n >= 2 else "synthesize", 1: "synthesize"}
         assert (leaked_pixels(frame.picture, [FACE]) > 0) is (n >= 2)
@@ -507,7 +502,7 @@ def test_who_is_kept_is_covered_where_they_are_not_detected() -> None:
     for n in range(12):
         found = resolved([FACE], n)
         target = dataclasses.replace(found.targets[0], detected=n % 4 != 3)
-        frame = keeping.compose(dataclasses.replace(found, targets=(target,)))
+        frame = covered(keeping, dataclasses.replace(found, targets=(target,)))
         assert (method_of(frame) == "kept") is (n >= 2 and target.detected)
 
 
@@ -516,6 +511,6 @@ def test_who_is_kept_is_covered_as_soon_as_anything_fails() -> None:
         return 0.1 if call == 5 else 0.95
 
     keeping = compositor(FakeMesh(sure), rules=[kept_rule(0)])
-    methods = [method_of(keeping.compose(resolved([FACE], n))) for n in range(9)]
+    methods = [method_of(covered(keeping, resolved([FACE], n))) for n in range(9)]
     assert methods[2:5] == ["kept"] * 3
     assert methods[5] == "mosaic"

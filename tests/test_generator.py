@@ -42,7 +42,7 @@ def picture(rgb: tuple[int, int, int] = (150, 120, 100), noise: float = 8.0) -> 
 def paint(
     where: Picture, shape: Geometry | None = None, delegate: int = 0, last: Look | None = None
 ) -> tuple[Patch, Look]:
-    role = Role(gallery().delegates[delegate], 0.0)
+    role = Role(gallery().delegates[delegate], 0.0, np.zeros(256, np.float32))
     return WarpGenerator(gallery()).paint(where, shape or geometry(), role, last)
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from clips import write_clip
 
-from streamanon.compositor import Compositor, Synthesis
+from streamanon.compositor import Compositor, Held, Synthesis
 from streamanon.config import (
     Config,
     CoverConfig,
@@ -32,7 +32,7 @@ from streamanon.metrics import StageClock
 from streamanon.pipeline import anonymise
 from streamanon.sink import VideoSink
 from streamanon.source import SourceInfo, probe, read_frames
-from streamanon.types import Faces, Picture, RawFrame, Resolved, SafeFrame
+from streamanon.types import Faces, Picture, RawFrame, SafeFrame
 
 COUNT = 40
 TRUTH = {0: moving((20, 20, 60, 70), (1, 0), COUNT), 1: moving((100, 30, 130, 66), (0, 0.5), COUNT)}
@@ -124,10 +124,10 @@ class FailingCompositor(Compositor):
         super().__init__(MOSAIC.cover, None)
         self.error = error
 
-    def compose(self, resolved: Resolved) -> SafeFrame:
-        if resolved.frame.index == 7:
+    def compose(self, held: Held, later: Sequence[Held] = ()) -> SafeFrame:
+        if held.resolved.frame.index == 7:
             raise self.error
-        return super().compose(resolved)
+        return super().compose(held, later)
 
 
 @pytest.mark.parametrize("threaded", [True, False])

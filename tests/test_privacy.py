@@ -7,7 +7,7 @@ observations alone, and checked in pixels.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from hypothesis.strategies import DrawFn
 
 import streamanon
 from streamanon import compositor as compositor_module
-from streamanon.compositor import Compositor, Synthesis
+from streamanon.compositor import Compositor, Held, Synthesis
 from streamanon.config import Config, CoverConfig, DetectConfig, LookaheadConfig
 from streamanon.detector import observe
 from streamanon.errors import SynthesisError
@@ -36,7 +36,7 @@ from streamanon.fakes import (
 )
 from streamanon.metrics import StageClock
 from streamanon.pipeline import anonymise
-from streamanon.types import METHODS, FrameReport, Method, Observation, Picture, Resolved, SafeFrame
+from streamanon.types import METHODS, FrameReport, Method, Observation, Picture, SafeFrame
 
 COUNT = 30
 FAILURES: tuple[type[Exception], ...] = (SynthesisError, ValueError, MemoryError, ZeroDivisionError)
@@ -234,8 +234,8 @@ def test_failed_frames_are_withheld_and_no_others(scene: Scene) -> None:
 
 
 class _CoversNothing(Compositor):
-    def compose(self, resolved: Resolved) -> SafeFrame:
-        frame = resolved.frame
+    def compose(self, held: Held, later: Sequence[Held] = ()) -> SafeFrame:
+        frame = held.resolved.frame
         return SafeFrame(frame.index, frame.pts, frame.time_base, frame.picture, FrameReport(()))
 
 

@@ -1,7 +1,8 @@
 """What the generator network sees of a frame: never a pixel of the face that it replaces.
 
-From the person come the surroundings, the mesh as contours, where the mesh lies, and a colour field of
-4 by 4 cells; the face itself is the delegate's texture on the mesh, in that light.
+From the person come the surroundings, the mesh as contours, where the mesh lies, a colour field of 4 by 4
+cells, and two numbers (contrast and sharpness); the face itself is the delegate's texture on the mesh, in
+that light.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.errors import SynthesisError
-from streamanon.generator.light import light_field, lips_of
+from streamanon.generator.light import adapt, light_field, lips_of
+from streamanon.generator.patch import Look
 from streamanon.generator.raster import borders
 from streamanon.geometry import CROP_PX, INNER_LIPS, OUTER_LIPS
 from streamanon.identity.proportions import OVAL
@@ -37,35 +39,41 @@ _SHIFT = 4
 class Inputs:
     """``planes`` [13, 128, 128] float32: surroundings (RGB, 0 where cut out), the cut, the lit texture
     (RGB), contours (lips; eyes and brows; outline and nose), light (RGB). Colours are -1..1. ``cut``
-    [128, 128]: what was cut out and is painted; ``skin`` [128, 128]: where the light was read.
+    [128, 128]: what was cut out and is painted. ``look``: the texture's contrast and sharpness.
     """
 
     planes: Float
     cut: NDArray[np.bool_]
-    skin: NDArray[np.bool_]
+    look: Look
 
 
 def make_inputs(
-    crop: Float, points: Float, warped: Float, mask: NDArray[np.bool_], front: NDArray[np.bool_]
+    crop: Float,
+    points: Float,
+    warped: Float,
+    mask: NDArray[np.bool_],
+    front: NDArray[np.bool_],
+    last: Look | None = None,
 ) -> Inputs:
     """``crop`` [128, 128, 3] RGB 0..255; ``points`` [478, 3] px, with the delegate's proportions;
     ``warped`` [128, 128, 3] the delegate's texture on them, where ``mask`` is; ``front``: what is in front
-    of the face and stays. Raises :class:`SynthesisError` where no skin is seen.
+    of the face and stays; ``last``: the frame before's look. Raises :class:`SynthesisError` where no skin
+    is seen.
     """
     size = float(np.sqrt(np.prod(np.ptp(points[:, :2], axis=0))))
-    bare = borders(mask, size)[1] & ~lips_of(points, mask.shape)
-    skin = bare & ~front
+    core = borders(mask, size)[1] & ~front
+    skin = core & ~lips_of(points, mask.shape)
     if not skin.any():
         raise SynthesisError("the mesh covers no skin")
+    lit, look = adapt(warped, crop, core, skin, last)
     light = light_field(crop, skin)
-    lit = np.clip(warped * np.clip((light + 6) / (light_field(warped, bare) + 6), 0.1, 6), 0, 255)
-    lit = np.where(mask[..., None] & ~_inner_mouth(points)[..., None], lit, light)
+    lit = np.where(mask[..., None] & ~_inner_mouth(points)[..., None], np.clip(lit, 0, 255), light)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1, 2 * RING_PX + 1))
     cut = (cv2.dilate(mask.astype(np.uint8), kernel) > 0) & ~front
     around = (crop / 127.5 - 1) * ~cut[..., None]
     layers = (around, cut[..., None], lit / 127.5 - 1, contours(points), light / 127.5 - 1)
     planes = np.concatenate([np.asarray(layer, np.float32) for layer in layers], axis=2)
-    return Inputs(np.ascontiguousarray(planes.transpose(2, 0, 1)), cut, skin)
+    return Inputs(np.ascontiguousarray(planes.transpose(2, 0, 1)), cut, look)
 
 
 def contours(points: Float) -> Float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,16 +15,18 @@ SMOOTHING = 0.25
 @dataclass(frozen=True, eq=False)
 class Patch:
     """Pixels to lay over a frame: ``rgb`` [h, w, 3] 0..255 with its corner at (x0, y0), on the chroma
-    grid, and ``alpha`` [h, w] 0..1.
+    grid, and ``alpha`` [h, w] 0..1. ``front`` [h, w] 0..1: where something in front of the face stays to be
+    seen; None: nowhere.
     """
 
     x0: int
     y0: int
     rgb: Float
     alpha: Float
+    front: Float | None = None
 
     def faded(self, weight: float) -> Patch:
-        return Patch(self.x0, self.y0, self.rgb, self.alpha * np.float32(weight))
+        return replace(self, alpha=self.alpha * np.float32(weight))
 
     def __repr__(self) -> str:
         return f"Patch({self.alpha.shape[1]}x{self.alpha.shape[0]} at {self.x0}, {self.y0})"

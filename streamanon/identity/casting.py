@@ -75,6 +75,7 @@ class Casting:
         self._gallery, self._encoder, self._config = parts.gallery, parts.encoder, parts.config
         self._distraction, self._nobody = parts.distraction, parts.gallery.features.mean(axis=0)
         self._only, self._rules = parts.only, parts.rules
+        self._everybody = self._one_role() if not parts.rules else None
         self._keeper = Keeper(1) if still else Keeper()
         self._attributes = attributes_of(parts.gallery)
         self._rng = np.random.default_rng(parts.config.seed)
@@ -89,8 +90,8 @@ class Casting:
 
     def role(self, frame: RawFrame, track_id: int, geometry: Geometry) -> Role:
         """The role of a track in a frame: the track's own, a known person's, or a new one."""
-        if self._only is not None and not self._rules:
-            return Role(self._only, self._config.geometry)
+        if self._everybody is not None:
+            return self._everybody
         track, feature = self._tracks.get(track_id), None
         quality = expected_quality(geometry)
         if track is None or self._due(track, quality, frame.index):
@@ -167,7 +168,7 @@ class Casting:
         person.rule = rule_for(self._rules, person.feature)
         if person.rule is not None:
             fit = self._fit(geometry, feature)
-            person.role = self._role_for(person.delegate, fit, person.rule)
+            person.role = self._role_for(person.delegate, fit, person.rule, feature)
 
     def _fit(self, geometry: Geometry, feature: IdentityFeature) -> Float:
         """Utilities of the delegates. Of who the person is they know only whom not to come near: attributes
@@ -190,7 +191,7 @@ class Casting:
     def _cast(self, geometry: Geometry, feature: IdentityFeature, index: int) -> Person:
         fit = self._fit(geometry, feature)
         delegate = self._only or self._drawn(fit, feature)
-        person = Person(delegate, self._role_for(delegate, fit, None), last_index=index)
+        person = Person(delegate, self._role_for(delegate, fit, None, feature), last_index=index)
         self._people.add(person)
         return person
 
@@ -204,13 +205,27 @@ class Casting:
         self._count(draws=1, most=1)
         return delegates[draw(fit, self._config.epsilon, allowed, self._noise(feature.embedding))]
 
-    def _role_for(self, delegate: Delegate, fit: Float, rule: Rule | None) -> Role:
+    def _one_role(self) -> Role | None:
+        """Everybody's role where the user chose one delegate: nobody is looked at."""
+        if self._only is None:
+            return None
+        return Role(self._only, self._config.geometry, self._gallery.features[self._row(self._only)])
+
+    def _row(self, delegate: Delegate) -> int:
+        return next(row for row, one in enumerate(self._gallery.delegates) if one.id == delegate.id)
+
+    def _role_for(
+        self, delegate: Delegate, fit: Float, rule: Rule | None, feature: IdentityFeature
+    ) -> Role:
         appearance, geometry = self._config.appearance, self._config.geometry
         if rule is not None:
             delegate = rule.delegate or delegate
             appearance = appearance if rule.appearance is None else rule.appearance
             geometry = geometry if rule.geometry is None else rule.geometry
-        return Role(towards(self._gallery, delegate, fit, appearance), geometry)
+        target = self._gallery.features[self._row(delegate)]
+        known = np.isfinite(feature.pooled).all() and np.isfinite(feature.importance).all()
+        told = self._distraction.apply(feature, target) if known else target
+        return Role(towards(self._gallery, delegate, fit, appearance), geometry, told)
 
     def _noise(self, embedding: Float) -> NDArray[np.float64]:
         names = [delegate.id for delegate in self._gallery.delegates]

@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 
 from streamanon.generator import WarpGenerator
 from streamanon.identity.delegates import DelegateGallery
-from streamanon.identity.encoder import IdentityFeature, IdentityModel
+from streamanon.identity.encoder import CHANNELS, IdentityFeature, IdentityModel
 from streamanon.pixels import from_rgb, write_rgb
 from streamanon.types import Delegate, Float, Geometry, Picture, Role
 
 GEOMETRY = 0.8
+NOTHING: Float = np.zeros(CHANNELS, np.float32)  # a warp takes no feature
 
 
 def worn(delegate: Delegate, generator: WarpGenerator, head: NDArray[np.uint8], points: Float) -> Picture:
     """``head`` [H, W, 3] uint8 RGB, with its mesh [478, 3] at ``points`` px, as the delegate."""
     bare = from_rgb(head)
-    patch, _ = generator.paint(bare, Geometry(points, 1.0), Role(delegate, GEOMETRY), None)
+    patch, _ = generator.paint(bare, Geometry(points, 1.0), Role(delegate, GEOMETRY, NOTHING), None)
     planes = tuple(plane.copy() for plane in bare.planes)
     write_rgb(planes, bare, patch.x0, patch.y0, patch.rgb, patch.alpha)
     return Picture(planes, bare.pixel_format, bare.matrix, bare.full_range)

@@ -248,7 +248,9 @@ def seen_coarsely(front: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if not front.any():
         return front
     shares = cv2.resize(front.astype(np.float32), (FRONT_CELLS, FRONT_CELLS), interpolation=cv2.INTER_AREA)
-    cells = (shares + rng.normal(0, 0.15, shares.shape) > rng.uniform(0.35, 0.65)).astype(np.uint8)
+    rim = cv2.blur(shares, (3, 3))
+    unsure = rng.normal(0, 0.2, shares.shape) * ((rim > 0.02) & (rim < 0.98))
+    cells = (shares + unsure > rng.uniform(0.35, 0.65)).astype(np.uint8)
     return np.asarray(cv2.resize(cells, (CROP_PX, CROP_PX), interpolation=cv2.INTER_NEAREST)) > 0
 
 

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from streamanon.engines import Engines
+from streamanon.errors import SynthesisError
+from streamanon.generator import light
+from streamanon.generator.inputs import RING_PX, Inputs, contours, make_inputs
+from streamanon.generator.patch import Look
+from streamanon.generator.raster import Textures, borders
+from streamanon.geometry import CROP_PX
+from streamanon.identity.delegates import DelegateGallery, open_gallery
+from streamanon.types import Float
+
+NOTHING = np.zeros((CROP_PX, CROP_PX), np.bool_)
+
+
+@cache
+def gallery() -> DelegateGallery:
+    return open_gallery(Engines.open())
+
+
+def points(size: float = 38.0) -> Float:
+    """A delegate's own shape in the middle of the crop."""
+    shape = gallery().delegates[0].shape * np.float32(size)
+    shape[:, :2] += (CROP_PX - 1) / 2 - (shape[:, :2].max(0) + shape[:, :2].min(0)) / 2
+    return np.asarray(shape, np.float32)
+
+
+def crop(seed: int = 0) -> Float:
+    return np.random.default_rng(seed).uniform(60, 200, (CROP_PX, CROP_PX, 3)).astype(np.float32)
+
+
+def inputs(of: Float, front: np.ndarray = NOTHING) -> Inputs:
+    warped, mask = Textures(gallery()).warp(points(), (CROP_PX, CROP_PX), gallery().delegates[3])
+    return make_inputs(of, points(), warped, mask, front)
+
+
+def shuffled_in_cells(image: Float) -> Float:
+    """The same light: pixels of bare skin change places within each of the 4 by 4 cells; all else of the
+    face becomes anything.
+    """
+    _, mask = Textures(gallery()).warp(points(), (CROP_PX, CROP_PX), gallery().delegates[3])
+    size = float(np.sqrt(np.prod(np.ptp(points()[:, :2], axis=0))))
+    skin = borders(mask, size)[1] & ~light.lips_of(points(), mask.shape)
+    rng, out = np.random.default_rng(5), image.copy()
+    cut = inputs(image).cut
+    out[cut & ~skin] = rng.uniform(0, 255, (int((cut & ~skin).sum()), 3))
+    cell = CROP_PX // light.LIGHT_CELLS
+    rows, columns = np.indices(mask.shape) // cell
+    for number in range(light.LIGHT_CELLS**2):
+        place = np.flatnonzero((skin & (rows * light.LIGHT_CELLS + columns == number)).ravel())
+        flat = out.reshape(-1, 3)
+        flat[place] = flat[np.roll(place, len(place) // 2)]
+    return out
+
+
+def test_no_pixel_of_the_face_reaches_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mask, the 4 by 4 light and the two numbers of the look held, every pixel inside may change."""
+    monkeypatch.setattr(light, "_measure_look", lambda *_: Look(0.8, 0.6))
+    one = crop()
+    two = shuffled_in_cells(one)
+    before, after = inputs(one), inputs(two)
+    changed = np.abs(one - two).max(axis=2) > 0
+    assert (changed & before.cut).sum() > 0.95 * before.cut.sum()
+    assert not (changed & ~before.cut).any()
+    np.testing.assert_allclose(before.planes, after.planes, atol=1e-5)
+
+
+def test_what_surrounds_the_face_does_reach_it() -> None:
+    one = crop()
+    two = one.copy()
+    two[:8] = 255 - two[:8]
+    assert np.abs(inputs(one).planes[:3] - inputs(two).planes[:3])[:, :8].min() >= 0
+    assert np.abs(inputs(one).planes[:3] - inputs(two).planes[:3])[:, :8].max() > 0.1
+
+
+def test_the_cut_is_the_mesh_and_a_ring_around_it() -> None:
+    _, mask = Textures(gallery()).warp(points(), (CROP_PX, CROP_PX), gallery().delegates[3])
+    found = inputs(crop())
+    assert (found.cut & mask).sum() == mask.sum()
+    extra = found.cut & ~mask
+    rows, columns = np.nonzero(extra)
+    near = [
+        mask[max(0, y - RING_PX) : y + RING_PX + 1, max(0, x - RING_PX) : x + RING_PX + 1].any()
+        for y, x in zip(rows, columns, strict=True)
+    ]
+    assert len(near) > 100
+    assert all(near)
+    assert (found.planes[:3, found.cut] == 0).all()
+
+
+def test_what_is_in_front_stays() -> None:
+    front = NOTHING.copy()
+    front[60:90, 40:70] = True
+    image = crop()
+    found = inputs(image, front)
+    assert not (found.cut & front).any()
+    np.testing.assert_allclose(found.planes[:3, front], (image[front] / 127.5 - 1).T, atol=1e-5)
+
+
+def test_the_light_is_the_frames() -> None:
+    dark = inputs(crop() * 0.3)
+    bright = inputs(crop())
+    assert dark.planes[4:7][:, dark.cut].mean() < bright.planes[4:7][:, bright.cut].mean() - 0.3
+
+
+def test_contours_follow_the_mesh() -> None:
+    lines = contours(points())
+    assert lines.shape == (CROP_PX, CROP_PX, 3)
+    assert 0 <= lines.min() < lines.max() <= 1
+    assert (lines.sum(axis=(0, 1)) > 30).all()
+    moved = contours(points() + np.array([5, 0, 0], np.float32))
+    np.testing.assert_allclose(moved[:, 5:], lines[:, :-5], atol=0.02)
+
+
+def test_a_face_all_hidden_is_not_painted() -> None:
+    with pytest.raises(SynthesisError, match="no skin"):
+        inputs(crop(), np.ones_like(NOTHING))
