@@ -81,7 +81,8 @@ class NetworkGenerator:
         """Cells [128, 128] of the mesh that show something in front of the face."""
         batch = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / 255
         shares = self._occlusion.run(batch)[0][0, 0]
-        cells = (shares > FRONT_SURE).astype(np.uint8)
+        sure = (shares > FRONT_SURE).astype(np.uint8)
+        cells = cv2.morphologyEx(sure, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))  # no lone ones
         front = cv2.resize(cells, (CROP_PX, CROP_PX), interpolation=cv2.INTER_NEAREST) > 0
         if (front & mask).sum() > MOST_FRONT * max(int(mask.sum()), 1):
             raise SynthesisError("too much of the face is hidden")
@@ -102,11 +103,10 @@ class NetworkGenerator:
         scale = float(np.sqrt(abs(np.linalg.det(back[:, :2]))))
         rgb = _placed(painted.rgb, back, region, scale)
         alpha, front = (_placed(one, back, region, scale) for one in (painted.alpha, painted.front))
-        if scale > DETAIL_SCALE:
+        if scale > DETAIL_SCALE and not inputs.look.sigma_px:
             rgb = rgb + self._detail(points, region, scale, role, inputs.look)
-        return Patch(
-            region[0], region[1], np.clip(rgb, 0, 255), alpha.clip(0, 1), front.clip(0, 1)
-        ), inputs.look
+        layers = np.clip(rgb, 0, 255), alpha.clip(0, 1), front.clip(0, 1)
+        return Patch(region[0], region[1], *layers), inputs.look
 
     def _detail(
         self, points: Float, region: tuple[int, int, int, int], scale: float, role: Role, look: Look
@@ -121,8 +121,6 @@ class NetworkGenerator:
         warped, mask = self._textures.warp(local, size, role.delegate)
         warped = np.where(mask[..., None], warped, warped[mask].mean(axis=0) if mask.any() else 0)
         fine = warped - cv2.GaussianBlur(warped, (0, 0), 0.5 * scale * shrink)
-        if look.sigma_px:
-            return np.zeros((y1 - y0, x1 - x0, 3), np.float32)
         inside = cv2.erode(mask.astype(np.float32), np.ones((5, 5)))[..., None]
         full = cv2.resize(fine * inside * look.contrast, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
         return np.asarray(full, np.float32)

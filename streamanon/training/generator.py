@@ -57,7 +57,7 @@ WEIGHTS = {
     "border": 0.5,  # which pixels are face
 }
 LEAST_LIKENESS = 0.1
-R1_EVERY, R1_WEIGHT = 16, 2.0
+R1_EVERY, R1_WEIGHT = 16, 0.05
 
 
 class AdaIN(nn.Module):
@@ -257,7 +257,9 @@ def losses(
         told["repulsion"] = functional.relu(alike - LEAST_LIKENESS).mean()
         apart = (judges.points(picture[other]) - batch["points"][other]).abs().sum(2)
         told["geometry"] = apart.mean() / 10
-        changed = (rgb[other] - batch["planes"][other, 4:7]) * cut[other]
+        face = batch["face"][other][:, None].to(rgb.dtype)
+        inner = functional.avg_pool2d(face, 17, 1, 8) > 0.99  # hair may reach into the rim
+        changed = (rgb[other] - batch["planes"][other, 4:7]) * inner
         told["tone"] = torch.stack([functional.avg_pool2d(changed, n).abs().mean() for n in (4, 8)]).mean()
     return told
 
@@ -297,7 +299,7 @@ class Opponent:
         self._path: Path = args.weights.with_name(f"{args.weights.stem}.adversary.safetensors")
         if args.resume and self._path.exists():
             self.net.load_state_dict({k: v.float() for k, v in load_file(self._path).items()})
-        self._optimiser = torch.optim.Adam(self.net.parameters(), lr=args.lr / 2, betas=(0.0, 0.99))
+        self._optimiser = torch.optim.Adam(self.net.parameters(), lr=args.lr, betas=(0.0, 0.99))
 
     def learn(self, number: int, real: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
         self._optimiser.zero_grad(set_to_none=True)
