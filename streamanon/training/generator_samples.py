@@ -7,7 +7,7 @@ same person lends the texture. "other": a delegate's; nobody knows the right pic
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ from streamanon.identity.delegates import open_gallery
 from streamanon.identity.distraction import Distraction, open_distraction
 from streamanon.identity.encoder import IdentityFeature
 from streamanon.identity.proportions import Proportions
+from streamanon.training.blink import blinked, drawn
 from streamanon.training.crops import SIDE_PX, Bank, Face, Jitter, placed
 from streamanon.training.occluders import Occluders
 from streamanon.training.scenes import degrade
@@ -33,6 +34,7 @@ SHARES = {"own": 0.35, "again": 0.2, "other": 0.45}
 FRONT_CELLS = 32
 SPOILT_PX = 128
 OCCLUDED = 0.3
+BLINKS = 0.12
 JITTER = Jitter(3, 2, 0.04)
 MAP_CELLS = 49  # of the encoder's last feature map, as its importances are of
 
@@ -138,6 +140,9 @@ class SampleSource:
         wanted: Float,
     ) -> Sample:
         rng = self.rng
+        if rng.random() < BLINKS:
+            shut, mesh = blinked(face.image, face.points, drawn(rng))
+            face = replace(face, image=shut, points=mesh)
         image, points, flipped = self._placed(face)
         if flipped:
             levels = [np.ascontiguousarray(level[:, ::-1]) for level in levels]

@@ -24,6 +24,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from streamanon.geometry import CROP_PX, EYE_CORNERS, alignment, transform
 from streamanon.identity.encoder import EMBEDDING
+from streamanon.training import blink
 from streamanon.training.portraits import Portrait, read_portraits
 from streamanon.training.scenes import Scene, degrade, read_scenes
 from streamanon.training.session import Student, batches_of, export_onnx, options, run, steps
@@ -33,6 +34,7 @@ POINTS = 478
 Outputs = tuple[torch.Tensor, torch.Tensor]
 NEGATIVE_SHARE = 0.1
 BANK_SHARE = 0.65
+BLINKS = 0.2
 
 
 class ResidualBlock(nn.Module):
@@ -119,8 +121,8 @@ class Bank(Protocol):
 
 
 class SampleSource:
-    """Draws jittered, degraded crops of portraits; of those in ``bank`` more often, if given; and, from
-    ``scenes`` if given, crops without a face.
+    """Draws jittered, degraded crops of portraits; of those in ``bank`` more often, if given; a share of
+    ``blinks`` with their eyes closed; and, from ``scenes`` if given, crops without a face.
     """
 
     def __init__(
@@ -130,9 +132,11 @@ class SampleSource:
         seed: int,
         crop_px: int = CROP_PX,
         bank: Bank | None = None,
+        blinks: float = 0.0,
     ) -> None:
         self.rng = np.random.default_rng(seed)
         self.portraits, self.scenes, self.crop_px, self.bank = portraits, scenes, crop_px, bank
+        self.blinks = blinks
         frontal = np.stack([p.points for p in portraits if p.source == "generated"][:500])
         self.mirror = mirror_table(frontal)
 
@@ -153,6 +157,8 @@ class SampleSource:
             image = np.ascontiguousarray(image[:, ::-1])
             points = (points * [-1, 1] + [image.shape[1] - 1, 0])[self.mirror].astype(np.float32)
             depth = depth[self.mirror]
+        if rng.random() < self.blinks:
+            image, points = blink.blinked(image, points, blink.drawn(rng))
         matrix = jittered_alignment(points, rng, self.crop_px)
         image, matrix = self._resampled(image, matrix)
         crop = cv2.warpAffine(image, matrix, (self.crop_px, self.crop_px), borderMode=self._border())
@@ -238,9 +244,8 @@ class Samples(IterableDataset):
         cv2.setNumThreads(1)
         info = get_worker_info()
         portraits = list(read_portraits(self.data, SETS))
-        source = SampleSource(
-            portraits, read_scenes(self.data, "train"), self.seed + (info.id if info else 0)
-        )
+        scenes, seed = read_scenes(self.data, "train"), self.seed + (info.id if info else 0)
+        source = SampleSource(portraits, scenes, seed, blinks=BLINKS)
         while True:
             yield source.draw()
 
