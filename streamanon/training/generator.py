@@ -50,7 +50,7 @@ WEIGHTS = {
     "edges": 12.0,  # L1 of differences between neighbours, likewise
     "features": 1.5,  # the project's own encoder's, likewise
     "adversary": 0.5,
-    "attraction": 0.4,  # the encoder takes the face for the delegate
+    "attraction": 0.3,  # the encoder takes the face for the delegate
     "repulsion": 0.5,  # and not for the person
     "geometry": 1.0,  # the mesh network finds the mesh that was asked for
     "tone": 4.0,  # a delegate's face keeps the light and colour that it was given
@@ -251,14 +251,16 @@ def losses(
         pairs = zip(found, wanted, strict=True)
         told["features"] = torch.stack([_apart(one.float(), two.float()) for one, two in pairs]).mean()
     if other.any():
-        _, embedding = judges.describe(shaken(picture[other]))
+        face = batch["face"][other][:, None].to(rgb.dtype)
+        inner = functional.avg_pool2d(face, 17, 1, 8) > 0.99  # hair may reach into the rim
+        # The rim is not to be painted dark so that the encoder sees somebody else.
+        shown = torch.where(inner, picture[other], picture[other].detach())
+        _, embedding = judges.describe(shaken(shown))
         told["attraction"] = 1 - (embedding * batch["wanted"][other]).sum(1).mean()
         alike = (embedding * batch["unwanted"][other]).sum(1)
         told["repulsion"] = functional.relu(alike - LEAST_LIKENESS).mean()
         apart = (judges.points(picture[other]) - batch["points"][other]).abs().sum(2)
         told["geometry"] = apart.mean() / 10
-        face = batch["face"][other][:, None].to(rgb.dtype)
-        inner = functional.avg_pool2d(face, 17, 1, 8) > 0.99  # hair may reach into the rim
         changed = (rgb[other] - batch["planes"][other, 4:7]) * inner
         told["tone"] = torch.stack([functional.avg_pool2d(changed, n).abs().mean() for n in (4, 8)]).mean()
     return told
@@ -299,7 +301,7 @@ class Opponent:
         self._path: Path = args.weights.with_name(f"{args.weights.stem}.adversary.safetensors")
         if args.resume and self._path.exists():
             self.net.load_state_dict({k: v.float() for k, v in load_file(self._path).items()})
-        self._optimiser = torch.optim.Adam(self.net.parameters(), lr=args.lr, betas=(0.0, 0.99))
+        self._optimiser = torch.optim.Adam(self.net.parameters(), lr=2 * args.lr, betas=(0.5, 0.99))
 
     def learn(self, number: int, real: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
         self._optimiser.zero_grad(set_to_none=True)

@@ -18,10 +18,12 @@ from streamanon.errors import SynthesisError
 from streamanon.generator.inputs import make_inputs
 from streamanon.generator.raster import Textures, pyramid
 from streamanon.geometry import CROP_PX
+from streamanon.identity.chart import bare_skin, chart_of_gallery
 from streamanon.identity.codes import CodeBasis
 from streamanon.identity.delegates import open_gallery
 from streamanon.identity.distraction import Distraction, open_distraction
 from streamanon.identity.encoder import IdentityFeature
+from streamanon.identity.filters import smoothstep
 from streamanon.identity.proportions import Proportions
 from streamanon.training.blink import blinked, drawn
 from streamanon.training.crops import SIDE_PX, Bank, Face, Jitter, placed
@@ -65,6 +67,8 @@ class SampleSource:
         self._distraction: Distraction = open_distraction(engines)
         self._head = _head(engines)
         self._textures = Textures(self.gallery)
+        self._chart = chart_of_gallery(self.gallery)
+        self._skin = bare_skin(self._chart)
         self._proportions = Proportions(self.gallery)
         self._basis = CodeBasis.of_gallery(self.gallery)
         self._pyramids = [pyramid(delegate.texture) for delegate in self.gallery.delegates]
@@ -109,11 +113,24 @@ class SampleSource:
         return int(self.rng.choice(np.argsort(apart)[:60]))
 
     def _known(self, face: Face, lender: Face, kind: int) -> Sample:
-        levels = spoilt(lender.texture, self.rng, strength=1.0 if lender is face else 0.4)
+        strength = 1.0 if lender is face else 0.4
+        levels = spoilt(self._rimmed(lender.texture), self.rng, strength)
         shape = _normalised(face.points)
         feature = self._distracted(face, lender.feature)
         style = np.concatenate([self._basis.code(lender.texture, shape), feature])
         return self._sample(face, levels, None, style, kind, lender.embedding)
+
+    def _rimmed(self, texture: np.ndarray) -> np.ndarray:
+        """A texture whose rim fades into skin, as delegates' do: hair and ears there must come from what
+        surrounds the face.
+        """
+        rng = self.rng
+        if rng.random() < 0.1:
+            return texture
+        begin = rng.uniform(0, 8)
+        inner = smoothstep(self._chart.depth, begin, begin + rng.uniform(6, 26))[..., None]
+        skin = texture[self._skin].mean(axis=0)
+        return np.rint(inner * texture + (1 - inner) * skin).astype(np.uint8)
 
     def _other(self, face: Face, number: int) -> Sample:
         delegate = self.gallery.delegates[number]
