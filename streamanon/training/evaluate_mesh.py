@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from streamanon.backends import Model, open_backend
 from streamanon.config import ComputeConfig
 from streamanon.engines import Engines
 from streamanon.geometry import CROP_PX, EYE_CORNERS, alignment, transform
+from streamanon.training.blink import blinked
 from streamanon.training.mesh import presentation
-from streamanon.training.portraits import Portrait, read_portraits
+from streamanon.training.portraits import KEYPOINT_INDICES, Portrait, read_portraits
+from streamanon.types import Float
 
 SETS = {"generated": "val", "faker": "val", "congress": "val", "utk": "val", "masked": "val", "lfw": "eval"}
 
@@ -49,18 +52,57 @@ def _score_one(
 ) -> tuple[float, float, float, float]:
     image = cv2.resize(portrait.image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
     factor = np.array([image.shape[1] / portrait.image.shape[1], image.shape[0] / portrait.image.shape[0]])
-    keypoints = portrait.keypoints * factor
-    keypoints = keypoints + rng.normal(0, 0.03 * np.ptp(portrait.points[:, 1] * factor[1]), (5, 2))
-    matrix = alignment(keypoints.astype(np.float32))
-    crop = cv2.warpAffine(image, matrix, (CROP_PX, CROP_PX), borderMode=cv2.BORDER_REPLICATE)
-    batch = np.ascontiguousarray(crop[..., ::-1].transpose(2, 0, 1)[None], np.float32) / 255
-    points, traits = (array[0] for array in model.run(batch))
-    truth = transform(matrix, (portrait.points * factor).astype(np.float32))
+    points, traits, truth = _seen(model, image, (portrait.points * factor).astype(np.float32), rng)
     apart = float(np.linalg.norm(points[:, :2] - truth, axis=1).mean())
     eyes = float(np.linalg.norm(truth[EYE_CORNERS[0]] - truth[EYE_CORNERS[1]]))
     masculine, age = presentation(portrait)
     right = np.nan if np.isnan(masculine) else float((traits[1] > 0.5) == (masculine > 0.5))
     return apart / eyes, float(traits[0]), right, abs(float(traits[2]) - 100 * age)
+
+
+def _seen(
+    model: Model, image: np.ndarray, points: Float, rng: np.random.Generator
+) -> tuple[Float, Float, Float]:
+    """What the network says of a face at ``points`` [478, 2]: its points [478, 3] and traits; and the truth,
+    both in the crop's px.
+    """
+    keypoints = points[list(KEYPOINT_INDICES)]
+    keypoints = keypoints + rng.normal(0, 0.03 * np.ptp(points[:, 1]), (5, 2))
+    matrix = alignment(keypoints.astype(np.float32))
+    crop = cv2.warpAffine(image, matrix, (CROP_PX, CROP_PX), borderMode=cv2.BORDER_REPLICATE)
+    batch = np.ascontiguousarray(crop[..., ::-1].transpose(2, 0, 1)[None], np.float32) / 255
+    found, traits = (array[0] for array in model.run(batch))
+    return found, traits, transform(matrix, points)
+
+
+def eyelids(model: Model, portraits: Sequence[Portrait], seed: int = 0) -> dict[str, float]:
+    """Eyes closed by warping, by any amount: how well their openness is followed, and its bias where they are
+    shut nearly or wholly.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for portrait in portraits:
+        amount = float(rng.choice([0.0, rng.uniform(0, 1), 1.0]))
+        image, points = blinked(portrait.image, portrait.points, (amount, amount))
+        found, _, truth = _seen(model, image, points, rng)
+        rows.append((amount, openness(truth), openness(found)))
+    amounts, wanted, seen = np.array(rows).T
+    shut = amounts > 0.9
+    return {
+        "correlation": round(float(np.corrcoef(wanted, seen)[0, 1]), 3),
+        "openness where shut: labelled": round(float(wanted[shut].mean()), 3),
+        "openness where shut: found": round(float(seen[shut].mean()), 3),
+        "openness where open: found": round(float(seen[amounts == 0].mean()), 3),
+    }
+
+
+def openness(points: Float) -> float:
+    """Height over width of the eyes, mean of both."""
+    shares = [
+        float(np.linalg.norm(points[a, :2] - points[b, :2]) / np.linalg.norm(points[c, :2] - points[d, :2]))
+        for a, b, c, d in ((159, 145, 33, 133), (386, 374, 362, 263))
+    ]
+    return float(np.mean(shares))
 
 
 def risk_coverage(scores: Scores) -> dict[str, float]:
@@ -110,6 +152,10 @@ def main() -> None:
         if not np.isnan(known.years).all():
             line["age error, years"] = round(float(np.nanmean(known.years)), 1)
         print(json.dumps(line), flush=True)
+    val = list(
+        read_portraits(args.data, [name for name in SETS if name not in ("lfw", "masked")], ("val",))
+    )
+    print(json.dumps({"eyelids, val": eyelids(model, val)}), flush=True)
     joined = Scores(*(np.concatenate([getattr(s, n) for s in everything]) for n in Scores.__annotations__))
     print(json.dumps({"risk-coverage on val, three sizes": risk_coverage(joined)}))
     print(json.dumps({"milliseconds on one core": milliseconds(args.backend)}))
