@@ -63,12 +63,11 @@ def _score_one(
 def _seen(
     model: Model, image: np.ndarray, points: Float, rng: np.random.Generator
 ) -> tuple[Float, Float, Float]:
-    """What the network says of a face at ``points`` [478, 2]: its points [478, 3] and traits; and the truth,
-    both in the crop's px.
+    """What the network says of a face at ``points`` [478, 2]: its points [478, 3] and traits; and the
+    truth, both in the crop's px.
     """
-    keypoints = points[list(KEYPOINT_INDICES)]
-    keypoints = keypoints + rng.normal(0, 0.03 * np.ptp(points[:, 1]), (5, 2))
-    matrix = alignment(keypoints.astype(np.float32))
+    noise = rng.normal(0, 0.03 * np.ptp(points[:, 1]), (5, 2)).astype(np.float32)
+    matrix = alignment(points[list(KEYPOINT_INDICES)] + noise)
     crop = cv2.warpAffine(image, matrix, (CROP_PX, CROP_PX), borderMode=cv2.BORDER_REPLICATE)
     batch = np.ascontiguousarray(crop[..., ::-1].transpose(2, 0, 1)[None], np.float32) / 255
     found, traits = (array[0] for array in model.run(batch))
@@ -76,8 +75,8 @@ def _seen(
 
 
 def eyelids(model: Model, portraits: Sequence[Portrait], seed: int = 0) -> dict[str, float]:
-    """Eyes closed by warping, by any amount: how well their openness is followed, and its bias where they are
-    shut nearly or wholly.
+    """Eyes closed by warping, by any amount: how well their openness is followed, and its bias where they
+    are shut nearly or wholly.
     """
     rng = np.random.default_rng(seed)
     rows = []
@@ -152,9 +151,7 @@ def main() -> None:
         if not np.isnan(known.years).all():
             line["age error, years"] = round(float(np.nanmean(known.years)), 1)
         print(json.dumps(line), flush=True)
-    val = list(
-        read_portraits(args.data, [name for name in SETS if name not in ("lfw", "masked")], ("val",))
-    )
+    val = list(read_portraits(args.data, ("generated", "faker", "congress", "utk"), ("val",)))
     print(json.dumps({"eyelids, val": eyelids(model, val)}), flush=True)
     joined = Scores(*(np.concatenate([getattr(s, n) for s in everything]) for n in Scores.__annotations__))
     print(json.dumps({"risk-coverage on val, three sizes": risk_coverage(joined)}))
