@@ -83,12 +83,9 @@ class SampleSource:
         hull = _polygon(points, range(len(points)))
         front, known = np.zeros(hull.shape, np.bool_), hull
         if face.source == "masked":
-            cloth = _polygon(points, COVERED)
-            front = cloth
-            rim = cv2.dilate(cloth.astype(np.uint8), np.ones((13, 13))) > 0
-            rim &= ~(cv2.erode(cloth.astype(np.uint8), np.ones((9, 9))) > 0)
-            known = hull & ~rim
-        known = known & ~maybe_hair(image, points, hull, front)
+            front, bare = cloth(image, points, hull)
+            known = front | bare
+        known = known & (front | ~maybe_hair(image, points, hull, front))
         if rng.random() < OCCLUDED:
             image, pasted = self._occluders.draw(image, points, rng)
             front, known = front | pasted, known | (pasted & hull)
@@ -96,6 +93,25 @@ class SampleSource:
         if rng.random() < 0.5:
             crop, front, known = (np.ascontiguousarray(one[:, ::-1]) for one in (crop, front, known))
         return Sample(np.ascontiguousarray(crop.transpose(2, 0, 1)), _cells(front), _cells(known))
+
+
+def cloth(image: np.ndarray, points: Float, hull: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of a face with a mask: where cloth is surely seen, and where surely none, [128, 128] each. Masks are
+    worn high and low, so that their colour tells, not their place alone; those of the set are pale blue.
+    """
+    place = _polygon(points, COVERED)
+    light, red, yellow = np.moveaxis(lab(image.astype(np.float32) / np.float32(255)), 2, 0)
+    pale = place & (light > 40) & (red < 8) & (yellow < 4)
+    closed = cv2.morphologyEx(pale.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
+    front = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    near = cv2.dilate(front, np.ones((5, 5), np.uint8)) > 0
+    return front > 0, hull & ~near & (~place | (yellow > 8))
+
+
+def _colour_distance(image: np.ndarray, skin: np.ndarray) -> Float:
+    """Of each pixel, in Lab, from the median over ``skin``."""
+    colours = lab(image.astype(np.float32) / np.float32(255))
+    return np.asarray(np.linalg.norm(colours - np.median(colours[skin], axis=0), axis=2), np.float32)
 
 
 def _polygon(points: Float, outline: range | tuple[int, ...]) -> np.ndarray:
@@ -112,8 +128,7 @@ def maybe_hair(image: np.ndarray, points: Float, hull: np.ndarray, front: np.nda
     core = (inward > 0.2 * size) & ~front
     if not core.any():
         return np.zeros(hull.shape, np.bool_)
-    colours = lab(image.astype(np.float32) / np.float32(255))
-    apart = np.linalg.norm(colours - np.median(colours[core], axis=0), axis=2)
+    apart = _colour_distance(image, core)
     above = np.indices(hull.shape)[0] < points[:, 1].max() - 0.25 * np.ptp(points[:, 1])
     return np.asarray(hull & (inward < 0.25 * size) & above & (apart > HAIR_APART))
 
