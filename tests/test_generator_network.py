@@ -106,13 +106,23 @@ def test_a_network_that_says_there_is_no_face_uncovers_none_of_it() -> None:
 
 
 def test_what_is_in_front_is_left_and_said_to_be() -> None:
+    """A hand that comes in from the left."""
     front = np.zeros((CELLS, CELLS), np.float32)
-    front[18:24, 10:16] = 0.95
+    front[18:24, :16] = 0.95
     patch = paint(Networks(front))
     assert patch.front is not None
     hidden = patch.front > 0.9
     assert hidden.sum() > 100
     assert patch.alpha[hidden].max() < 0.2
+
+
+def test_nothing_hovers_before_a_face() -> None:
+    """A mouth that the occlusion network takes for something in front is painted over all the same."""
+    front = np.zeros((CELLS, CELLS), np.float32)
+    front[18:21, 14:18] = 0.95
+    patch = paint(Networks(front))
+    assert patch.front is not None
+    assert patch.front.max() == 0
 
 
 def test_a_face_that_is_mostly_hidden_is_not_painted() -> None:
@@ -122,7 +132,7 @@ def test_a_face_that_is_mostly_hidden_is_not_painted() -> None:
 
 def test_doubtful_and_lone_cells_are_face() -> None:
     front = np.zeros((CELLS, CELLS), np.float32)
-    front[16, 16], front[18:22, 12:16] = 0.99, 0.6
+    front[16, 6], front[18:22, :16] = 0.99, 0.6
     patch = paint(Networks(front))
     assert patch.front is not None
     assert patch.front.max() == 0

@@ -81,12 +81,10 @@ class NetworkGenerator:
         """Cells [128, 128] of the mesh that show something in front of the face."""
         batch = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / 255
         shares = self._occlusion.run(batch)[0][0, 0]
-        sure = (shares > FRONT_SURE).astype(np.uint8)
-        cells = cv2.morphologyEx(sure, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))  # no lone ones
-        front = cv2.resize(cells, (CROP_PX, CROP_PX), interpolation=cv2.INTER_NEAREST) > 0
+        front = _reaching_in(shares > FRONT_SURE, mask)
         if (front & mask).sum() > MOST_FRONT * max(int(mask.sum()), 1):
             raise SynthesisError("too much of the face is hidden")
-        return np.asarray(front)
+        return front
 
     def _pasted(
         self,
@@ -124,6 +122,18 @@ class NetworkGenerator:
         inside = cv2.erode(mask.astype(np.float32), np.ones((5, 5)))[..., None]
         full = cv2.resize(fine * inside * look.contrast, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
         return np.asarray(full, np.float32)
+
+
+def _reaching_in(cells: NDArray[np.bool_], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``cells`` [32, 32] as pixels [128, 128], less those that do not reach into the face from its rim, and
+    lone ones: hands, hair and masks come from somewhere.
+    """
+    step = mask.shape[0] // cells.shape[0]
+    opened = cv2.morphologyEx(cells.astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    shares = cv2.resize(mask.astype(np.float32), cells.shape[::-1], interpolation=cv2.INTER_AREA)
+    count, parts = cv2.connectedComponents(opened, connectivity=4)
+    from_rim = [n for n in range(1, count) if (shares[parts == n] < 0.9).any()]
+    return np.asarray(np.isin(parts, from_rim).repeat(step, axis=0).repeat(step, axis=1))
 
 
 def _alpha(cut: NDArray[np.bool_], face: Float) -> Float:
