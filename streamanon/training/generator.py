@@ -58,6 +58,8 @@ WEIGHTS = {
 }
 LEAST_LIKENESS = 0.1
 R1_EVERY, R1_WEIGHT = 16, 0.05
+#: Each so many batches are learnt at half the size.
+HALF_EVERY = 4
 
 
 class AdaIN(nn.Module):
@@ -225,6 +227,15 @@ def collate(items: list[Sample]) -> Tensors:
     return {name: torch.from_numpy(column) for name, column in columns.items()}
 
 
+def halved(batch: Tensors) -> Tensors:
+    """Pictures with the detail of half the size: small faces are painted at 64 px, for a quarter of the time."""
+    pictures = {
+        name: functional.interpolate(functional.avg_pool2d(batch[name], 2), scale_factor=2.0)
+        for name in ("planes", "truth")
+    }
+    return {**batch, **pictures, "cut": pictures["planes"][:, 3] > 0}
+
+
 def painted(rgb: torch.Tensor, batch: Tensors) -> torch.Tensor:
     """What the viewer sees: the surroundings, and the network's face where they were cut out."""
     cut = batch["cut"][:, None]
@@ -343,9 +354,15 @@ class Training:
 
     def learn(self, step: Step[Tensors]) -> None:
         batch = {name: column.to(self._device) for name, column in step.batch.items()}
+        small = step.number % HALF_EVERY == HALF_EVERY - 1
+        batch = halved(batch) if small else batch
         planes = batch["planes"].to(memory_format=torch.channels_last)
         with torch.autocast(self._device.type, torch.bfloat16):
-            rgb, border = self.student.model(planes, batch["style"])
+            if small:
+                answers = self.student.model(functional.avg_pool2d(planes, 2), batch["style"])
+                rgb, border = (functional.interpolate(one.float(), scale_factor=2.0) for one in answers)
+            else:
+                rgb, border = self.student.model(planes, batch["style"])
             parts = losses(rgb.float(), border.float(), batch, self._judges, self._opponent.net)
         total = torch.stack([self._weights[k] * v for k, v in parts.items() if k in self._weights]).sum()
         with torch.no_grad():
