@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import IterableDataset, get_worker_info
 
-from streamanon.geometry import CROP_PX, EYE_CORNERS, alignment, transform
+from streamanon.geometry import CROP_PX, EYE_CORNERS, INNER_LIPS, alignment, transform
 from streamanon.identity.encoder import EMBEDDING
 from streamanon.training import blink
 from streamanon.training.portraits import Portrait, read_portraits
@@ -34,7 +34,7 @@ POINTS = 478
 Outputs = tuple[torch.Tensor, torch.Tensor]
 NEGATIVE_SHARE = 0.1
 BANK_SHARE = 0.65
-BLINKS = 0.2
+BLINKS = 0.25
 
 
 class ResidualBlock(nn.Module):
@@ -266,12 +266,14 @@ def collate(items: list[Sample]) -> dict[str, torch.Tensor]:
 
 
 def point_weights() -> torch.Tensor:
-    """Eyes, brows, lips and irises count double: a wrong eye is seen at once."""
+    """Eyes, brows, lips and irises count more: a wrong eye is seen at once, and a lid moves little."""
     weights = torch.ones(POINTS)
     weights[468:] = 2
     eyes, mouth = [33, 133, 159, 145, 263, 362, 386, 374], [61, 291, 13, 14, 0, 17, 78, 308]
     feature = [*eyes, *mouth, 4, 1, 70, 300, 105, 334]
     weights[feature] = 2.5
+    weights[list(INNER_LIPS)] = 4
+    weights[sorted({point for eye in blink.LIDS for lid in eye for point in lid})] = 8
     return weights
 
 
