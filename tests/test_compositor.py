@@ -420,8 +420,14 @@ class _SpoiltGenerator(FakeGenerator):
         lambda p: Patch(p.x0 + 1, p.y0, p.rgb, p.alpha),
         lambda p: Patch(-2, p.y0, p.rgb, p.alpha),
         lambda p: Patch(0, 0, p.rgb, p.alpha),
+        lambda p: Patch(p.x0, p.y0, p.rgb, p.alpha * 0, np.ones_like(p.alpha)),
+        lambda p: Patch(p.x0, p.y0, p.rgb, p.alpha, p.alpha * np.float32("nan")),
+        lambda p: Patch(p.x0, p.y0, p.rgb, p.alpha, p.alpha[:-2]),
     ],
-    ids="nan colourless clear thin bright top right short odd outside elsewhere".split(),  # noqa: SIM905
+    ids=[
+        *("nan", "colourless", "clear", "thin", "bright", "top", "right", "short", "odd", "outside"),
+        *("elsewhere", "hidden", "unknown", "cropped"),
+    ],
 )
 def test_a_patch_that_would_not_hide_the_face_is_not_used(spoil: Callable[[Patch], Patch]) -> None:
     done = covered(compositor(generator=_SpoiltGenerator(spoil)), resolved([FACE]))

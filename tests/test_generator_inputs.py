@@ -74,7 +74,6 @@ def test_what_surrounds_the_face_does_reach_it() -> None:
     one = crop()
     two = one.copy()
     two[:8] = 255 - two[:8]
-    assert np.abs(inputs(one).planes[:3] - inputs(two).planes[:3])[:, :8].min() >= 0
     assert np.abs(inputs(one).planes[:3] - inputs(two).planes[:3])[:, :8].max() > 0.1
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from streamanon.errors import SynthesisError
 from streamanon.generator import Patch
 from streamanon.generator.network import NetworkGenerator
 from streamanon.geometry import CROP_PX
-from streamanon.identity.delegates import open_gallery
+from streamanon.identity.delegates import DelegateGallery, open_gallery
 from streamanon.pixels import from_rgb
 from streamanon.types import Float, Geometry, Picture, Role
 
@@ -56,20 +57,22 @@ class _Files:
         return Path(f"{name}.onnx")
 
 
-GALLERY = open_gallery(Engines.open())
+@cache
+def gallery() -> DelegateGallery:
+    return open_gallery(Engines.open())
 
 
 def generator(networks: Networks) -> NetworkGenerator:
-    return NetworkGenerator(GALLERY, networks, _Files())  # type: ignore[arg-type]
+    return NetworkGenerator(gallery(), networks, _Files())  # type: ignore[arg-type]
 
 
 def role(number: int = 2) -> Role:
-    return Role(GALLERY.delegates[number], 0.0, np.zeros(256, np.float32))
+    return Role(gallery().delegates[number], 0.0, np.zeros(256, np.float32))
 
 
 def face(size: float, middle: tuple[float, float] = (160, 120)) -> Geometry:
     """A delegate's own shape, ``size`` px between the eyes."""
-    points = GALLERY.delegates[0].shape * np.float32(size)
+    points = gallery().delegates[0].shape * np.float32(size)
     points[:, :2] += np.array(middle, np.float32) - (points[:, :2].max(0) + points[:, :2].min(0)) / 2
     return Geometry(np.asarray(points, np.float32), 0.9)
 

@@ -230,14 +230,14 @@ def compare_meshes(
         found,
         nme=float(error),
         yaw=abs(yaw_degrees(real) - yaw_degrees(made)),
-        lids=(_openness(real, LIDS, EYE_SIDES), _openness(made, LIDS, EYE_SIDES)),
-        lips=(_openness(real, LIPS[:1], LIPS[1:]), _openness(made, LIPS[:1], LIPS[1:])),
+        lids=(openness(real, LIDS, EYE_SIDES), openness(made, LIDS, EYE_SIDES)),
+        lips=(openness(real, LIPS[:1], LIPS[1:]), openness(made, LIPS[:1], LIPS[1:])),
         gaze=float(gaze),
         skin=float(np.linalg.norm(skin - made_skin)),
     )
 
 
-def _openness(
+def openness(
     points: Float, across: tuple[tuple[int, int], ...], along: tuple[tuple[int, int], ...]
 ) -> float:
     """Height over width of eyes or mouth, mean of both eyes."""

@@ -14,23 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.errors import SynthesisError
-from streamanon.generator.light import adapt, light_field, lips_of
+from streamanon.generator.light import adapt, filled, light_field, lips_of
 from streamanon.generator.patch import Look
 from streamanon.generator.raster import borders
 from streamanon.geometry import CROP_PX, INNER_LIPS, OUTER_LIPS
-from streamanon.identity.proportions import OVAL
+from streamanon.identity.chart import EYES
+from streamanon.identity.proportions import BROWS, OVAL
 from streamanon.types import Float
 
 #: Crop pixels by which more than the mesh is cut out: where a cheek or a jaw may lie beside it.
 RING_PX = 3
 PLANES = 13
-EYELIDS: tuple[tuple[int, ...], ...] = (
-    (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7),
-    (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249),
-)
 IRIS_RINGS = ((469, 470, 471, 472), (474, 475, 476, 477))
-BROW_LINES: tuple[tuple[int, ...], ...] = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
-BROW_LINES += ((46, 53, 52, 65, 55), (276, 283, 282, 295, 285))
+BROW_LINES = [line for brow in BROWS for line in (brow[:5], brow[5:])]
 NOSE_LINES = ((168, 6, 197, 195, 5, 4), (64, 98, 97, 2, 326, 327, 294))
 _SHIFT = 4
 
@@ -67,7 +63,8 @@ def make_inputs(
         raise SynthesisError("the mesh covers no skin")
     lit, look = adapt(warped, crop, core, skin, last)
     light = light_field(crop, skin)
-    lit = np.where(mask[..., None] & ~_inner_mouth(points)[..., None], np.clip(lit, 0, 255), light)
+    textured = mask & (filled(points, INNER_LIPS, mask.shape) == 0)  # it has nothing between the lips
+    lit = np.where(textured[..., None], np.clip(lit, 0, 255), light)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1, 2 * RING_PX + 1))
     cut = (cv2.dilate(mask.astype(np.uint8), kernel) > 0) & ~front
     around = (crop / 127.5 - 1) * ~cut[..., None]
@@ -80,7 +77,7 @@ def contours(points: Float) -> Float:
     """Lips; eyes and brows; outline and nose: lines [128, 128, 3], 0..1."""
     groups = (
         [(line, True) for line in (OUTER_LIPS, INNER_LIPS)],
-        [*((line, True) for line in EYELIDS + IRIS_RINGS), *((line, False) for line in BROW_LINES)],
+        [*((line, True) for line in EYES + IRIS_RINGS), *((line, False) for line in BROW_LINES)],
         [(OVAL, True), *((line, False) for line in NOSE_LINES)],
     )
     layers = []
@@ -91,11 +88,3 @@ def contours(points: Float) -> Float:
             cv2.polylines(layer, [corners], closed, 255, 1, cv2.LINE_AA, _SHIFT)
         layers.append(layer.astype(np.float32) / 255)
     return np.stack(layers, axis=2)
-
-
-def _inner_mouth(points: Float) -> NDArray[np.bool_]:
-    """Between the lips: the delegate's texture has nothing there."""
-    inside = np.zeros((CROP_PX, CROP_PX), np.uint8)
-    corners = np.rint(points[list(INNER_LIPS), :2] * 2**_SHIFT).astype(np.int32)
-    cv2.fillPoly(inside, [corners], 1, cv2.LINE_8, _SHIFT)
-    return inside > 0

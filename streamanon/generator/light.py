@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import cv2
@@ -76,11 +76,17 @@ def _sharpness(grey: Float, core: NDArray[np.bool_]) -> float:
 
 def lips_of(points: Float, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Where the lips are [h, w]: their colour is not the light's and would redden the chin."""
-    lips = np.zeros(shape, np.uint8)
-    outline = np.rint(points[list(OUTER_LIPS), :2] * 16).astype(np.int32)
-    cv2.fillPoly(lips, [outline], 1, cv2.LINE_8, 4)
+    lips = filled(points, OUTER_LIPS, shape)
     reach = max(1, int(0.02 * float(np.ptp(points[:, 0]))))
     return cv2.dilate(lips, np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
+
+
+def filled(points: Float, outline: Sequence[int], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """1 inside the outline that some mesh points make, [h, w]."""
+    inside = np.zeros(shape, np.uint8)
+    corners = np.rint(points[list(outline), :2] * 16).astype(np.int32)
+    cv2.fillPoly(inside, [corners], 1, cv2.LINE_8, 4)
+    return inside
 
 
 def open_mouth(rgb: Float, points: Float, uv: Float) -> Float:
@@ -88,9 +94,7 @@ def open_mouth(rgb: Float, points: Float, uv: Float) -> Float:
     excess = _gape(points) - _gape(uv)
     if excess < 0.06:
         return rgb
-    lips = np.rint(points[list(INNER_LIPS), :2] * 16).astype(np.int32)
-    inside = np.zeros(rgb.shape[:2], np.float32)
-    cv2.fillPoly(inside, [lips], 1.0, cv2.LINE_8, 4)
+    inside = filled(points, INNER_LIPS, rgb.shape[:2]).astype(np.float32)
     soft = 0.03 * float(np.ptp(points[:, 0])) + 0.5
     weight = cv2.GaussianBlur(inside, (0, 0), soft) * min(1.0, (excess - 0.06) / 0.15) * 0.9
     return np.asarray(rgb + weight[..., None] * (np.array(MOUTH_RGB, np.float32) - rgb), np.float32)

@@ -14,7 +14,7 @@ from streamanon.engines import Engines
 from streamanon.errors import SynthesisError
 from streamanon.generator.inputs import Inputs, make_inputs
 from streamanon.generator.patch import Look, Patch
-from streamanon.generator.raster import Textures
+from streamanon.generator.raster import Textures, localised
 from streamanon.geometry import CROP_PX, alignment, invert, mesh_keypoints, transform
 from streamanon.identity.delegates import DelegateGallery
 from streamanon.identity.proportions import Proportions
@@ -113,9 +113,7 @@ class NetworkGenerator:
         x0, y0, x1, y1 = region
         shrink = min(1.0, WORK_PX / max(x1 - x0, y1 - y0))
         size = max(8, round((x1 - x0) * shrink)), max(8, round((y1 - y0) * shrink))
-        steps = np.array([size[0] / (x1 - x0), size[1] / (y1 - y0)], np.float32)
-        local = points.copy()
-        local[:, :2] = (points[:, :2] - [x0, y0] + 0.5) * steps - 0.5
+        local = localised(points, region, size)
         warped, mask = self._textures.warp(local, size, role.delegate)
         warped = np.where(mask[..., None], warped, warped[mask].mean(axis=0) if mask.any() else 0)
         fine = warped - cv2.GaussianBlur(warped, (0, 0), 0.5 * scale * shrink)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
-
-import numpy as np
 
 from streamanon.types import Float, Geometry, Picture, Role
 
@@ -24,9 +22,6 @@ class Patch:
     rgb: Float
     alpha: Float
     front: Float | None = None
-
-    def faded(self, weight: float) -> Patch:
-        return replace(self, alpha=self.alpha * np.float32(weight))
 
     def __repr__(self) -> str:
         return f"Patch({self.alpha.shape[1]}x{self.alpha.shape[0]} at {self.x0}, {self.y0})"

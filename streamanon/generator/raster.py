@@ -51,6 +51,15 @@ class Textures:
         return np.asarray(warped, np.float32), mask
 
 
+def localised(points: Float, region: tuple[int, int, int, int], size: tuple[int, int]) -> Float:
+    """Frame coordinates as coordinates of the region scaled to ``size``."""
+    x0, y0, x1, y1 = region
+    steps = np.array([size[0] / (x1 - x0), size[1] / (y1 - y0)], np.float32)
+    local = points.copy()
+    local[:, :2] = (points[:, :2] - [x0, y0] + 0.5) * steps - 0.5
+    return local
+
+
 def pyramid(texture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """A texture [256, 256, 3] and its halves down to 32 px."""
     levels = [texture]

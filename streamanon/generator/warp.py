@@ -12,7 +12,7 @@ import numpy as np
 from streamanon.errors import SynthesisError
 from streamanon.generator.light import adapt, lips_of, open_mouth, resized
 from streamanon.generator.patch import Look, Patch
-from streamanon.generator.raster import Textures, borders
+from streamanon.generator.raster import Textures, borders, localised
 from streamanon.identity.delegates import DelegateGallery
 from streamanon.identity.proportions import Proportions
 from streamanon.mesh import snap
@@ -41,7 +41,7 @@ class WarpGenerator:
         scale = min(1.0, WORK_PX / max(full))
         size = max(8, round(full[0] * scale)), max(8, round(full[1] * scale))
         source = resized(read_rgb(picture, *region), size, cv2.INTER_AREA)
-        rgb, alpha, look = self._paint_small(source, _local(points, region, size), delegate, last)
+        rgb, alpha, look = self._paint_small(source, localised(points, region, size), delegate, last)
         rgb = np.clip(resized(rgb, full, cv2.INTER_LINEAR), 0, 255)
         return Patch(x0, y0, rgb, resized(alpha, full, cv2.INTER_LINEAR)), look
 
@@ -70,12 +70,3 @@ def _region(picture: Picture, points: Float) -> tuple[int, int, int, int]:
     if x1 - x0 < 8 or y1 - y0 < 8:
         raise SynthesisError("the face lies outside the frame")
     return x0, y0, x1, y1
-
-
-def _local(points: Float, region: tuple[int, int, int, int], size: tuple[int, int]) -> Float:
-    """Frame coordinates as coordinates of the region scaled to ``size``."""
-    x0, y0, x1, y1 = region
-    steps = np.array([size[0] / (x1 - x0), size[1] / (y1 - y0)], np.float32)
-    local = points.copy()
-    local[:, :2] = (points[:, :2] - [x0, y0] + 0.5) * steps - 0.5
-    return local

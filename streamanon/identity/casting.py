@@ -175,9 +175,7 @@ class Casting:
         are read from a feature that tells nobody's identity.
         """
         if not (np.isfinite(feature.pooled).all() and np.isfinite(feature.embedding).all()):
-            return np.zeros(
-                len(self._gallery.delegates), np.float32
-            )  # nothing is known: nobody fits better
+            return np.zeros(len(self._gallery), np.float32)  # nothing is known: nobody fits better
         embeddings, distraction = self._gallery.embeddings, self._distraction
         likenesses = embeddings @ feature.embedding
         if self._key is not None:  # what differs from look to look must not change the draw

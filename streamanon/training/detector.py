@@ -14,14 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import IterableDataset, get_worker_info
 from ultralytics.cfg import get_cfg
 from ultralytics.nn.tasks import PoseModel
 
 from streamanon.training.scenes import CropSampler, Labels
-from streamanon.training.session import Student, batches_of, export_onnx, options, run, steps
+from streamanon.training.session import Student, batches_of, export_onnx, options, restore, run, steps
 
 Batch = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
@@ -96,9 +95,7 @@ def build_model(weights: Path | None) -> PoseModel:
     model = PoseModel("yolo11n-pose.yaml", nc=1, data_kpt_shape=[5, 3], verbose=False)
     model.args = get_cfg(overrides={"box": 7.5, "cls": 0.7, "dfl": 1.5, "pose": 6.0, "kobj": 0.3})
     if weights is not None:
-        model.load_state_dict(
-            {k: v.float() if v.is_floating_point() else v for k, v in load_file(weights).items()}
-        )
+        restore(model, weights)
     return model
 
 

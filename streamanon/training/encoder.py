@@ -18,7 +18,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -26,7 +25,7 @@ from streamanon.identity.encoder import CHANNELS, CROP_PX, EMBEDDING
 from streamanon.training.mesh import ResidualBlock, SampleSource, conv_bn_relu
 from streamanon.training.morphs import MorphBank
 from streamanon.training.portraits import embedding_centre, read_portraits
-from streamanon.training.session import Student, batches_of, export_onnx, options, run, steps
+from streamanon.training.session import Student, batches_of, export_onnx, options, restore, run, steps
 
 SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -114,7 +113,7 @@ def train(args: argparse.Namespace) -> None:
 
 def load_weights(path: Path) -> EncoderNet:
     net = EncoderNet()
-    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+    restore(net, path)
     return net.eval()
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from streamanon.audit.measure import EYE_SIDES, LIDS, openness
 from streamanon.backends import Model, open_backend
 from streamanon.config import ComputeConfig
 from streamanon.engines import Engines
@@ -84,7 +85,7 @@ def eyelids(model: Model, portraits: Sequence[Portrait], seed: int = 0) -> dict[
         amount = float(rng.choice([0.0, rng.uniform(0, 1), 1.0]))
         image, points = blinked(portrait.image, portrait.points, (amount, amount))
         found, _, truth = _seen(model, image, points, rng)
-        rows.append((amount, openness(truth), openness(found)))
+        rows.append((amount, *(openness(one, LIDS, EYE_SIDES) for one in (truth, found))))
     amounts, wanted, seen = np.array(rows).T
     shut = amounts > 0.9
     return {
@@ -93,15 +94,6 @@ def eyelids(model: Model, portraits: Sequence[Portrait], seed: int = 0) -> dict[
         "openness where shut: found": round(float(seen[shut].mean()), 3),
         "openness where open: found": round(float(seen[amounts == 0].mean()), 3),
     }
-
-
-def openness(points: Float) -> float:
-    """Height over width of the eyes, mean of both."""
-    shares = [
-        float(np.linalg.norm(points[a, :2] - points[b, :2]) / np.linalg.norm(points[c, :2] - points[d, :2]))
-        for a, b, c, d in ((159, 145, 33, 133), (386, 374, 362, 263))
-    ]
-    return float(np.mean(shares))
 
 
 def risk_coverage(scores: Scores) -> dict[str, float]:

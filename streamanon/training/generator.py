@@ -17,7 +17,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
@@ -34,6 +33,7 @@ from streamanon.training.session import (
     batches_of,
     export_onnx,
     options,
+    restore,
     run,
     save_weights,
     steps,
@@ -312,7 +312,7 @@ class Opponent:
         self.net = Adversary().to(torch.device(args.device))
         self._path: Path = args.weights.with_name(f"{args.weights.stem}.adversary.safetensors")
         if args.resume and self._path.exists():
-            self.net.load_state_dict({k: v.float() for k, v in load_file(self._path).items()})
+            restore(self.net, self._path)
         self._optimiser = torch.optim.Adam(self.net.parameters(), lr=2 * args.lr, betas=(0.5, 0.99))
 
     def learn(self, number: int, real: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
@@ -346,7 +346,7 @@ class Training:
         self._args, self._device = args, torch.device(args.device)
         painter = Painter()
         if args.resume:
-            painter.load_state_dict({k: v.float() for k, v in load_file(args.resume).items()})
+            restore(painter, args.resume)
         self.student = Student(painter, args, weight_decay=1e-4, clip=20.0)
         self._opponent = Opponent(args)
         self._judges = Judges(args.engines).to(self._device, memory_format=torch.channels_last)
@@ -414,7 +414,7 @@ def train(args: argparse.Namespace) -> None:
 
 def load_weights(path: Path) -> Painter:
     painter = Painter()
-    painter.load_state_dict({k: v.float() for k, v in load_file(path).items()})
+    restore(painter, path)
     return painter.eval()
 
 

@@ -18,7 +18,7 @@ from streamanon.errors import SynthesisError
 from streamanon.generator.inputs import make_inputs
 from streamanon.generator.raster import Textures, pyramid
 from streamanon.geometry import CROP_PX
-from streamanon.identity.chart import bare_skin, chart_of_gallery
+from streamanon.identity.chart import bare_skin, chart_of_gallery, normalise
 from streamanon.identity.codes import CodeBasis
 from streamanon.identity.delegates import open_gallery
 from streamanon.identity.distraction import Distraction, open_distraction
@@ -115,7 +115,7 @@ class SampleSource:
     def _known(self, face: Face, lender: Face, kind: int) -> Sample:
         strength = 1.0 if lender is face else 0.4
         levels = spoilt(self._rimmed(lender.texture), self.rng, strength)
-        shape = _normalised(face.points)
+        shape = normalise(face.points)
         feature = self._distracted(face, lender.feature)
         style = np.concatenate([self._basis.code(lender.texture, shape), feature])
         return self._sample(face, levels, None, style, kind, lender.embedding)
@@ -274,14 +274,6 @@ def seen_coarsely(front: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     unsure = rng.normal(0, 0.2, shares.shape) * ((rim > 0.02) & (rim < 0.98))
     cells = (shares + unsure > rng.uniform(0.35, 0.65)).astype(np.uint8)
     return np.asarray(cv2.resize(cells, (CROP_PX, CROP_PX), interpolation=cv2.INTER_NEAREST)) > 0
-
-
-def _normalised(points: Float) -> Float:
-    """A shape as the gallery has them, from a frame's mesh: scale and place alone are taken out."""
-    left, right = points[468], points[473]
-    return np.asarray(
-        (points - (left + right) / 2) / max(float(np.linalg.norm((right - left)[:2])), 1e-3), np.float32
-    )
 
 
 def _head(engines: Engines) -> Float:

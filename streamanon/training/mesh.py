@@ -18,7 +18,6 @@ from typing import Protocol
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -27,7 +26,7 @@ from streamanon.identity.encoder import EMBEDDING
 from streamanon.training import blink
 from streamanon.training.portraits import Portrait, read_portraits
 from streamanon.training.scenes import Scene, degrade, read_scenes
-from streamanon.training.session import Student, batches_of, export_onnx, options, run, steps
+from streamanon.training.session import Student, batches_of, export_onnx, options, restore, run, steps
 
 SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 POINTS = 478
@@ -318,7 +317,7 @@ def train(args: argparse.Namespace) -> None:
     mean[:, 2] = first["points"][..., 2].sum(0) / first["depth"].sum().clamp(min=1)
     model = MeshNet(mean)
     if args.resume:
-        model.load_state_dict({k: v.float() for k, v in load_file(args.resume).items()})
+        restore(model, args.resume)
     student = Student(model, args, weight_decay=1e-4, clip=50.0)
     weights = point_weights().to(device)
     for step in steps(batches, args.minutes, 180):
@@ -346,7 +345,7 @@ class Exported(nn.Module):
 
 def load_weights(path: Path) -> MeshNet:
     net = MeshNet()
-    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+    restore(net, path)
     return net.eval()
 
 

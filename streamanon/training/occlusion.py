@@ -16,7 +16,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
@@ -26,7 +25,7 @@ from streamanon.training.crops import Bank, Draws, Jitter, placed
 from streamanon.training.mesh import ResidualBlock, conv_bn_relu
 from streamanon.training.occluders import COVERED, Occluders
 from streamanon.training.scenes import degrade
-from streamanon.training.session import Student, batches_of, export_onnx, options, run, steps
+from streamanon.training.session import Student, batches_of, export_onnx, options, restore, run, steps
 from streamanon.types import Float
 
 CELLS = 32
@@ -108,12 +107,6 @@ def cloth(image: np.ndarray, points: Float, hull: np.ndarray) -> tuple[np.ndarra
     return front > 0, hull & ~near & (~place | (yellow > 8))
 
 
-def _colour_distance(image: np.ndarray, skin: np.ndarray) -> Float:
-    """Of each pixel, in Lab, from the median over ``skin``."""
-    colours = lab(image.astype(np.float32) / np.float32(255))
-    return np.asarray(np.linalg.norm(colours - np.median(colours[skin], axis=0), axis=2), np.float32)
-
-
 def _polygon(points: Float, outline: range | tuple[int, ...]) -> np.ndarray:
     mask = np.zeros((CROP_PX, CROP_PX), np.uint8)
     hull = cv2.convexHull(np.rint(points[list(outline), :2]).astype(np.int32))
@@ -128,7 +121,8 @@ def maybe_hair(image: np.ndarray, points: Float, hull: np.ndarray, front: np.nda
     core = (inward > 0.2 * size) & ~front
     if not core.any():
         return np.zeros(hull.shape, np.bool_)
-    apart = _colour_distance(image, core)
+    colours = lab(image.astype(np.float32) / np.float32(255))
+    apart = np.linalg.norm(colours - np.median(colours[core], axis=0), axis=2)
     above = np.indices(hull.shape)[0] < points[:, 1].max() - 0.25 * np.ptp(points[:, 1])
     return np.asarray(hull & (inward < 0.25 * size) & above & (apart > HAIR_APART))
 
@@ -182,7 +176,7 @@ def measure(net: OcclusionNet, bank: Path, count: int = 1500, seed: int = 11) ->
 
 def load_weights(path: Path) -> OcclusionNet:
     net = OcclusionNet()
-    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+    restore(net, path)
     return net.eval()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -57,6 +57,12 @@ def steps(batches: Iterable[T], minutes: float, every_seconds: float) -> Iterato
 def save_weights(model: nn.Module, path: Path) -> None:
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     save_file({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, path)
+
+
+def restore(model: nn.Module, path: Path) -> None:
+    """Give ``model`` the weights that :func:`save_weights` wrote."""
+    state = load_file(path)
+    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
 
 
 @torch.no_grad()
