@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -47,12 +48,13 @@ SOURCE = "photo"
 
 @dataclass(frozen=True)
 class Kept:
-    """By MediaPipe's landmarks: mean error over the distance between the irises; mean errors of pose,
-    degrees; mean shift of the irises, of an eye's width; correlations of openness. ``tone``: median
-    distance of the cheeks' colour to the original's, CIE 1976. ``frechet``: distance of the encoder's
-    features to the originals'.
+    """By MediaPipe's landmarks, of the ``faces`` that it sees before and after: mean error over the distance
+    between the irises; mean errors of pose, degrees; mean shift of the irises, of an eye's width;
+    correlations of openness. ``tone``: median distance of the cheeks' colour to the original's, CIE 1976.
+    ``frechet``: distance of the encoder's features, of all faces, to the originals'.
     """
 
+    faces: int
     landmarks: float
     yaw: float
     pitch: float
@@ -140,21 +142,24 @@ class Bench:
     def _kept(self, made: Sequence[Image]) -> Kept:
         points = landmarks(self._python, made)
         rows = np.flatnonzero(np.isfinite(self._points + points).all((1, 2))).tolist()
+        distance = frechet(self._features, features(self._encoder, made, self._originals))
+        if len(rows) < 2:  # mosaics are no faces to MediaPipe either
+            return Kept(len(rows), *[math.nan] * 8, distance)
         before, images = self._points, self._images
         pairs = [compare_meshes(0, True, images[n], made[n], before[n], points[n]) for n in rows]
         turned = np.array([angles(before[n], self._shape) - angles(points[n], self._shape) for n in rows])
-        eyes, mouths = (np.array([getattr(pair, part) for pair in pairs]).T for part in ("lids", "lips"))
-        yaw, pitch, roll = np.abs(turned).mean(axis=0)
+        yaw, pitch, roll = np.abs(turned).mean(axis=0).tolist()
         return Kept(
+            faces=len(rows),
             landmarks=float(np.mean([pair.nme for pair in pairs])),
-            yaw=float(yaw),
-            pitch=float(pitch),
-            roll=float(roll),
+            yaw=yaw,
+            pitch=pitch,
+            roll=roll,
             gaze=float(np.mean([pair.gaze for pair in pairs])),
-            eyes=float(np.corrcoef(eyes)[0, 1]),
-            mouth=float(np.corrcoef(mouths)[0, 1]),
+            eyes=float(np.corrcoef([pair.lids for pair in pairs], rowvar=False)[0, 1]),
+            mouth=float(np.corrcoef([pair.lips for pair in pairs], rowvar=False)[0, 1]),
             tone=float(np.median([pair.skin for pair in pairs])),
-            frechet=frechet(self._features, features(self._encoder, made, self._originals)),
+            frechet=distance,
         )
 
 
@@ -164,18 +169,14 @@ def row(result: IdentityResult, kept: Kept) -> str:
     assert dlib.tar is not None
     assert result.kept.faces_found is not None
     shares = [f"{100 * one.value:.1f} %" for one in (dlib.rank1, dlib.tar, result.kept.faces_found)]
-    numbers = [f"{100 * kept.landmarks:.1f} %", f"{kept.yaw:.1f}°, {kept.pitch:.1f}°, {kept.roll:.1f}°"]
-    numbers += [
-        f"{kept.gaze:.3f}",
-        f"{kept.eyes:.2f}",
-        f"{kept.mouth:.2f}",
-        f"{kept.tone:.1f}",
-        f"{kept.frechet:.2f}",
-    ]
+    turns = ", ".join(f"{angle:.1f}°" for angle in (kept.yaw, kept.pitch, kept.roll))
+    plain = {"gaze": 3, "eyes": 2, "mouth": 2, "tone": 1, "frechet": 2}
+    numbers = [str(kept.faces), f"{100 * kept.landmarks:.1f} %", turns]
+    numbers += [f"{getattr(kept, name):.{digits}f}" for name, digits in plain.items()]
     return f"| {' | '.join([result.method, *shares, *numbers])} |"
 
 
-COLUMNS: tuple[str, ...] = ("method", "rank-1", "TAR at FAR 1e-3", "faces found", "landmark NME")
+COLUMNS: tuple[str, ...] = ("method", "rank-1", "TAR at FAR 1e-3", "faces found", "judged", "landmark NME")
 COLUMNS += ("yaw, pitch, roll", "gaze", "eyes", "mouth", "skin ΔE", "Fréchet")
 
 
