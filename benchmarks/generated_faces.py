@@ -44,12 +44,13 @@ from streamanon.pixels import from_rgb
 from streamanon.types import Float
 
 SOURCE = "photo"
+LANDMARKED = ("landmarks", "yaw", "pitch", "roll", "gaze", "eyes", "mouth", "tone")
 
 
 @dataclass(frozen=True)
 class Kept:
-    """By MediaPipe's landmarks, of the ``faces`` that it sees before and after: mean error over the distance
-    between the irises; mean errors of pose, degrees; mean shift of the irises, of an eye's width;
+    """By MediaPipe's landmarks, of the ``faces`` that it sees before and after: mean error over the
+    distance between the irises; mean errors of pose, degrees; mean shift of the irises, of an eye's width;
     correlations of openness. ``tone``: median distance of the cheeks' colour to the original's, CIE 1976.
     ``frechet``: distance of the encoder's features, of all faces, to the originals'.
     """
@@ -144,7 +145,8 @@ class Bench:
         rows = np.flatnonzero(np.isfinite(self._points + points).all((1, 2))).tolist()
         distance = frechet(self._features, features(self._encoder, made, self._originals))
         if len(rows) < 2:  # mosaics are no faces to MediaPipe either
-            return Kept(len(rows), *[math.nan] * 8, distance)
+            nothing = dict.fromkeys(LANDMARKED, math.nan)
+            return Kept(faces=len(rows), frechet=distance, **nothing)
         before, images = self._points, self._images
         pairs = [compare_meshes(0, True, images[n], made[n], before[n], points[n]) for n in rows]
         turned = np.array([angles(before[n], self._shape) - angles(points[n], self._shape) for n in rows])
