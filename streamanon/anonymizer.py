@@ -18,7 +18,8 @@ from streamanon.config import Config, as_dict, load_config
 from streamanon.detector import FaceDetector
 from streamanon.engines import Engines, digest
 from streamanon.errors import ConfigError
-from streamanon.generator import WarpGenerator
+from streamanon.generator import Generator as FaceGenerator
+from streamanon.generator import NetworkGenerator
 from streamanon.identity.casting import Casting, CastingParts
 from streamanon.identity.delegates import open_gallery
 from streamanon.identity.distraction import open_distraction
@@ -42,7 +43,7 @@ class SynthesisParts:
 
     mesh: FaceMesh
     casting: CastingParts
-    generator: WarpGenerator
+    generator: FaceGenerator
 
 
 class Anonymizer:
@@ -74,7 +75,7 @@ class Anonymizer:
             only=gallery.find(identity.delegate) if identity.delegate is not None else None,
             rules=load_rules(identity.people, self.detector, mesh, encoder, gallery),
         )
-        return SynthesisParts(mesh, casting, WarpGenerator(gallery))
+        return SynthesisParts(mesh, casting, NetworkGenerator(gallery, self.backend, engines))
 
     def frames(self, path: Path | str) -> Generator[SafeFrame, None, None]:
         """The frames of a video, anonymised; ``streamanon.to_rgb(frame.picture)`` gives their pixels."""

@@ -8,14 +8,14 @@ fully there.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 import numpy as np
 
 from streamanon.config import CoverConfig
-from streamanon.errors import SynthesisError
-from streamanon.generator import Generator, Look, Patch
+from streamanon.generator import Generator, Job, Look, Patch
 from streamanon.geometry import grow, mesh_keypoints, yaw_degrees
 from streamanon.identity.casting import Account, Casting
 from streamanon.mesh import MeshModel, snap
@@ -69,6 +69,10 @@ class _TrackState:
     last_index: int = -1
     rests_until: int = -1
     visible: bool = False
+
+    def fall(self) -> None:
+        """To the next rung."""
+        self.weight, self.points = 0.0, None
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,9 @@ class Compositor:
         measured = [self._steady(held, row, later) for row in range(len(resolved.targets))]
         # Near faces last: they hide far ones.
         order = np.argsort([_area(target.box) for target in resolved.targets])
-        covers = [self._cover(frame, planes, resolved.targets[i], measured[i]) for i in order]
+        jobs = {row: self._job(frame, resolved.targets[row], measured[row]) for row in order}
+        patches = self._painted(resolved, jobs)
+        covers = [self._cover(frame, planes, resolved.targets[row], patches.get(row)) for row in order]
         picture = Picture(
             planes, frame.picture.pixel_format, frame.picture.matrix, frame.picture.full_range
         )
@@ -203,11 +209,9 @@ class Compositor:
         return self._tracks.setdefault(target.track_id, _TrackState())
 
     def _cover(
-        self, frame: RawFrame, planes: tuple[Plane, ...], target: Target, measured: Geometry | None
+        self, frame: RawFrame, planes: tuple[Plane, ...], target: Target, patch: Patch | None
     ) -> Cover:
         state = self._state(target)
-        state.last_index, state.visible = frame.index, False
-        patch = self._generated(frame, target, measured, state)
         if state.visible:
             return Cover(target.track_id, snap(frame.picture, target.box), "kept", target.detected)
         weight = 0.0 if patch is None or state.weight is None else state.weight
@@ -221,12 +225,14 @@ class Compositor:
             method = "synthesize" if weight >= 0.5 else method
         return Cover(target.track_id, region, method, target.detected)
 
-    def _generated(
-        self, frame: RawFrame, target: Target, measured: Geometry | None, state: _TrackState
-    ) -> Patch | None:
-        """The generated face, or None where the next rung has to do. Moves the track's fade along."""
+    def _job(self, frame: RawFrame, target: Target, measured: Geometry | None) -> Job | None:
+        """What the generator is asked for, or None where the next rung has to do, or where somebody is seen
+        whom the user wants to be seen. Moves the track's fade along.
+        """
+        state = self._state(target)
+        state.last_index, state.visible = frame.index, False
         if self._synthesis is None or measured is None:
-            state.weight, state.points = 0.0, None
+            state.fall()
             return None
         trusted = self._trusted(frame.picture, target, measured, established=bool(state.weight))
         state.weight = self._faded(state.weight, trusted)
@@ -234,25 +240,34 @@ class Compositor:
             state.points = None
             return None
         try:
-            return self._paint(frame, target, measured, state)
+            role = self._synthesis.casting.role(frame, target.track_id, measured)
         except Exception:  # a face that cannot be made is covered by the next rung, whatever went wrong
-            state.weight, state.points = 0.0, None
+            state.fall()
             return None
-
-    def _paint(
-        self, frame: RawFrame, target: Target, measured: Geometry, state: _TrackState
-    ) -> Patch | None:
-        """The painted face; None where somebody is seen whom the user wants to be seen."""
-        assert self._synthesis is not None
-        role = self._synthesis.casting.role(frame, target.track_id, measured)
         if role.visible and target.detected:
             state.visible, state.weight, state.points = True, None, None
             return None
-        patch, look = self._synthesis.generator.paint(frame.picture, measured, role, state.look)
-        if not _covers(patch, frame.picture, measured.points):
-            raise SynthesisError("the painted face would not cover the person's")
-        state.look = look
-        return patch
+        return Job(measured, role, state.look)
+
+    def _painted(self, resolved: Resolved, jobs: Mapping[int, Job | None]) -> dict[int, Patch]:
+        """The painted faces that cover the person's, by row of the target."""
+        rows = [row for row, job in jobs.items() if job is not None]
+        wanted = [job for job in jobs.values() if job is not None]
+        if self._synthesis is None or not wanted:
+            return {}
+        picture = resolved.frame.picture
+        try:
+            made = list(self._synthesis.generator.paint(picture, wanted))
+        except Exception:  # as above: the next rung
+            made = []
+        patches = {}
+        for row, job, painting in zip_longest(rows, wanted, made[: len(rows)]):
+            state = self._state(resolved.targets[row])
+            if painting is not None and _hides(painting.patch, picture, job.geometry.points):
+                state.look, patches[row] = painting.look, painting.patch
+            else:
+                state.fall()
+        return patches
 
     def _faded(self, weight: float | None, trusted: bool) -> float:
         if weight is None:  # a new face: nothing to fade from
@@ -342,6 +357,14 @@ def _agrees(target: Target, points: Float, extent: Float) -> bool:
 def _share_inside(points: Float, picture: Picture) -> float:
     inside = ((points >= 0) & (points < [picture.width, picture.height])).all(axis=1)
     return float(inside.mean())
+
+
+def _hides(patch: Patch, picture: Picture, points: Float) -> bool:
+    """Whether the painted face covers the person's. What is no patch at all does not."""
+    try:
+        return _covers(patch, picture, points)
+    except Exception:
+        return False
 
 
 def _covers(patch: Patch, picture: Picture, points: Float) -> bool:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from streamanon.config import IdentityConfig
 from streamanon.errors import DetectionError, SynthesisError
-from streamanon.generator import Look, Patch
+from streamanon.generator import Job, Look, Painting, Patch
 from streamanon.geometry import IRISES, MOUTH_CORNERS, NOSE_TIP, OVAL_SIDES
 from streamanon.identity.casting import Casting, CastingParts
 from streamanon.identity.delegates import DelegateGallery
@@ -233,10 +233,20 @@ class FakeGenerator:
     fails: Callable[[int], None] = field(default=lambda _call: None)
     delegates: list[str] = field(default_factory=list)
 
-    def paint(
+    def paint(self, picture: Picture, jobs: Sequence[Job]) -> list[Painting | None]:
+        """The painted boxes; an error of ``fails`` costs its own face alone."""
+        made: list[Painting | None] = []
+        for job in jobs:
+            try:
+                made.append(Painting(*self.paint_one(picture, job.geometry, job.role, job.last)))
+            except Exception:
+                made.append(None)
+        return made
+
+    def paint_one(
         self, picture: Picture, geometry: Geometry, role: Role, last: Look | None
     ) -> tuple[Patch, Look]:
-        """The painted box; notes the delegate's id."""
+        """A painted box; notes the delegate's id."""
         self.delegates.append(role.delegate.id)
         self.fails(len(self.delegates) - 1)
         low, high = geometry.points[:, :2].min(0), geometry.points[:, :2].max(0)

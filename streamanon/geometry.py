@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamanon.types import Float
 
@@ -15,6 +16,11 @@ NOSE_TIP = 4
 OVAL_SIDES = (234, 454)
 INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+
+BROWS = ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276))
+NOSE = (1, 2, 4, 5, 6, 19, 94, 98, 327, 97, 326, 168, 195, 197, 64, 294, 48, 278, 115, 344)
+OVAL: tuple[int, ...] = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378)
+OVAL += (400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
 
 
 def alignment(keypoints: Float, crop_px: int = CROP_PX) -> Float:
@@ -83,3 +89,17 @@ def overlap(first: Float, second: Float) -> Float:
     common = np.prod((high - low).clip(0), axis=2)
     areas = [np.prod((b[:, 2:] - b[:, :2]).clip(0), axis=1) for b in (first, second)]
     return np.asarray(common / np.maximum(areas[0][:, None] + areas[1][None] - common, 1e-9), np.float32)
+
+
+def spreading(places: Float, moving: NDArray[np.intp], still: NDArray[np.intp]) -> Float:
+    """How much of each moving point's move every point makes, [N, moving], for points at ``places`` [N, 2]:
+    near ones most (inverse cubes of distances), the ``still`` ones none.
+    """
+    goals = places[np.concatenate([moving, still])]
+    apart = np.linalg.norm(places[:, None] - goals[None], axis=2) + 1e-3
+    weights = 1 / (apart * apart * apart)
+    weights /= weights.sum(axis=1, keepdims=True)
+    spread = weights[:, : len(moving)]
+    spread[moving] = np.eye(len(moving))
+    spread[still] = 0
+    return np.asarray(spread, np.float32)

@@ -399,10 +399,10 @@ class _SpoiltGenerator(FakeGenerator):
         super().__init__()
         self.spoil = spoil
 
-    def paint(
+    def paint_one(
         self, picture: Picture, geometry: Geometry, role: Role, last: Look | None
     ) -> tuple[Patch, Look]:
-        patch, look = super().paint(picture, geometry, role, last)
+        patch, look = super().paint_one(picture, geometry, role, last)
         return self.spoil(patch), look
 
 

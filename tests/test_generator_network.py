@@ -10,9 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamanon.engines import Engines
-from streamanon.errors import SynthesisError
-from streamanon.generator import Patch
-from streamanon.generator.network import NetworkGenerator
+from streamanon.generator import Job, Look, NetworkGenerator, Painting, Patch
 from streamanon.geometry import CROP_PX
 from streamanon.identity.delegates import DelegateGallery, open_gallery
 from streamanon.pixels import from_rgb
@@ -30,6 +28,7 @@ class Networks:
     def __init__(self, front: Array | None = None, face: float = 1.0) -> None:
         self.front = np.zeros((CELLS, CELLS), np.float32) if front is None else front
         self.face, self.calls = face, {"generator": 0, "generator-style": 0, "face-occlusion": 0}
+        self.shapes: list[tuple[int, ...]] = []
 
     def load(self, path: Path, *, precise: bool, threads: int = 0) -> Any:
         return _Model(self, path.stem)
@@ -47,8 +46,10 @@ class _Model:
         if self.name == "generator-style":
             assert inputs[0].shape == (1, 288)
             return [np.zeros((1, 10), np.float32)]
-        planes = inputs[0]
-        told = np.full((1, 1, CROP_PX, CROP_PX), self.networks.face, np.float32)
+        planes, styles = inputs
+        assert styles.shape == (len(planes), 10)
+        self.networks.shapes.append(planes.shape)
+        told = np.full((len(planes), 1, *planes.shape[2:]), self.networks.face, np.float32)
         return [planes[:, 4:7], told]
 
 
@@ -82,8 +83,17 @@ def picture(shape: Callable[[Array], Array] = lambda pixels: pixels) -> Picture:
     return from_rgb(np.clip(shape(pixels), 0, 255).astype(np.uint8))
 
 
+def one(
+    painter: NetworkGenerator, where: Picture, mesh: Geometry, part: Role, last: Look | None = None
+) -> Painting | None:
+    (painting,) = painter.paint(where, [Job(mesh, part, last)])
+    return painting
+
+
 def paint(networks: Networks, size: float = 40.0) -> Patch:
-    return generator(networks).paint(picture(), face(size), role(), None)[0]
+    painting = one(generator(networks), picture(), face(size), role())
+    assert painting is not None
+    return painting.patch
 
 
 def at(patch: Patch, values: Float, point: Float) -> float:
@@ -129,8 +139,8 @@ def test_nothing_hovers_before_a_face() -> None:
 
 
 def test_a_face_that_is_mostly_hidden_is_not_painted() -> None:
-    with pytest.raises(SynthesisError, match="hidden"):
-        paint(Networks(np.ones((CELLS, CELLS), np.float32)))
+    hidden = Networks(np.ones((CELLS, CELLS), np.float32))
+    assert one(generator(hidden), picture(), face(40), role()) is None
 
 
 def test_doubtful_and_lone_cells_are_face() -> None:
@@ -145,9 +155,9 @@ def test_a_style_is_computed_once_a_role() -> None:
     networks, part = Networks(), role()
     painter = generator(networks)
     for _ in range(3):
-        painter.paint(picture(), face(40), part, None)
+        one(painter, picture(), face(40), part)
     assert networks.calls == {"generator": 3, "generator-style": 1, "face-occlusion": 3}
-    painter.paint(picture(), face(40), role(5), None)
+    one(painter, picture(), face(40), role(5))
     assert networks.calls["generator-style"] == 2
 
 
@@ -155,15 +165,45 @@ def test_the_painted_face_lies_where_the_mesh_does() -> None:
     """The same face elsewhere is the same patch, moved."""
     painter, part = generator(Networks()), role()
     plain = from_rgb(np.full((240, 320, 3), 128, np.uint8))
-    one, _ = painter.paint(plain, face(40, (140, 120)), part, None)
-    two, _ = painter.paint(plain, face(40, (160, 128)), part, None)
-    assert (two.x0 - one.x0, two.y0 - one.y0) == (20, 8)
-    np.testing.assert_allclose(one.rgb, two.rgb, atol=3)
+    here, there = (one(painter, plain, face(40, at), part) for at in ((140, 120), (160, 128)))
+    assert here is not None
+    assert there is not None
+    assert (there.patch.x0 - here.patch.x0, there.patch.y0 - here.patch.y0) == (20, 8)
+    np.testing.assert_allclose(here.patch.rgb, there.patch.rgb, atol=3)
 
 
-def test_a_mesh_that_is_no_number_or_lies_outside_is_refused() -> None:
+def test_a_mesh_that_is_no_number_or_lies_outside_is_not_painted() -> None:
     broken = face(40)
     broken.points[5] = np.nan
-    for mesh, reason in ((broken, "finite"), (face(40, (-400, 120)), "outside")):
-        with pytest.raises(SynthesisError, match=reason):
-            generator(Networks()).paint(picture(), mesh, role(), None)
+    for mesh in (broken, face(40, (-400, 120))):
+        assert one(generator(Networks()), picture(), mesh, role()) is None
+
+
+def test_faces_of_a_frame_go_through_the_network_together_small_ones_at_half_the_size() -> None:
+    networks = Networks()
+    sizes = (40.0, 9.0, 45.0, 50.0, 10.0, 40.0)
+    broken = Geometry(face(40).points * np.float32("nan"), 0.9)
+    jobs = [Job(face(size), role(number), None) for number, size in enumerate(sizes)]
+    made = generator(networks).paint(picture(), [*jobs[:2], Job(broken, role(), None), *jobs[2:]])
+    assert [shape[0::2] for shape in networks.shapes] == [(4, CROP_PX), (2, CROP_PX // 2)]
+    assert [painting is None for painting in made] == [False, False, True, False, False, False, False]
+    for job, painting in zip(jobs, [*made[:2], *made[3:]], strict=True):
+        alone = generator(Networks()).paint(picture(), [job])[0]
+        assert painting is not None
+        assert alone is not None
+        np.testing.assert_allclose(painting.patch.rgb, alone.patch.rgb, atol=1e-3)
+
+
+def test_what_was_in_front_stays_so_while_the_network_wavers() -> None:
+    front = np.zeros((CELLS, CELLS), np.float32)
+    front[18:24, :16] = 0.95
+    networks = Networks(front)
+    painter, part = generator(networks), role()
+    first = one(painter, picture(), face(40), part)
+    assert first is not None
+    networks.front = front * np.float32(0.6)
+    for last, stays in ((first.look, True), (None, False)):
+        painting = one(painter, picture(), face(40), part, last)
+        assert painting is not None
+        assert painting.patch.front is not None
+        assert (painting.patch.front.max() > 0.9) is np.bool_(stays)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from streamanon.engines import Engines
+from streamanon.geometry import NOSE, OVAL
 from streamanon.identity.delegates import DelegateGallery, open_gallery
-from streamanon.identity.proportions import NOSE, OVAL, Proportions, pose
+from streamanon.identity.proportions import Proportions, pose
 from streamanon.types import Float
 
 

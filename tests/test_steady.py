@@ -77,11 +77,11 @@ class NotingGenerator(FakeGenerator):
         super().__init__()
         self.meshes: list[Float] = []
 
-    def paint(
+    def paint_one(
         self, picture: Picture, geometry: Geometry, role: Role, last: Look | None
     ) -> tuple[Patch, Look]:
         self.meshes.append(geometry.points)
-        return super().paint(picture, geometry, role, last)
+        return super().paint_one(picture, geometry, role, last)
 
 
 def resolved(index: int, track_id: int = 0, shift: float = 0.0) -> Resolved:

@@ -17,9 +17,8 @@ from streamanon.errors import SynthesisError
 from streamanon.generator.light import adapt, filled, light_field, lips_of
 from streamanon.generator.patch import Look
 from streamanon.generator.raster import borders
-from streamanon.geometry import CROP_PX, INNER_LIPS, OUTER_LIPS
+from streamanon.geometry import BROWS, CROP_PX, INNER_LIPS, OUTER_LIPS, OVAL
 from streamanon.identity.chart import EYES
-from streamanon.identity.proportions import BROWS, OVAL
 from streamanon.types import Float
 
 #: Crop pixels by which more than the mesh is cut out: where a cheek or a jaw may lie beside it.

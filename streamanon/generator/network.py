@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -13,17 +14,22 @@ from streamanon.backends import Backend
 from streamanon.engines import Engines
 from streamanon.errors import SynthesisError
 from streamanon.generator.inputs import Inputs, make_inputs
-from streamanon.generator.patch import Look, Patch
+from streamanon.generator.patch import Job, Look, Painting, Patch
 from streamanon.generator.raster import Textures, localised
 from streamanon.geometry import CROP_PX, alignment, invert, mesh_keypoints, transform
 from streamanon.identity.delegates import DelegateGallery
 from streamanon.identity.proportions import Proportions
 from streamanon.mesh import aligned_crop, snap
-from streamanon.types import Float, Geometry, Picture, Role
+from streamanon.types import Float, Picture, Role
 
 #: A cell is taken for something in front of the face when the occlusion network is this sure, and no face
 #: is painted when more of it than that is hidden.
-FRONT_SURE, MOST_FRONT = 0.7, 0.62
+#: A cell that was in front in the frame before is so down to this much less.
+FRONT_SURE, FRONT_SLACK, MOST_FRONT = 0.7, 0.2, 0.62
+#: Crop pixels a frame pixel from which a face is painted at half the size.
+SMALL_SCALE = 1.8
+#: Faces go through the network by so many: few sizes, as a runtime may prepare for each.
+CHUNKS = (8, 4, 2, 1)
 #: Over so many crop pixels the painted face gives way to what surrounds it; so deep inside, the network may
 #: say that something in front shows.
 RAMP_PX, SOFT_PX = 4.0, 8.0
@@ -33,12 +39,19 @@ WORK_PX = 224
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Painted:
-    """The network's answer in the crop: ``rgb`` [128, 128, 3] 0..255 and ``alpha`` [128, 128]."""
+class _Begun:
+    """A face before the network has seen it. ``points`` [478, 3] px of the frame, with the delegate's
+    proportions; ``matrix`` from there to the crop; ``front`` [128, 128]: what is in front of the face.
+    """
 
-    rgb: Float
-    alpha: Float
-    front: Float
+    inputs: Inputs
+    look: Look
+    points: Float
+    matrix: Float
+    role: Role
+    front: NDArray[np.bool_]
+    style: Float
+    small: bool
 
 
 class NetworkGenerator:
@@ -52,24 +65,52 @@ class NetworkGenerator:
         # What depends on the delegate and the person alone is computed once a track.
         self._styles: WeakKeyDictionary[Role, Float] = WeakKeyDictionary()
 
-    def paint(
-        self, picture: Picture, geometry: Geometry, role: Role, last: Look | None
-    ) -> tuple[Patch, Look]:
+    def paint(self, picture: Picture, jobs: Sequence[Job]) -> list[Painting | None]:
+        begun = [self._begun(picture, job) for job in jobs]
+        made: list[Painting | None] = [None] * len(jobs)
+        for small in (False, True):
+            rows = [row for row, one in enumerate(begun) if one is not None and one.small is small]
+            for chunk in _chunks(rows):
+                faces = [one for row in chunk if (one := begun[row]) is not None]
+                answers = self._run([face.inputs.planes for face in faces], [f.style for f in faces], small)
+                for row, face, answer in zip(chunk, faces, answers, strict=True):
+                    made[row] = self._finished(picture, face, *answer)
+        return made
+
+    def _begun(self, picture: Picture, job: Job) -> _Begun | None:
+        """What the network is to be given; None where no face can be made."""
+        try:
+            return self._prepared(picture, job)
+        except SynthesisError:
+            return None
+
+    def _prepared(self, picture: Picture, job: Job) -> _Begun:
+        geometry, role = job.geometry, job.role
         if not np.isfinite(geometry.points).all():
             raise SynthesisError("the mesh holds values that are not finite")
         points = self._proportions.apply(geometry.points, role.delegate.shape, role.geometry)
         matrix = alignment(mesh_keypoints(geometry.points))
         crop, local = aligned_crop(picture, matrix), transform(matrix, points)
         warped, mask = self._textures.warp(local, (CROP_PX, CROP_PX), role.delegate)
-        front = self._in_front(crop, mask)
-        inputs = make_inputs(crop, local, warped, mask, front, last)
-        rgb, face = self._net.run(inputs.planes[None], self._style(role))
-        painted = _Painted(
-            (rgb[0].transpose(1, 2, 0) + 1) * np.float32(127.5),
-            _alpha(inputs.cut, face[0, 0]),
-            front.astype(np.float32),
-        )
-        return self._pasted(picture, painted, inputs, points, matrix, role)
+        cells = self._in_front(crop, None if job.last is None else job.last.front)
+        front = _reaching_in(cells, mask)
+        if (front & mask).sum() > MOST_FRONT * max(int(mask.sum()), 1):
+            raise SynthesisError("too much of the face is hidden")
+        inputs = make_inputs(crop, local, warped, mask, front, job.last)
+        look = replace(inputs.look, front=cells)
+        small = float(np.linalg.det(matrix[:, :2])) > SMALL_SCALE**2
+        return _Begun(inputs, look, points, matrix, role, front, self._style(role), small)
+
+    def _run(self, planes: list[Float], styles: list[Float], small: bool) -> list[tuple[Float, Float]]:
+        """RGB [3, 128, 128] -1..1 and share of face [128, 128] of each; ``small``: from half the size."""
+        batch = np.stack(planes)
+        if small:
+            count, channels, height, width = batch.shape
+            batch = batch.reshape(count, channels, height // 2, 2, width // 2, 2).mean((3, 5))
+        rgb, face = self._net.run(np.ascontiguousarray(batch, np.float32), np.concatenate(styles))
+        if small:
+            rgb, face = (array.repeat(2, axis=2).repeat(2, axis=3) for array in (rgb, face))
+        return [(one, two[0]) for one, two in zip(rgb, face, strict=True)]
 
     def _style(self, role: Role) -> Float:
         if role not in self._styles:
@@ -77,34 +118,31 @@ class NetworkGenerator:
             self._styles[role] = self._style_net.run(told)[0]
         return self._styles[role]
 
-    def _in_front(self, crop: Float, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Cells [128, 128] of the mesh that show something in front of the face."""
+    def _in_front(self, crop: Float, before: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        """The crop's cells [32, 32] that show something in front of a face; ``before``: in the last frame,
+        which the same cells then leave less easily.
+        """
         batch = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / 255
         shares = self._occlusion.run(batch)[0][0, 0]
-        front = _reaching_in(shares > FRONT_SURE, mask)
-        if (front & mask).sum() > MOST_FRONT * max(int(mask.sum()), 1):
-            raise SynthesisError("too much of the face is hidden")
-        return front
+        return np.asarray(shares > FRONT_SURE - (0 if before is None else FRONT_SLACK * before))
 
-    def _pasted(
-        self,
-        picture: Picture,
-        painted: _Painted,
-        inputs: Inputs,
-        points: Float,
-        matrix: Float,
-        role: Role,
-    ) -> tuple[Patch, Look]:
-        """The crop's painting in the frame's pixels."""
-        back = invert(matrix)
-        region = _region(picture, inputs.cut, back)
+    def _finished(self, picture: Picture, begun: _Begun, rgb: Float, face: Float) -> Painting | None:
+        try:
+            return Painting(self._pasted(picture, begun, rgb, face), begun.look)
+        except SynthesisError:
+            return None
+
+    def _pasted(self, picture: Picture, begun: _Begun, rgb: Float, face: Float) -> Patch:
+        """The network's answer in the frame's pixels."""
+        back = invert(begun.matrix)
+        region = _region(picture, begun.inputs.cut, back)
         scale = float(np.sqrt(abs(np.linalg.det(back[:, :2]))))
-        rgb = _placed(painted.rgb, back, region, scale)
-        alpha, front = (_placed(one, back, region, scale) for one in (painted.alpha, painted.front))
-        if scale > DETAIL_SCALE and not inputs.look.sigma_px:
-            rgb = rgb + self._detail(points, region, scale, role, inputs.look)
-        layers = np.clip(rgb, 0, 255), alpha.clip(0, 1), front.clip(0, 1)
-        return Patch(region[0], region[1], *layers), inputs.look
+        painted = (rgb.transpose(1, 2, 0) + 1) * np.float32(127.5)
+        layers = painted, _alpha(begun.inputs.cut, face), begun.front.astype(np.float32)
+        placed, alpha, front = (_placed(one, back, region, scale) for one in layers)
+        if scale > DETAIL_SCALE and not begun.look.sigma_px:
+            placed = placed + self._detail(begun.points, region, scale, begun.role, begun.look)
+        return Patch(region[0], region[1], placed.clip(0, 255), alpha.clip(0, 1), front.clip(0, 1))
 
     def _detail(
         self, points: Float, region: tuple[int, int, int, int], scale: float, role: Role, look: Look
@@ -120,6 +158,13 @@ class NetworkGenerator:
         inside = cv2.erode(mask.astype(np.float32), np.ones((5, 5)))[..., None]
         full = cv2.resize(fine * inside * look.contrast, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
         return np.asarray(full, np.float32)
+
+
+def _chunks(rows: list[int]) -> Iterator[list[int]]:
+    while rows:
+        size = next(size for size in CHUNKS if size <= len(rows))
+        yield rows[:size]
+        rows = rows[size:]
 
 
 def _reaching_in(cells: NDArray[np.bool_], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streamanon.types import Float, Geometry, Picture, Role
 
@@ -27,25 +31,42 @@ class Patch:
         return f"Patch({self.alpha.shape[1]}x{self.alpha.shape[0]} at {self.x0}, {self.y0})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Look:
-    """How strong and how sharp a face's detail is in this footage; smoothed from frame to frame."""
+    """What is carried from a face's frame to its next: how strong and how sharp detail is in this footage,
+    smoothed; ``front`` [32, 32]: the crop's cells that showed something in front.
+    """
 
     contrast: float
     sigma_px: float
+    front: NDArray[np.bool_] | None = None
 
     def towards(self, other: Look) -> Look:
         return Look(
             self.contrast + SMOOTHING * (other.contrast - self.contrast),
             self.sigma_px + SMOOTHING * (other.sigma_px - self.sigma_px),
+            other.front,
         )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Job:
+    """A face to be painted: its mesh, what the person becomes, and the look of the frame before."""
+
+    geometry: Geometry
+    role: Role
+    last: Look | None
+
+
+@dataclass(frozen=True, eq=False)
+class Painting:
+    patch: Patch
+    look: Look
 
 
 class Generator(Protocol):
     """The seam that a fake fills in tests."""
 
-    def paint(
-        self, picture: Picture, geometry: Geometry, role: Role, last: Look | None
-    ) -> tuple[Patch, Look]:
-        """A face of the role's delegate on the mesh. Raises :class:`SynthesisError`."""
+    def paint(self, picture: Picture, jobs: Sequence[Job]) -> list[Painting | None]:
+        """One painting a job, in order; None where that face cannot be made."""
         ...

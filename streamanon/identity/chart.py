@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from streamanon.geometry import BROWS
 from streamanon.identity.delegates import TEXTURE_PX, DelegateGallery
 from streamanon.identity.filters import fill
-from streamanon.identity.proportions import BROWS
 from streamanon.types import Float
 
 FOREHEAD = (103, 67, 109, 10, 338, 297, 332, 333, 299, 337, 151, 108, 69, 104)

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamanon.geometry import INNER_LIPS, OUTER_LIPS
+from streamanon.geometry import BROWS, INNER_LIPS, NOSE, OUTER_LIPS, OVAL, spreading
 from streamanon.identity.delegates import DelegateGallery
 from streamanon.types import Float
 
 LEFT_EYE = (33, 133, 7, 163, 144, 145, 153, 154, 155, 246, 161, 160, 159, 158, 157, 173, *range(468, 473))
 RIGHT_EYE: tuple[int, ...] = (263, 362, 249, 390, 373, 374, 380, 381, 382, 466, 388, 387, 386, 385, 384)
 RIGHT_EYE += (398, *range(473, 478))
-BROWS = ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276))
-NOSE = (1, 2, 4, 5, 6, 19, 94, 98, 327, 97, 326, 168, 195, 197, 64, 294, 48, 278, 115, 344)
 MOUTH = OUTER_LIPS + INNER_LIPS
-OVAL: tuple[int, ...] = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378)
-OVAL += (400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
 #: Their places and widths do not depend on the expression: they become the delegate's own.
 STEADY = (LEFT_EYE, RIGHT_EYE, NOSE)
 #: These move with the expression, so they only take over how the delegate differs from the mean face.
@@ -28,8 +24,6 @@ LIVELY = (*BROWS, MOUTH)
 #: The ends by which a group's width is measured, in the order of ``STEADY + LIVELY``.
 ENDS = ((33, 133), (263, 362), (98, 327), (70, 107), (300, 336), (61, 291))
 WIDTHS = (0.8, 1.25)
-#: How steeply a feature's pull falls with the distance from it.
-NEARNESS = 3.0
 _FITTED = np.array(OVAL + NOSE)
 
 
@@ -39,7 +33,7 @@ class Proportions:
     def __init__(self, gallery: DelegateGallery) -> None:
         self._mean = np.mean([delegate.shape for delegate in gallery.delegates], axis=0).astype(np.float32)
         self._moving = np.array([index for group in (*STEADY, *LIVELY) for index in group])
-        self._spread = _spread(gallery.uv, self._moving)
+        self._spread = spreading(gallery.uv, self._moving, np.array(OVAL))
 
     def apply(self, points: Float, shape: Float, amount: float) -> Float:
         """``points`` [478, 3] of a frame with the features of a delegate's ``shape`` [478, 3], as far as
@@ -79,17 +73,3 @@ def _move(points: Float, posed: Float, base: Float, group: tuple[int, ...], ends
     wider = float(np.clip(lengths[0] / max(lengths[1], 1e-3), *WIDTHS))
     shift = middles[0] - middles[1]
     return np.asarray(shift + (wider - 1) * (points[list(group)] - middles[2]), np.float32)
-
-
-def _spread(uv: Float, moving: np.ndarray) -> Float:
-    """How much of each moving point's move each mesh point makes, [478, moving]: near ones most, those on
-    the outline none.
-    """
-    places = np.concatenate([uv[moving], uv[list(OVAL)]])
-    apart = np.linalg.norm(uv[:, None] - places[None], axis=2)
-    weights = 1 / (apart + 1e-3) ** NEARNESS
-    weights /= weights.sum(axis=1, keepdims=True)
-    spread = weights[:, : len(moving)]
-    spread[moving] = np.eye(len(moving))
-    spread[list(OVAL)] = 0
-    return np.asarray(spread, np.float32)

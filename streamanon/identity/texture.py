@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.geometry import NOSE_TIP, OUTER_LIPS, yaw_degrees
+from streamanon.geometry import BROWS, NOSE_TIP, OUTER_LIPS, yaw_degrees
 from streamanon.identity.chart import (
     BRIDGE_TOP,
     EYES,
@@ -18,7 +18,6 @@ from streamanon.identity.chart import (
     region,
 )
 from streamanon.identity.filters import blur, fill, lab, luma, smoothstep
-from streamanon.identity.proportions import BROWS
 from streamanon.types import Float
 
 #: Texture pixels over which the rim fades into skin.

@@ -49,14 +49,16 @@ WEIGHTS = {
     "pixels": 10.0,  # L1 over three scales, where the truth is known
     "edges": 12.0,  # L1 of differences between neighbours, likewise
     "features": 1.5,  # the project's own encoder's, likewise
-    "adversary": 0.5,
+    "adversary": 0.3,
     "attraction": 0.3,  # the encoder takes the face for the delegate
     "repulsion": 0.5,  # and not for the person
     "geometry": 1.0,  # the mesh network finds the mesh that was asked for
     "tone": 4.0,  # a delegate's face keeps the light and colour that it was given
+    "range": 6.0,  # its rim has no colour that is not about
     "border": 0.5,  # which pixels are face
 }
 LEAST_LIKENESS = 0.1
+REACH_PX = 5
 R1_EVERY, R1_WEIGHT = 16, 0.05
 #: Each so many batches are learnt at half the size.
 HALF_EVERY = 4
@@ -275,7 +277,16 @@ def losses(
         told["geometry"] = apart.mean() / 10
         changed = (rgb[other] - batch["planes"][other, 4:7]) * inner
         told["tone"] = torch.stack([functional.avg_pool2d(changed, n).abs().mean() for n in (4, 8)]).mean()
+        about = torch.where(cut[other] > 0, batch["planes"][other, 4:7], batch["truth"][other])
+        told["range"] = (_beyond(rgb[other], about) * cut[other] * ~inner).mean()
     return told
+
+
+def _beyond(rgb: torch.Tensor, about: torch.Tensor) -> torch.Tensor:
+    """By how much colours are brighter or darker than all within ``REACH_PX``."""
+    high = functional.max_pool2d(about, 2 * REACH_PX + 1, 1, REACH_PX)
+    low = -functional.max_pool2d(-about, 2 * REACH_PX + 1, 1, REACH_PX)
+    return functional.relu(rgb - high) + functional.relu(low - rgb)
 
 
 def shaken(rgb: torch.Tensor) -> torch.Tensor:

@@ -16,9 +16,10 @@ from safetensors.numpy import load_file
 from streamanon.engines import Engines
 from streamanon.errors import SynthesisError
 from streamanon.generator.inputs import make_inputs
+from streamanon.generator.light import filled
 from streamanon.generator.raster import Textures, pyramid
-from streamanon.geometry import CROP_PX
-from streamanon.identity.chart import bare_skin, chart_of_gallery, normalise
+from streamanon.geometry import CROP_PX, OUTER_LIPS
+from streamanon.identity.chart import EYES, bare_skin, chart_of_gallery, normalise
 from streamanon.identity.codes import CodeBasis
 from streamanon.identity.delegates import open_gallery
 from streamanon.identity.distraction import Distraction, open_distraction
@@ -176,6 +177,8 @@ class SampleSource:
             image, front = self._occluders.draw(image, points, rng)
         image = degrade(image, rng)
         coarse = seen_coarsely(front, rng)
+        if shape is None:
+            warped = erased(warped, mask, moved, rng)
         inputs = make_inputs(image.astype(np.float32), moved, warped, mask, coarse)
         return Sample(
             inputs.planes,
@@ -225,6 +228,18 @@ def spoilt(texture: np.ndarray, rng: np.random.Generator, strength: float) -> li
         out = out + np.float32(0.05 * rng.random() / max(float(wear.std()), 1e-3)) * wear[..., None]
     full = np.asarray(np.clip(255 * out, 0, 255), np.uint8)
     return [full, *pyramid(full)[:3]]
+
+
+def erased(warped: Float, mask: np.ndarray, points: Float, rng: np.random.Generator) -> Float:
+    """Now and then without its mouth or its eyes, which are then to be drawn along their contours."""
+    for outlines, share in (((OUTER_LIPS,), 0.3), (EYES, 0.15)):
+        if rng.random() < share:
+            part = np.sum([filled(points, line, warped.shape[:2]) for line in outlines], axis=0) > 0
+            wide = cv2.dilate(part.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.float32)
+            soft = np.asarray(cv2.GaussianBlur(wide, (0, 0), 1.0), np.float32)[..., None]
+            skin = mask & (wide == 0)
+            warped = warped + soft * (warped[skin].mean(axis=0) - warped) if skin.any() else warped
+    return warped
 
 
 def _noise(rng: np.random.Generator, size: int) -> Float:

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from streamanon.geometry import BROWS, NOSE
 from streamanon.identity.chart import BRIDGE_TOP, EYES, Chart, mirrored, normalise, region
 from streamanon.identity.delegates import TEXTURE_PX
 from streamanon.identity.filters import blur, smoothstep
-from streamanon.identity.proportions import BROWS, NOSE
 from streamanon.identity.texture import fade_rim
 from streamanon.training.gallery.portraits import DARKEST, Face
 from streamanon.types import Float
