@@ -95,9 +95,11 @@ def spreading(places: Float, moving: NDArray[np.intp], still: NDArray[np.intp]) 
     """How much of each moving point's move every point makes, [N, moving], for points at ``places`` [N, 2]:
     near ones most (inverse cubes of distances), the ``still`` ones none.
     """
-    goals = places[np.concatenate([moving, still])]
-    apart = np.linalg.norm(places[:, None] - goals[None], axis=2) + 1e-3
-    weights = 1 / (apart * apart * apart)
+    centred = places.astype(np.float64) - places.mean(axis=0)
+    goals = centred[np.concatenate([moving, still])]
+    lengths = (centred**2).sum(axis=1), (goals**2).sum(axis=1)
+    apart = (lengths[0][:, None] + lengths[1] - 2 * centred @ goals.T).clip(1e-6)
+    weights = 1 / (apart * np.sqrt(apart))
     weights /= weights.sum(axis=1, keepdims=True)
     spread = weights[:, : len(moving)]
     spread[moving] = np.eye(len(moving))

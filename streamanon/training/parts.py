@@ -118,8 +118,8 @@ def jittered(matrix: Float, rng: np.random.Generator) -> Float:
     spread = 2.5 if rng.random() < 0.8 else 6.0
     middle = (PATCH_PX - 1) / 2
     scale, shift = float(np.exp(rng.normal(0, 0.1))), rng.normal(0, spread, 2)
-    turn = np.asarray(cv2.getRotationMatrix2D((middle, middle), rng.normal(0, 6), scale))
-    turn[:, 2] += shift
+    turn = np.asarray(cv2.getRotationMatrix2D((middle, middle), rng.normal(0, 6), scale), np.float32)
+    turn[:, 2] += shift.astype(np.float32)
     joined = turn[:, :2] @ matrix[:, :2]
     return np.column_stack([joined, turn[:, :2] @ matrix[:, 2] + turn[:, 2]]).astype(np.float32)
 
