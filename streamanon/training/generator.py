@@ -24,7 +24,8 @@ from streamanon.engines import Engines
 from streamanon.generator.inputs import PLANES
 from streamanon.identity.codes import CODE_SIZE
 from streamanon.identity.encoder import CHANNELS, CROP_PX
-from streamanon.training import encoder, mesh
+from streamanon.parts import PARTS, PATCH_PX
+from streamanon.training import encoder, mesh, parts
 from streamanon.training.crops import Bank, Draws
 from streamanon.training.generator_samples import KINDS, Sample, SampleSource
 from streamanon.training.session import (
@@ -53,6 +54,7 @@ WEIGHTS = {
     "attraction": 0.3,  # the encoder takes the face for the delegate
     "repulsion": 0.5,  # and not for the person
     "geometry": 1.0,  # the mesh network finds the mesh that was asked for
+    "parts": 1.0,  # and the networks for eyes and mouth theirs
     "tone": 4.0,  # a delegate's face keeps the light and colour that it was given
     "range": 6.0,  # its rim has no colour that is not about
     "border": 0.5,  # which pixels are face
@@ -195,7 +197,7 @@ class Adversary(nn.Module):
 
 
 class Judges(nn.Module):
-    """The project's own encoder and mesh, frozen: their answers' gradients reach the picture."""
+    """The project's own encoder and meshes, frozen: their answers' gradients reach the picture."""
 
     TAPS = (2, 6, 11, 16)
 
@@ -203,6 +205,7 @@ class Judges(nn.Module):
         super().__init__()
         self.encoder = encoder.load_weights(engines / "identity-encoder.safetensors")
         self.mesh = mesh.load_weights(engines / "face-mesh.safetensors").eval()
+        self.parts = parts.load_weights(engines / "face-parts.safetensors")
         for parameter in self.parameters():
             parameter.requires_grad_(False)
 
@@ -222,6 +225,23 @@ class Judges(nn.Module):
         with torch.autocast(rgb.device.type, enabled=False):
             points: torch.Tensor = self.mesh.heads(trunk.float())[0]
         return points[..., :2]
+
+    def close_up(self, rgb: torch.Tensor, maps: torch.Tensor) -> list[torch.Tensor]:
+        """Points of both eyes and the mouth, px of the patches that ``maps`` [B, 3, 3, 3] cut out."""
+        steps = torch.arange(PATCH_PX, device=rgb.device, dtype=torch.float32)
+        y, x = torch.meshgrid(steps, steps, indexing="ij")
+        places = torch.stack([x, y, torch.ones_like(x)], -1).view(1, 1, -1, 3)
+        back = torch.linalg.inv(maps.float())[:, :, :2]
+        grid = (places @ back.transpose(2, 3)) * (2 / (rgb.shape[-1] - 1)) - 1
+        found = []
+        for number in range(len(PARTS)):
+            place = grid[:, number].view(-1, PATCH_PX, PATCH_PX, 2)
+            patch = functional.grid_sample(rgb / 2 + 0.5, place, align_corners=True)
+            net = self.parts.mouth if number == 2 else self.parts.eye
+            features = net.trunk(patch)
+            with torch.autocast(rgb.device.type, enabled=False):
+                found.append(net.heads(features.float()))
+        return found
 
 
 def collate(items: list[Sample]) -> Tensors:
@@ -256,6 +276,7 @@ def losses(
     told["adversary"] = torch.stack(
         [functional.softplus(-patch.float()).mean() for patch in adversary(torch.cat([picture, cut], 1))]
     ).mean()
+    told["parts"] = _misplaced(judges.close_up(picture, batch["patches"]), batch)
     if known.any():
         weight = 0.2 + 0.8 * cut[known]
         told |= _beside_truth(rgb[known], batch["truth"][known], weight)
@@ -287,6 +308,18 @@ def _beyond(rgb: torch.Tensor, about: torch.Tensor) -> torch.Tensor:
     high = functional.max_pool2d(about, 2 * REACH_PX + 1, 1, REACH_PX)
     low = -functional.max_pool2d(-about, 2 * REACH_PX + 1, 1, REACH_PX)
     return functional.relu(rgb - high) + functional.relu(low - rgb)
+
+
+def _misplaced(found: list[torch.Tensor], batch: Tensors) -> torch.Tensor:
+    """How far eyes and mouths that nothing hides are from where they are to be, tens of patch px."""
+    total = []
+    for number, (part, told) in enumerate(zip(PARTS, found, strict=True)):
+        turn, shift = batch["patches"][:, number, :2, :2], batch["patches"][:, number, :2, 2]
+        wanted = batch["points"][:, list(part)] @ turn.transpose(1, 2) + shift[:, None]
+        apart = (told - wanted).norm(dim=2).mean(1)
+        bare = batch["bare"][:, number].to(apart.dtype)
+        total.append((apart * bare).sum() / bare.sum().clamp(min=1))
+    return torch.stack(total).mean() / 10
 
 
 def shaken(rgb: torch.Tensor) -> torch.Tensor:
@@ -374,13 +407,13 @@ class Training:
                 rgb, border = (functional.interpolate(one.float(), scale_factor=2.0) for one in answers)
             else:
                 rgb, border = self.student.model(planes, batch["style"])
-            parts = losses(rgb.float(), border.float(), batch, self._judges, self._opponent.net)
-        total = torch.stack([self._weights[k] * v for k, v in parts.items() if k in self._weights]).sum()
+            terms = losses(rgb.float(), border.float(), batch, self._judges, self._opponent.net)
+        total = torch.stack([self._weights[k] * v for k, v in terms.items() if k in self._weights]).sum()
         with torch.no_grad():
             cut = batch["cut"][:, None].float()
             real = torch.cat([batch["truth"], cut], 1)
             made = torch.cat([painted(rgb.float(), batch), cut], 1)
-        self.student.learn(step, total, parts, every=100)
+        self.student.learn(step, total, terms, every=100)
         if "adversary" in self._weights:
             self._opponent.learn(step.number, real, made)
         if step.due:

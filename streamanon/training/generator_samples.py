@@ -26,6 +26,7 @@ from streamanon.identity.distraction import Distraction, open_distraction
 from streamanon.identity.encoder import IdentityFeature
 from streamanon.identity.filters import smoothstep
 from streamanon.identity.proportions import Proportions
+from streamanon.parts import PARTS, placements
 from streamanon.training.blink import blinked, drawn
 from streamanon.training.crops import SIDE_PX, Bank, Face, Jitter, placed
 from streamanon.training.occluders import Occluders
@@ -46,7 +47,8 @@ MAP_CELLS = 49  # of the encoder's last feature map, as its importances are of
 class Sample:
     """``planes`` [13, 128, 128] as :class:`streamanon.generator.inputs.Inputs` has them; ``style`` [288];
     ``truth`` [3, 128, 128] -1..1; ``cut`` and ``face`` [128, 128]: what is painted, and where a face is
-    really seen; ``points`` [478, 2] px; ``kind``; embeddings [128] of whom to be like, and of whom not.
+    really seen; ``points`` [478, 2] px; maps [3, 3, 3] from these to the patches of eyes and mouth, and
+    which of them [3] nothing hides; ``kind``; embeddings [128] of whom to be like, and of whom not.
     """
 
     planes: Float
@@ -55,6 +57,8 @@ class Sample:
     cut: np.ndarray
     face: np.ndarray
     points: Float
+    patches: Float
+    bare: np.ndarray
     kind: int
     wanted: Float
     unwanted: Float
@@ -180,6 +184,8 @@ class SampleSource:
         if shape is None:
             warped = erased(warped, mask, moved, rng)
         inputs = make_inputs(image.astype(np.float32), moved, warped, mask, coarse)
+        patches = np.zeros((3, 3, 3), np.float32)
+        patches[:, :2], patches[:, 2, 2] = placements(moved), 1
         return Sample(
             inputs.planes,
             style.astype(np.float32),
@@ -187,6 +193,8 @@ class SampleSource:
             inputs.cut,
             mask & ~front,
             moved[:, :2],
+            patches,
+            np.array([_all_in(inputs.cut, moved[list(part)]) for part in PARTS]),
             kind,
             wanted,
             face.embedding,
@@ -240,6 +248,11 @@ def erased(warped: Float, mask: np.ndarray, points: Float, rng: np.random.Genera
             skin = mask & (wide == 0)
             warped = warped + soft * (warped[skin].mean(axis=0) - warped) if skin.any() else warped
     return warped
+
+
+def _all_in(cut: np.ndarray, points: Float) -> bool:
+    x, y = np.rint(points[:, :2].T).astype(int).clip(0, CROP_PX - 1)
+    return bool(cut[y, x].all())
 
 
 def _noise(rng: np.random.Generator, size: int) -> Float:

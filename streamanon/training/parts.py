@@ -175,10 +175,15 @@ def train(args: argparse.Namespace) -> None:
     student.save()
 
 
+def load_weights(path: Path) -> PartNets:
+    nets = PartNets()
+    restore(nets, path)
+    return nets.eval()
+
+
 def export(weights: Path, folder: Path) -> None:
     """ONNX: patches of eyes and of mouths [N, 3, 64, 64] RGB 0..1 -> points [N, 21 or 40, 2], px."""
-    nets = PartNets()
-    restore(nets, weights)
+    nets = load_weights(weights)
     patch = torch.zeros(1, 3, PATCH_PX, PATCH_PX)
     names = ["eyes", "mouths"], ["eye_points", "mouth_points"]
     axes = {name: {0: name.split("_")[0].rstrip("s")} for group in names for name in group}
