@@ -30,7 +30,7 @@ from streamanon.anonymizer import Anonymizer
 from streamanon.audit.gallery import read_photo
 from streamanon.audit.identities import Cover, IdentityResult, Original, audit_identities, read_originals
 from streamanon.audit.judges import CenterFaceJudge
-from streamanon.audit.measure import compare_meshes
+from streamanon.audit.measure import compare_meshes, frechet
 from streamanon.audit.pairing import Image
 from streamanon.audit.recognisers import open_recognisers
 from streamanon.backends import open_backend
@@ -124,18 +124,6 @@ def features(encoder: IdentityEncoder, images: Sequence[Image], originals: Seque
     """What the encoder pools [N, 256], each aligned as the original's mesh lies."""
     pairs = zip(images, originals, strict=True)
     return np.stack([encoder.describe(from_rgb(i), o.measurement.points).pooled for i, o in pairs])
-
-
-def frechet(one: Float, two: Float) -> float:
-    """The Fréchet distance of the Gaussians of two sets of features (Dowson and Landau, 1982)."""
-    means, covariances = zip(
-        *((x.mean(0), np.cov(x.T.astype(np.float64))) for x in (one, two)), strict=True
-    )
-    values, vectors = np.linalg.eigh(covariances[0])
-    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
-    joint = np.sqrt(np.linalg.eigvalsh(root @ covariances[1] @ root).clip(0)).sum()
-    traces = np.trace(covariances[0]) + np.trace(covariances[1])
-    return float(((means[0] - means[1]) ** 2).sum() + traces - 2 * joint)
 
 
 class Bench:

@@ -37,9 +37,7 @@ class FaceMesh:
         self._parts = backend.load(engines.path("face-parts"), precise=True, threads=1)
 
     def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Geometry]:
-        return [
-            self._look_closely(picture, self._measure_well(picture, target.keypoints)) for target in targets
-        ]
+        return [self._look_closely(picture, self.measure_whole(picture, target)) for target in targets]
 
     def _look_closely(self, picture: Picture, measured: Geometry) -> Geometry:
         """``measured`` with its eyes and mouth where their own networks see them."""
@@ -51,9 +49,11 @@ class FaceMesh:
         eyes, mouths = self._parts.run(batch[:2], batch[2:])
         return replace(measured, points=refined(measured.points, placed, [*eyes, *mouths]))
 
-    def _measure_well(self, picture: Picture, keypoints: Float) -> Geometry:
-        """Keypoints of a tilted or carried face are rough: an unsure mesh is measured again from itself."""
-        first = self._measure_one(picture, keypoints)
+    def measure_whole(self, picture: Picture, target: Target) -> Geometry:
+        """What the whole face's network sees. Keypoints of a tilted or carried face are rough: an unsure
+        mesh is measured again from itself.
+        """
+        first = self._measure_one(picture, target.keypoints)
         unsure = SECOND_LOOK[0] <= first.confidence < SECOND_LOOK[1]
         if not unsure or not np.isfinite(first.points).all():
             return first

@@ -224,7 +224,7 @@ def compare_meshes(
     skin, made_skin = _skin(original, real), _skin(output, real)
     between_eyes = float(np.linalg.norm(real[IRISES[0], :2] - real[IRISES[1], :2]))
     error = np.linalg.norm(real[:468, :2] - made[:468, :2], axis=1).mean() / max(between_eyes, 1e-3)
-    gaze = np.abs(_gaze(real) - _gaze(made)).mean()
+    shift = np.abs(gaze(real) - gaze(made)).mean()
     return Likeness(
         track,
         found,
@@ -232,7 +232,7 @@ def compare_meshes(
         yaw=abs(yaw_degrees(real) - yaw_degrees(made)),
         lids=(openness(real, LIDS, EYE_SIDES), openness(made, LIDS, EYE_SIDES)),
         lips=(openness(real, LIPS[:1], LIPS[1:]), openness(made, LIPS[:1], LIPS[1:])),
-        gaze=float(gaze),
+        gaze=float(shift),
         skin=float(np.linalg.norm(skin - made_skin)),
     )
 
@@ -248,7 +248,19 @@ def openness(
     return float(np.mean(shares))
 
 
-def _gaze(points: Float) -> NDArray[np.float64]:
+def frechet(one: Float, two: Float) -> float:
+    """The Fréchet distance of the Gaussians of two sets of features (Dowson and Landau, 1982)."""
+    means, covariances = zip(
+        *((x.mean(0), np.cov(x.T.astype(np.float64))) for x in (one, two)), strict=True
+    )
+    values, vectors = np.linalg.eigh(covariances[0])
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    joint = np.sqrt(np.linalg.eigvalsh(root @ covariances[1] @ root).clip(0)).sum()
+    traces = np.trace(covariances[0]) + np.trace(covariances[1])
+    return float(((means[0] - means[1]) ** 2).sum() + traces - 2 * joint)
+
+
+def gaze(points: Float) -> NDArray[np.float64]:
     """Where each iris lies between the corners of its eye, 0..1."""
     places = []
     for iris, (left, right) in zip(IRISES, EYE_SIDES, strict=True):

@@ -11,19 +11,16 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from streamanon.audit.measure import EYE_SIDES, LIDS, openness
 from streamanon.backends import Model, open_backend
 from streamanon.config import ComputeConfig
 from streamanon.engines import Engines
 from streamanon.geometry import CROP_PX, EYE_CORNERS, alignment, transform
-from streamanon.training.blink import blinked
 from streamanon.training.mesh import presentation
 from streamanon.training.portraits import KEYPOINT_INDICES, Portrait, read_portraits
 from streamanon.types import Float
@@ -75,27 +72,6 @@ def _seen(
     return found, traits, transform(matrix, points)
 
 
-def eyelids(model: Model, portraits: Sequence[Portrait], seed: int = 0) -> dict[str, float]:
-    """Eyes closed by warping, by any amount: how well their openness is followed, and its bias where they
-    are shut nearly or wholly.
-    """
-    rng = np.random.default_rng(seed)
-    rows = []
-    for portrait in portraits:
-        amount = float(rng.choice([0.0, rng.uniform(0, 1), 1.0]))
-        image, points = blinked(portrait.image, portrait.points, (amount, amount))
-        found, _, truth = _seen(model, image, points, rng)
-        rows.append((amount, *(openness(one, LIDS, EYE_SIDES) for one in (truth, found))))
-    amounts, wanted, seen = np.array(rows).T
-    shut = amounts > 0.9
-    return {
-        "correlation": round(float(np.corrcoef(wanted, seen)[0, 1]), 3),
-        "openness where shut: labelled": round(float(wanted[shut].mean()), 3),
-        "openness where shut: found": round(float(seen[shut].mean()), 3),
-        "openness where open: found": round(float(seen[amounts == 0].mean()), 3),
-    }
-
-
 def risk_coverage(scores: Scores) -> dict[str, float]:
     """Mean NME of the surest 50, 80, 90, 95 and 100 %, and the threshold that keeps each share."""
     order = np.argsort(-scores.confidence)
@@ -143,8 +119,6 @@ def main() -> None:
         if not np.isnan(known.years).all():
             line["age error, years"] = round(float(np.nanmean(known.years)), 1)
         print(json.dumps(line), flush=True)
-    val = list(read_portraits(args.data, ("generated", "faker", "congress", "utk"), ("val",)))
-    print(json.dumps({"eyelids, val": eyelids(model, val)}), flush=True)
     joined = Scores(*(np.concatenate([getattr(s, n) for s in everything]) for n in Scores.__annotations__))
     print(json.dumps({"risk-coverage on val, three sizes": risk_coverage(joined)}))
     print(json.dumps({"milliseconds on one core": milliseconds(args.backend)}))

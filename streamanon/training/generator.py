@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
 
 from streamanon.engines import Engines
 from streamanon.generator.inputs import PLANES
@@ -50,7 +51,8 @@ WEIGHTS = {
     "pixels": 10.0,  # L1 over three scales, where the truth is known
     "edges": 12.0,  # L1 of differences between neighbours, likewise
     "features": 1.5,  # the project's own encoder's, likewise
-    "adversary": 0.3,
+    "adversary": 0.3,  # patches look real
+    "realism": 0.5,  # and so do the encoder's features of them
     "attraction": 0.3,  # the encoder takes the face for the delegate
     "repulsion": 0.5,  # and not for the person
     "geometry": 1.0,  # the mesh network finds the mesh that was asked for
@@ -59,6 +61,8 @@ WEIGHTS = {
     "range": 6.0,  # its rim has no colour that is not about
     "border": 0.5,  # which pixels are face
 }
+#: Layers of the encoder's trunk whose maps are looked at, and their widths.
+TAPS, TAP_WIDTHS = (2, 6, 11, 16, 19), (24, 32, 80, 160, 256)
 LEAST_LIKENESS = 0.1
 REACH_PX = 5
 R1_EVERY, R1_WEIGHT = 16, 0.05
@@ -178,11 +182,14 @@ class Painter(nn.Module):
 
 
 class Adversary(nn.Module):
-    """Says of patches whether they are real, at two scales: pictures [B, 4, 128, 128], RGB and the cut."""
+    """Says whether pictures are real: of their patches at two scales, and of what the encoder, which is
+    given, sees in them (Sauer et al., 2021).
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.scales = nn.ModuleList([self._patches() for _ in range(2)])
+        self.taps = nn.ModuleList([self._head(width) for width in TAP_WIDTHS])
 
     @staticmethod
     def _patches() -> nn.Sequential:
@@ -191,15 +198,24 @@ class Adversary(nn.Module):
             layers += [nn.Conv2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(0.2)]
         return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 3, 1, 1))
 
-    def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+    @staticmethod
+    def _head(width: int) -> nn.Sequential:
+        layers = [nn.Conv2d(width, 64, 3, 1, 1), nn.Conv2d(64, 1, 3, 1, 1)]
+        first, last = (spectral_norm(layer) for layer in layers)
+        return nn.Sequential(first, nn.LeakyReLU(0.2), last)
+
+    def patches(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+        """Scores of pictures [B, 4, 128, 128]: RGB and the cut."""
         half = functional.avg_pool2d(pictures, 2)
         return [self.scales[0](pictures), self.scales[1](half)]
+
+    def features(self, taps: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Scores of the maps that :class:`Judges` taps."""
+        return [head(tap) for head, tap in zip(self.taps, taps, strict=True)]
 
 
 class Judges(nn.Module):
     """The project's own encoder and meshes, frozen: their answers' gradients reach the picture."""
-
-    TAPS = (2, 6, 11, 16)
 
     def __init__(self, engines: Path) -> None:
         super().__init__()
@@ -216,7 +232,7 @@ class Judges(nn.Module):
         taps = []
         for number, layer in enumerate(self.encoder.trunk):
             x = layer(x)
-            if number in self.TAPS:
+            if number in TAPS:
                 taps.append(x)
         return taps, functional.normalize(self.encoder.head(x.mean((2, 3))).float(), dim=1)
 
@@ -273,9 +289,8 @@ def losses(
     told = {
         "border": functional.binary_cross_entropy_with_logits(border[:, 0], batch["face"].to(rgb.dtype))
     }
-    told["adversary"] = torch.stack(
-        [functional.softplus(-patch.float()).mean() for patch in adversary(torch.cat([picture, cut], 1))]
-    ).mean()
+    told["adversary"] = _unreal(adversary.patches(torch.cat([picture, cut], 1)))
+    told["realism"] = _unreal(adversary.features(judges.describe(shaken(picture))[0]))
     told["parts"] = _misplaced(judges.close_up(picture, batch["patches"]), batch)
     if known.any():
         weight = 0.2 + 0.8 * cut[known]
@@ -301,6 +316,10 @@ def losses(
         about = torch.where(cut[other] > 0, batch["planes"][other, 4:7], batch["truth"][other])
         told["range"] = (_beyond(rgb[other], about) * cut[other] * ~inner).mean()
     return told
+
+
+def _unreal(scores: list[torch.Tensor]) -> torch.Tensor:
+    return torch.stack([functional.softplus(-score.float()).mean() for score in scores]).mean()
 
 
 def _beyond(rgb: torch.Tensor, about: torch.Tensor) -> torch.Tensor:
@@ -359,10 +378,14 @@ class Opponent:
             restore(self.net, self._path)
         self._optimiser = torch.optim.Adam(self.net.parameters(), lr=2 * args.lr, betas=(0.5, 0.99))
 
-    def learn(self, number: int, real: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
+    def learn(self, number: int, real: torch.Tensor, made: torch.Tensor, judges: Judges) -> torch.Tensor:
+        """``real``, ``made``: pictures with their cut, [B, 4, 128, 128]."""
         self._optimiser.zero_grad(set_to_none=True)
+        pictures = torch.cat([real, made])
         with torch.autocast(real.device.type, torch.bfloat16):
-            scores = self.net(torch.cat([real, made]))
+            with torch.no_grad():
+                taps, _ = judges.describe(shaken(pictures[:, :3]))
+            scores = self.net.patches(pictures) + self.net.features(taps)
         total = torch.zeros((), device=real.device)
         for patch in scores:
             yes, no = patch.float().chunk(2)
@@ -375,7 +398,7 @@ class Opponent:
 
     def _r1(self, real: torch.Tensor) -> torch.Tensor:
         real = real.detach().requires_grad_()
-        total = torch.stack([patch.sum() for patch in self.net(real)]).sum()
+        total = torch.stack([patch.sum() for patch in self.net.patches(real)]).sum()
         (slope,) = torch.autograd.grad(total, real, create_graph=True)
         return slope.square().sum((1, 2, 3)).mean() / slope[0].numel() * 100
 
@@ -414,8 +437,8 @@ class Training:
             real = torch.cat([batch["truth"], cut], 1)
             made = torch.cat([painted(rgb.float(), batch), cut], 1)
         self.student.learn(step, total, terms, every=100)
-        if "adversary" in self._weights:
-            self._opponent.learn(step.number, real, made)
+        if self._weights.keys() & {"adversary", "realism"}:
+            self._opponent.learn(step.number, real, made, self._judges)
         if step.due:
             self._opponent.save()
 
@@ -475,7 +498,7 @@ class Exported(nn.Module):
 
 
 def export(weights: Path, folder: Path) -> None:
-    """ONNX: ``generator`` and ``generator-style``, with a free batch axis."""
+    """ONNX: ``generator``, for crops of any size, and ``generator-style``; with a free batch axis."""
     painter = load_weights(weights)
     styles = torch.zeros(1, sum(painter.generator.style_sizes))
     planes = torch.zeros(1, PLANES, 128, 128)
@@ -483,7 +506,9 @@ def export(weights: Path, folder: Path) -> None:
         painter.style, (torch.zeros(1, STYLE),), ["style"], ["styles"], folder / "generator-style.onnx"
     )
     names = ["planes", "styles"], ["rgb", "alpha"]
-    export_onnx(Exported(painter.generator), (planes, styles), *names, folder / "generator.onnx")
+    sides = {0: "batch", 2: "height", 3: "width"}
+    axes = {"planes": sides, "styles": {0: "batch"}, "rgb": sides, "alpha": sides}
+    export_onnx(Exported(painter.generator), (planes, styles), *names, folder / "generator.onnx", axes)
 
 
 def main() -> None:
