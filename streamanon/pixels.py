@@ -33,19 +33,30 @@ def read_rgb(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> Float:
     return np.clip(_to_rgb(values, picture), 0, 255)
 
 
+def read_luma(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> Float:
+    """The region's luma (green, of RGB) as float32 [y1 - y0, x1 - x0], black at 0 and white at 255."""
+    black, white = _black_and_white(picture)
+    values = picture.planes[0][y0:y1, x0:x1].astype(np.float32)
+    return cast(Float, (values - black) * np.float32(255 / (white - black)))
+
+
 def write_rgb(
     planes: tuple[Plane, ...], picture: Picture, x0: int, y0: int, rgb: Float, alpha: Float
 ) -> None:
     """Blend RGB into ``planes`` (writable copies of the picture's), with the region's corner at x0, y0.
 
     ``rgb``: [h, w, 3] in 0..255. ``alpha``: [h, w] in 0..1. Samples that no alpha touches stay bit for bit;
-    a chroma sample takes the alpha-weighted mean of its pixels. Edges as for :func:`read_rgb`.
+    a chroma sample takes the alpha-weighted mean of its pixels. Brightness is blended as light adds up, so
+    that the border between dark and light is neither. Edges as for :func:`read_rgb`.
     """
     height, width = alpha.shape
     _check_region(picture, x0, y0, x0 + width, y0 + height)
     targets = _crop(planes, picture, x0, y0, x0 + width, y0 + height)
     for number, (target, value) in enumerate(zip(targets, _from_rgb(rgb, picture), strict=True)):
-        if number == 0 or picture.chroma_step == (1, 1):
+        if number == 0 or picture.pixel_format.startswith("gbr"):
+            _blend_light(target, value, alpha, picture)
+            continue
+        if picture.chroma_step == (1, 1):
             _blend(target, value, alpha, picture.bits)
             continue
         coverage = _area_mean(alpha, picture.chroma_step)
@@ -123,6 +134,17 @@ def _blend(target: Plane, value: Float, alpha: Float, bits: int) -> None:
     np.copyto(target, mixed.astype(target.dtype), where=alpha > 0)
 
 
+def _blend_light(target: Plane, value: Float, alpha: Float, picture: Picture) -> None:
+    """The same for luma or a colour, whose square is about the light that a display makes of it (in
+    ITU-R BT.1886: its power of 2.4).
+    """
+    black = np.float32(_black_and_white(picture)[0])
+    old, new = (np.maximum(one - black, 0) for one in (target.astype(np.float32), value))
+    mixed = black + np.sqrt(np.maximum(old**2 + alpha * (new**2 - old**2), 0))
+    mixed = np.rint(mixed).clip(0, (1 << picture.bits) - 1)
+    np.copyto(target, mixed.astype(target.dtype), where=alpha > 0)
+
+
 def _scale(plane: Plane, width: int, height: int) -> Plane:
     if plane.shape == (height, width):
         return plane
@@ -144,6 +166,16 @@ def _from_rgb(rgb: Float, picture: Picture) -> list[Float]:
     return [values[:, :, number] for number in range(len(picture.planes))]
 
 
+def _black_and_white(picture: Picture) -> tuple[float, float]:
+    """Luma of black and of white."""
+    return _range(picture.full_range or picture.pixel_format.startswith("gbr"), picture.bits)
+
+
+def _range(full: bool, bits: int) -> tuple[float, float]:
+    unit = float(1 << (bits - 8))
+    return (0.0, float((1 << bits) - 1)) if full else (16 * unit, 235 * unit)
+
+
 def _matrix(picture: Picture) -> tuple[Float, Float]:
     """[3, 4] matrices from plane values to RGB and back."""
     family = picture.pixel_format.removesuffix("10le").rstrip("p")
@@ -154,7 +186,7 @@ def _matrix(picture: Picture) -> tuple[Float, Float]:
 def _matrices(family: str, matrix: str, full_range: bool, bits: int) -> tuple[Float, Float]:
     top = float((1 << bits) - 1)
     unit = float(1 << (bits - 8))
-    black, white = (0.0, top) if full_range or family == "gbr" else (16 * unit, 235 * unit)
+    black, white = _range(full_range or family == "gbr", bits)
     luma_gain = 255 / (white - black)
     if family == "gbr":
         planes_to_rgb = luma_gain * np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0]], np.float64)

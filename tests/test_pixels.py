@@ -152,3 +152,17 @@ def test_rgb_survives_as_a_picture() -> None:
     picture = pixels.from_rgb(rgb)
     assert picture.pixel_format == "gbrp"
     np.testing.assert_array_equal(pixels.to_rgb(picture), rgb)
+
+
+@pytest.mark.parametrize(("fmt", "black", "middle"), [("yuv420p", 16, 171), ("gray", 0, 180)])
+def test_brightness_is_blended_as_light_adds_up(fmt: str, black: int, middle: int) -> None:
+    planes = blank(fmt, black)
+    picture = Picture(planes, fmt, "bt601", full_range=fmt == "gray")
+    white, half = np.full((4, 4, 3), 255, np.float32), np.full((4, 4), 0.5, np.float32)
+    pixels.write_rgb(planes, picture, 0, 0, white, half)
+    assert set(planes[0].ravel().tolist()) == {middle}
+
+
+def blank(fmt: str, black: int) -> tuple[np.ndarray, ...]:
+    luma = np.full((4, 4), black, np.uint8)
+    return (luma,) if fmt == "gray" else (luma, *(np.full((2, 2), 128, np.uint8) for _ in range(2)))

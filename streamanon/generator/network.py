@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from streamanon.backends import Backend
 from streamanon.engines import Engines
 from streamanon.errors import SynthesisError
+from streamanon.generator.grain import add_grain
 from streamanon.generator.inputs import Inputs, make_inputs
 from streamanon.generator.patch import Job, Look, Painting, Patch
 from streamanon.generator.raster import Textures, localised
@@ -20,6 +21,7 @@ from streamanon.geometry import CROP_PX, alignment, invert, mesh_keypoints, tran
 from streamanon.identity.delegates import DelegateGallery
 from streamanon.identity.proportions import Proportions
 from streamanon.mesh import aligned_crop, snap
+from streamanon.pixels import read_luma
 from streamanon.types import Float, Picture, Role
 
 #: A cell is taken for something in front of the face when the occlusion network is this sure, and no face
@@ -142,7 +144,9 @@ class NetworkGenerator:
         placed, alpha, front = (_placed(one, back, region, scale) for one in layers)
         if scale > DETAIL_SCALE and not begun.look.sigma_px:
             placed = placed + self._detail(begun.points, region, scale, begun.role, begun.look)
-        return Patch(region[0], region[1], placed.clip(0, 255), alpha.clip(0, 1), front.clip(0, 1))
+        alpha = alpha.clip(0, 1)
+        placed = add_grain(placed, alpha, read_luma(picture, *region))
+        return Patch(region[0], region[1], placed.clip(0, 255), alpha, front.clip(0, 1))
 
     def _detail(
         self, points: Float, region: tuple[int, int, int, int], scale: float, role: Role, look: Look

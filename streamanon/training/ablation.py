@@ -1,6 +1,6 @@
 """What each term of the generator's loss is worth: trained on without it for a while, and measured.
 
-    python -m streamanon.training.ablation --bank CROPS.npz --measure VAL.npz --start engines --minutes 3.5
+    python -m streamanon.training.ablation --bank CROPS.npz --measure VAL.npz --start engines --steps 150
 
 All begin with the same weights and see the same faces. Each row tells all terms, unweighted, on faces held
 back, and how far the encoder's features of the painted faces are from real ones' (Fréchet); smaller is
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ from streamanon.training.crops import Bank
 from streamanon.training.generator import WEIGHTS, Adversary, Judges, Tensors, collate, painted
 from streamanon.training.generator_samples import KINDS, SampleSource
 
-PER_KIND, BATCH, SEED = 144, 24, 19
+PER_KIND, BATCH, SEED = 96, 24, 19
 
 
 def held_back(bank: Path, per_kind: int = PER_KIND) -> list[Tensors]:
@@ -88,13 +89,14 @@ def main() -> None:
     parser.add_argument("--measure", type=Path, required=True, help="a bank of faces held back")
     parser.add_argument("--start", type=Path, required=True, help="a folder with generator.safetensors")
     parser.add_argument("--engines", type=Path, default=Engines.open().folder)
-    parser.add_argument("--minutes", type=float, default=3.5)
+    parser.add_argument("--steps", type=float, default=150)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--lr", type=float, default=4e-4)
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.set_defaults(minutes=math.inf)
     for name, numbers in rows(parser.parse_args()):
         print(json.dumps({"row": name, **numbers}), flush=True)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 from dataclasses import fields
 from pathlib import Path
 
@@ -472,7 +473,7 @@ def train(args: argparse.Namespace) -> None:
     loader = batches_of(Draws(args.bank, args.seed, SampleSource), collate, args)
     training = Training(args)
     sheet = Sheet(args.sheets, args.weights.parent) if args.sheets else None
-    for step in steps(loader, args.minutes, 180):
+    for step in steps(loader, args.minutes, 180, args.steps):
         training.learn(step)
         if sheet and step.due:
             sheet.draw(training.student.average, step.number)
@@ -516,6 +517,7 @@ def main() -> None:
     parser.add_argument("--bank", type=Path, required=True, help="of streamanon.training.crops")
     parser.add_argument("--sheets", type=Path, help="a bank of faces to draw now and then")
     parser.add_argument("--engines", type=Path, default=Engines.open().folder)
+    parser.add_argument("--steps", type=float, default=math.inf, help="stop after so many")
     parser.add_argument("--without", nargs="*", default=[], choices=list(WEIGHTS), help="terms left out")
     run(parser.parse_args(), train, export)
 

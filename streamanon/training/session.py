@@ -41,15 +41,18 @@ class Step(Generic[T]):
         return f"{self.minutes:6.1f} min  {self.number:6d} steps  {rate:6.1f} crops/s  {numbers}"
 
 
-def steps(batches: Iterable[T], minutes: float, every_seconds: float) -> Iterator[Step[T]]:
-    """Batches until ``minutes`` have been worked; ``due`` each ``every_seconds``."""
+def steps(
+    batches: Iterable[T], minutes: float, every_seconds: float, limit: float = math.inf
+) -> Iterator[Step[T]]:
+    """Batches until ``minutes`` or ``limit`` steps have been worked; ``due`` each ``every_seconds``."""
     spent, last, noted = 0.0, time.monotonic(), 0.0
     for number, batch in enumerate(batches):
-        if spent >= 60 * minutes:
+        progress = max(spent / (60 * minutes), number / limit)
+        if progress >= 1:
             return
         due = spent - noted > every_seconds
         noted = spent if due else noted
-        yield Step(number, spent / (60 * minutes), spent / 60, due, batch)
+        yield Step(number, progress, spent / 60, due, batch)
         now = time.monotonic()
         spent, last = spent + min(now - last, LONGEST_STEP), now
 
