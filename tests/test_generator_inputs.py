@@ -119,3 +119,12 @@ def test_contours_follow_the_mesh() -> None:
 def test_a_face_all_hidden_is_not_painted() -> None:
     with pytest.raises(SynthesisError, match="no skin"):
         inputs(crop(), np.ones_like(NOTHING))
+
+
+def test_a_camera_without_colour_gets_a_face_without_colour() -> None:
+    grey = crop().mean(axis=2, keepdims=True).repeat(3, axis=2)
+    texture = inputs(grey).planes[4:7]
+    np.testing.assert_allclose(texture[0], texture[1], atol=1e-3)
+    np.testing.assert_allclose(texture[0], texture[2], atol=1e-3)
+    coloured = inputs(crop() * np.array([1.1, 0.9, 0.7], np.float32)).planes[4:7]
+    assert np.abs(coloured[0] - coloured[2]).max() > 0.1

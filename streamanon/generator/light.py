@@ -27,6 +27,8 @@ def adapt(
     look = _measure_look(lit, source, light, core)
     look = look if last is None else last.towards(look)
     detail = lit - light
+    grey = _grey(detail)[..., None]
+    detail = grey + _saturation(light, own, skin) * (detail - grey)
     if look.sigma_px > 0.3:
         detail = cv2.GaussianBlur(detail, (0, 0), look.sigma_px)
     return np.asarray(light + look.contrast * detail, np.float32), look
@@ -62,6 +64,18 @@ def _measure_look(lit: Float, source: Float, light: Float, core: NDArray[np.bool
         if _sharpness(np.asarray(blurred, np.float32), core) <= wanted:
             break
     return Look(float(np.clip(contrast, 0.45, 1.1)), sigma)
+
+
+def _saturation(light: Float, own: Float, skin: NDArray[np.bool_]) -> float:
+    """How much of the painted face's own colour this footage shows, 0..1: none, if the camera sees grey."""
+    seen, meant = (_tint(field[skin].mean(axis=0)) for field in (light, own))
+    return min(1.0, seen / max(meant, 1e-3))
+
+
+def _tint(colour: Float) -> float:
+    """How far a colour [3] is from grey, of its brightness."""
+    grey = float(colour @ LUMA)
+    return float(np.linalg.norm(colour - grey)) / max(grey, 1.0)
 
 
 def _grey(rgb: Float) -> Float:
