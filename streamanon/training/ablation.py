@@ -54,7 +54,7 @@ def measure(weights: Path, batches: list[Tensors], judges: Judges) -> dict[str, 
             told.setdefault(name, []).append(float(value))
         real.append(pooled(judges, batch["truth"]))
         made.append(pooled(judges, painted(rgb, batch)))
-    del told["adversary"], told["realism"]  # this one has learnt nothing
+    del told["adversary"]  # this one has learnt nothing
     numbers = {name: round(float(np.mean(values)), 4) for name, values in told.items()}
     pairs = (np.asarray(torch.cat(parts)) for parts in (real, made))
     return {**numbers, "frechet": round(frechet(*pairs), 3)}

@@ -27,6 +27,8 @@ LOOKALIKES = 0.1
 #: How many bear large print: round letters were taken for faces.
 TEXTS = 0.06
 LETTERS = "aaabcdeeeefgghijklmnoooopqrssstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0356899@&  "
+#: How many are hazy or against the light.
+HAZY = 0.12
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX)
 FLIPPED_KEYPOINTS = [1, 0, 2, 4, 3]
 
@@ -349,6 +351,8 @@ def _relight(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
     gamma = np.exp(rng.normal(0, 0.25)) * (rng.uniform(1.5, 3.0) if rng.random() < 0.1 else 1.0)
     gain = np.exp(rng.normal(0, 0.2)) * (rng.uniform(0.2, 0.6) if rng.random() < 0.1 else 1.0)
     curve = (ramp**gamma - 0.5) * np.exp(rng.normal(0, 0.15)) + 0.5
+    if rng.random() < HAZY:
+        curve = (curve - 0.5) * rng.uniform(0.3, 0.8) + rng.uniform(0.4, 0.65)
     tint = np.exp(rng.normal(0, 0.07, 3))
     table = np.clip(255 * gain * curve[:, None] * tint[None], 0, 255).astype(np.uint8)
     out = cv2.LUT(image, table[None])
