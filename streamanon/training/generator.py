@@ -63,6 +63,7 @@ WEIGHTS = {
 #: Layers of the encoder's trunk whose maps are looked at, and their widths.
 TAPS = (2, 6, 11, 16, 19)
 USUAL_CONTRAST = 0.15
+MOUTH_WEIGHT = 4.0
 LEAST_LIKENESS = 0.1
 REACH_PX = 5
 R1_EVERY, R1_WEIGHT = 16, 0.05
@@ -279,7 +280,7 @@ def losses(
     told["adversary"] = _unreal(adversary(torch.cat([picture, cut], 1)))
     told["parts"] = _misplaced(judges.close_up(picture, batch["patches"]), batch)
     if known.any():
-        weight = 0.2 + 0.8 * cut[known]
+        weight = 0.2 + 0.8 * cut[known] + MOUTH_WEIGHT * _between_lips(batch)[known]
         told |= _beside_truth(rgb[known], batch["truth"][known], weight)
         with torch.no_grad():
             wanted, _ = judges.describe(batch["truth"][known])
@@ -297,7 +298,7 @@ def losses(
         told["repulsion"] = functional.relu(alike - LEAST_LIKENESS).mean()
         apart = (judges.points(picture[other]) - batch["points"][other]).abs().sum(2)
         told["geometry"] = apart.mean() / 10
-        told["tone"] = _changed(rgb[other], batch["planes"][other], inner)
+        told["tone"] = _changed(rgb[other], batch["planes"][other], inner & ~_between_lips(batch)[other])
         about = torch.where(cut[other] > 0, batch["planes"][other, 4:7], batch["truth"][other])
         told["range"] = (_beyond(rgb[other], about) * cut[other] * ~inner).mean()
     return told
@@ -307,16 +308,21 @@ def _unreal(scores: list[torch.Tensor]) -> torch.Tensor:
     return torch.stack([functional.softplus(-score.float()).mean() for score in scores]).mean()
 
 
-def _changed(rgb: torch.Tensor, planes: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
+def _changed(rgb: torch.Tensor, planes: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
     """How much other colours than the texture's are, over 4 and 8 px, in the texture's contrast: what shows
-    little of a face is not to be drawn more firmly. Between the lips, where it has nothing, they may be.
+    little of a face is not to be drawn more firmly.
     """
     lit, light = planes[:, 4:7], planes[:, 10:13]
-    where = inner & ((lit - light).abs().amax(1, keepdim=True) > 0)
     amount = where.sum((1, 2, 3), keepdim=True).clamp(min=1)
     contrast = (((lit - light) ** 2 * where).sum((1, 2, 3), keepdim=True) / (3 * amount)).sqrt()
     changed = (rgb - lit) * where * (USUAL_CONTRAST / (contrast + 0.02)).clamp(max=4)
     return torch.stack([functional.avg_pool2d(changed, n).abs().mean() for n in (4, 8)]).mean()
+
+
+def _between_lips(batch: Tensors) -> torch.Tensor:
+    """Where a face has no texture, [B, 1, H, W]."""
+    lit, light = batch["planes"][:, 4:7], batch["planes"][:, 10:13]
+    return batch["face"][:, None] & ((lit - light).abs().amax(1, keepdim=True) == 0)
 
 
 def _beyond(rgb: torch.Tensor, about: torch.Tensor) -> torch.Tensor:
