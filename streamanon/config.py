@@ -51,7 +51,7 @@ class CoverConfig:
     method: Method = "synthesize"
     min_face_px: float = 20.0
     min_confidence: float = 0.3
-    max_yaw_deg: float = 50.0
+    max_yaw_deg: float = 60.0
     margin: float = 0.35
     fade_frames: int = 4
 

@@ -24,6 +24,8 @@ from streamanon.types import Float
 #: Crop pixels by which more than the mesh is cut out: where a cheek or a jaw may lie beside it.
 RING_PX = 3
 PLANES = 13
+#: Of the light, how much is given of an open mouth: what is there is the network's to say.
+MOUTH_SHARE = 0.33
 IRIS_RINGS = ((469, 470, 471, 472), (474, 475, 476, 477))
 BROW_LINES = [line for brow in BROWS for line in (brow[:5], brow[5:])]
 NOSE_LINES = ((168, 6, 197, 195, 5, 4), (64, 98, 97, 2, 326, 327, 294))
@@ -62,8 +64,9 @@ def make_inputs(
         raise SynthesisError("the mesh covers no skin")
     lit, look = adapt(warped, crop, core, skin, last)
     light = light_field(crop, skin)
-    textured = mask & (filled(points, INNER_LIPS, mask.shape) == 0)  # it has nothing between the lips
-    lit = np.where(textured[..., None], np.clip(lit, 0, 255), light)
+    between = filled(points, INNER_LIPS, mask.shape)[..., None] > 0  # where the texture has nothing
+    lit = np.where(between, light * np.float32(MOUTH_SHARE), np.clip(lit, 0, 255))
+    lit = np.where(mask[..., None], lit, light)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1, 2 * RING_PX + 1))
     cut = (cv2.dilate(mask.astype(np.uint8), kernel) > 0) & ~front
     around = (crop / 127.5 - 1) * ~cut[..., None]

@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from streamanon.engines import Engines
-from streamanon.generator.inputs import PLANES
+from streamanon.generator.inputs import MOUTH_SHARE, PLANES
 from streamanon.identity.codes import CODE_SIZE
 from streamanon.identity.encoder import CHANNELS, CROP_PX
 from streamanon.parts import PARTS, PATCH_PX
@@ -321,8 +321,8 @@ def _changed(rgb: torch.Tensor, planes: torch.Tensor, where: torch.Tensor) -> to
 
 def _between_lips(batch: Tensors) -> torch.Tensor:
     """Where a face has no texture, [B, 1, H, W]."""
-    lit, light = batch["planes"][:, 4:7], batch["planes"][:, 10:13]
-    return batch["face"][:, None] & ((lit - light).abs().amax(1, keepdim=True) == 0)
+    lit, light = (1 + batch["planes"][:, first : first + 3] for first in (4, 10))
+    return batch["face"][:, None] & ((lit - MOUTH_SHARE * light).abs().amax(1, keepdim=True) < 1e-4)
 
 
 def _beyond(rgb: torch.Tensor, about: torch.Tensor) -> torch.Tensor:
