@@ -47,19 +47,22 @@ from streamanon.pixels import from_rgb
 from streamanon.types import Float, Picture
 
 SOURCE = "photo"
-LANDMARKED = ("landmarks", "yaw", "pitch", "roll", "gaze", "eyes", "mouth", "tone")
+OUTER_CORNERS = (33, 263)
+LANDMARKED = ("landmarks", "corners", "yaw", "pitch", "roll", "gaze", "eyes", "mouth", "tone")
 
 
 @dataclass(frozen=True)
 class Kept:
     """By MediaPipe's landmarks, of the ``faces`` that it sees before and after: mean error over the
-    distance between the irises; mean errors of pose, degrees; mean shift of the irises, of an eye's width;
-    correlations of openness. ``tone``: median distance of the cheeks' colour to the original's, CIE 1976.
-    ``frechet``: distance of the encoder's features, of all faces, to the originals'.
+    distance between the irises, and over that of the outer ``corners`` of the eyes; mean errors of pose,
+    degrees; mean shift of the irises, of an eye's width; correlations of openness. ``tone``: median
+    distance of the cheeks' colour to the original's, CIE 1976. ``frechet``: distance of the encoder's
+    features, of all faces, to the originals'.
     """
 
     faces: int
     landmarks: float
+    corners: float
     yaw: float
     pitch: float
     roll: float
@@ -120,6 +123,12 @@ def angles(points: Float, shape: Float) -> Float:
     return np.array([yaw, pitch, np.degrees(np.arctan2(spin[1, 0], spin[1, 1]))], np.float32)
 
 
+def shift(real: Float, made: Float) -> float:
+    """The mean distance of landmarks [478, 3], irises aside, over that of the eyes' outer corners."""
+    apart = np.linalg.norm(real[:468, :2] - made[:468, :2], axis=1).mean()
+    return float(apart / np.linalg.norm(real[OUTER_CORNERS[0], :2] - real[OUTER_CORNERS[1], :2]))
+
+
 def features(encoder: IdentityEncoder, images: Sequence[Image], originals: Sequence[Original]) -> Float:
     """What the encoder pools [N, 256], each aligned as the original's mesh lies."""
     pairs = zip(images, originals, strict=True)
@@ -166,6 +175,7 @@ class Bench:
         return Kept(
             faces=len(rows),
             landmarks=float(np.mean([pair.nme for pair in pairs])),
+            corners=float(np.mean([shift(before[n], points[n]) for n in rows])),
             yaw=yaw,
             pitch=pitch,
             roll=roll,
@@ -185,12 +195,13 @@ def row(result: IdentityResult, kept: Kept) -> str:
     shares = [f"{100 * one.value:.1f} %" for one in (dlib.rank1, dlib.tar, result.kept.faces_found)]
     turns = ", ".join(f"{angle:.1f}°" for angle in (kept.yaw, kept.pitch, kept.roll))
     plain = {"gaze": 3, "eyes": 2, "mouth": 2, "tone": 1, "frechet": 2}
-    numbers = [str(kept.faces), f"{100 * kept.landmarks:.1f} %", turns]
+    numbers = [str(kept.faces), f"{100 * kept.landmarks:.1f} %", f"{100 * kept.corners:.1f} %", turns]
     numbers += [f"{getattr(kept, name):.{digits}f}" for name, digits in plain.items()]
     return f"| {' | '.join([result.method, *shares, *numbers])} |"
 
 
-COLUMNS: tuple[str, ...] = ("method", "rank-1", "TAR at FAR 1e-3", "faces found", "judged", "landmark NME")
+COLUMNS: tuple[str, ...] = ("method", "rank-1", "TAR at FAR 1e-3", "faces found", "judged")
+COLUMNS += ("landmark NME, irises", "eye corners")
 COLUMNS += ("yaw, pitch, roll", "gaze", "eyes", "mouth", "skin ΔE", "Fréchet")
 
 
