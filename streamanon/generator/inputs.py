@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.errors import SynthesisError
-from streamanon.generator.light import adapt, filled, light_field, lips_of
+from streamanon.generator.light import adapt, filled, gape, light_field, lips_of
 from streamanon.generator.patch import Look
 from streamanon.generator.raster import borders
 from streamanon.geometry import BROWS, CROP_PX, INNER_LIPS, OUTER_LIPS, OVAL
@@ -24,8 +24,9 @@ from streamanon.types import Float
 #: Crop pixels by which more than the mesh is cut out: where a cheek or a jaw may lie beside it.
 RING_PX = 3
 PLANES = 13
-#: Of the light, how much is given of an open mouth: what is there is the network's to say.
-MOUTH_SHARE = 0.33
+#: Of the light, how much is given between lips that part little, which mostly show teeth, and far; and how
+#: far that is, in mouth widths. What is there is the network's to say.
+MOUTH_SHARES, GAPES = (0.85, 0.33), (0.2, 0.5)
 IRIS_RINGS = ((469, 470, 471, 472), (474, 475, 476, 477))
 BROW_LINES = [line for brow in BROWS for line in (brow[:5], brow[5:])]
 NOSE_LINES = ((168, 6, 197, 195, 5, 4), (64, 98, 97, 2, 326, 327, 294))
@@ -65,7 +66,9 @@ def make_inputs(
     lit, look = adapt(warped, crop, core, skin, last)
     light = light_field(crop, skin)
     between = filled(points, INNER_LIPS, mask.shape)[..., None] > 0  # where the texture has nothing
-    lit = np.where(between, light * np.float32(MOUTH_SHARE), np.clip(lit, 0, 255))
+    lit = np.where(
+        between, light * np.float32(np.interp(gape(points), GAPES, MOUTH_SHARES)), np.clip(lit, 0, 255)
+    )
     lit = np.where(mask[..., None], lit, light)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1, 2 * RING_PX + 1))
     cut = (cv2.dilate(mask.astype(np.uint8), kernel) > 0) & ~front

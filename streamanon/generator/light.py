@@ -105,7 +105,7 @@ def filled(points: Float, outline: Sequence[int], shape: tuple[int, ...]) -> NDA
 
 def open_mouth(rgb: Float, points: Float, uv: Float) -> Float:
     """Darken the inside of a mouth that is open wider than the delegate's own."""
-    excess = _gape(points) - _gape(uv)
+    excess = gape(points) - gape(uv)
     if excess < 0.06:
         return rgb
     inside = filled(points, INNER_LIPS, rgb.shape[:2]).astype(np.float32)
@@ -114,7 +114,7 @@ def open_mouth(rgb: Float, points: Float, uv: Float) -> Float:
     return np.asarray(rgb + weight[..., None] * (np.array(MOUTH_RGB, np.float32) - rgb), np.float32)
 
 
-def _gape(points: Float) -> float:
+def gape(points: Float) -> float:
     """How far the lips part, in mouth widths."""
     width = float(np.linalg.norm(points[78, :2] - points[308, :2]))
     return float(np.linalg.norm(points[13, :2] - points[14, :2])) / max(width, 1e-3)

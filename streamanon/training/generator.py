@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from streamanon.engines import Engines
-from streamanon.generator.inputs import MOUTH_SHARE, PLANES
+from streamanon.generator.inputs import PLANES
 from streamanon.identity.codes import CODE_SIZE
 from streamanon.identity.encoder import CHANNELS, CROP_PX
 from streamanon.parts import PARTS, PATCH_PX
@@ -280,7 +280,7 @@ def losses(
     told["adversary"] = _unreal(adversary(torch.cat([picture, cut], 1)))
     told["parts"] = _misplaced(judges.close_up(picture, batch["patches"]), batch)
     if known.any():
-        weight = 0.2 + 0.8 * cut[known] + MOUTH_WEIGHT * _between_lips(batch)[known]
+        weight = 0.2 + 0.8 * cut[known] + MOUTH_WEIGHT * batch["mouth"][known][:, None]
         told |= _beside_truth(rgb[known], batch["truth"][known], weight)
         with torch.no_grad():
             wanted, _ = judges.describe(batch["truth"][known])
@@ -298,7 +298,7 @@ def losses(
         told["repulsion"] = functional.relu(alike - LEAST_LIKENESS).mean()
         apart = (judges.points(picture[other]) - batch["points"][other]).abs().sum(2)
         told["geometry"] = apart.mean() / 10
-        told["tone"] = _changed(rgb[other], batch["planes"][other], inner & ~_between_lips(batch)[other])
+        told["tone"] = _changed(rgb[other], batch["planes"][other], inner & ~batch["mouth"][other][:, None])
         about = torch.where(cut[other] > 0, batch["planes"][other, 4:7], batch["truth"][other])
         told["range"] = (_beyond(rgb[other], about) * cut[other] * ~inner).mean()
     return told
@@ -317,12 +317,6 @@ def _changed(rgb: torch.Tensor, planes: torch.Tensor, where: torch.Tensor) -> to
     contrast = (((lit - light) ** 2 * where).sum((1, 2, 3), keepdim=True) / (3 * amount)).sqrt()
     changed = (rgb - lit) * where * (USUAL_CONTRAST / (contrast + 0.02)).clamp(max=4)
     return torch.stack([functional.avg_pool2d(changed, n).abs().mean() for n in (4, 8)]).mean()
-
-
-def _between_lips(batch: Tensors) -> torch.Tensor:
-    """Where a face has no texture, [B, 1, H, W]."""
-    lit, light = (1 + batch["planes"][:, first : first + 3] for first in (4, 10))
-    return batch["face"][:, None] & ((lit - MOUTH_SHARE * light).abs().amax(1, keepdim=True) < 1e-4)
 
 
 def _beyond(rgb: torch.Tensor, about: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from streamanon.errors import SynthesisError
 from streamanon.generator.inputs import make_inputs
 from streamanon.generator.light import filled
 from streamanon.generator.raster import Textures, pyramid
-from streamanon.geometry import CROP_PX, OUTER_LIPS
+from streamanon.geometry import CROP_PX, INNER_LIPS, OUTER_LIPS
 from streamanon.identity.chart import EYES, bare_skin, chart_of_gallery, normalise
 from streamanon.identity.codes import CodeBasis
 from streamanon.identity.delegates import open_gallery
@@ -47,8 +47,9 @@ MAP_CELLS = 49  # of the encoder's last feature map, as its importances are of
 class Sample:
     """``planes`` [13, 128, 128] as :class:`streamanon.generator.inputs.Inputs` has them; ``style`` [288];
     ``truth`` [3, 128, 128] -1..1; ``cut`` and ``face`` [128, 128]: what is painted, and where a face is
-    really seen; ``points`` [478, 2] px; maps [3, 3, 3] from these to the patches of eyes and mouth, and
-    which of them [3] nothing hides; ``kind``; embeddings [128] of whom to be like, and of whom not.
+    really seen; ``mouth`` [128, 128]: what lies between the lips; ``points`` [478, 2] px; maps [3, 3, 3]
+    from these to the patches of eyes and mouth, and which of them [3] nothing hides; ``kind``; embeddings
+    [128] of whom to be like, and of whom not.
     """
 
     planes: Float
@@ -56,6 +57,7 @@ class Sample:
     truth: Float
     cut: np.ndarray
     face: np.ndarray
+    mouth: np.ndarray
     points: Float
     patches: Float
     bare: np.ndarray
@@ -192,6 +194,7 @@ class SampleSource:
             np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32) / 127.5 - 1,
             inputs.cut,
             mask & ~front,
+            mask & ~front & (filled(moved, INNER_LIPS, mask.shape) > 0),
             moved[:, :2],
             patches,
             np.array([_all_in(inputs.cut, moved[list(part)]) for part in PARTS]),
