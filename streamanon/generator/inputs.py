@@ -26,7 +26,7 @@ RING_PX = 3
 PLANES = 13
 #: Of the light, how much is given between lips that part little, which mostly show teeth, and far; and how
 #: far that is, in mouth widths. What is there is the network's to say.
-MOUTH_SHARES, GAPES = (0.85, 0.33), (0.2, 0.5)
+MOUTH_SHARES, GAPES, MOUTH_SOFT_PX = (0.85, 0.33), (0.2, 0.5), 0.7
 IRIS_RINGS = ((469, 470, 471, 472), (474, 475, 476, 477))
 BROW_LINES = [line for brow in BROWS for line in (brow[:5], brow[5:])]
 NOSE_LINES = ((168, 6, 197, 195, 5, 4), (64, 98, 97, 2, 326, 327, 294))
@@ -65,10 +65,7 @@ def make_inputs(
         raise SynthesisError("the mesh covers no skin")
     lit, look = adapt(warped, crop, core, skin, last)
     light = light_field(crop, skin)
-    between = filled(points, INNER_LIPS, mask.shape)[..., None] > 0  # where the texture has nothing
-    lit = np.where(
-        between, light * np.float32(np.interp(gape(points), GAPES, MOUTH_SHARES)), np.clip(lit, 0, 255)
-    )
+    lit = _with_mouth(np.clip(lit, 0, 255), light, points)
     lit = np.where(mask[..., None], lit, light)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1, 2 * RING_PX + 1))
     cut = (cv2.dilate(mask.astype(np.uint8), kernel) > 0) & ~front
@@ -76,6 +73,14 @@ def make_inputs(
     layers = (around, cut[..., None], lit / 127.5 - 1, contours(points), light / 127.5 - 1)
     planes = np.concatenate([np.asarray(layer, np.float32) for layer in layers], axis=2)
     return Inputs(np.ascontiguousarray(planes.transpose(2, 0, 1)), cut, look)
+
+
+def _with_mouth(lit: Float, light: Float, points: Float) -> Float:
+    """``lit`` with something between the lips, where the texture has nothing."""
+    inside = filled(points, INNER_LIPS, lit.shape[:2]).astype(np.float32)
+    soft = cv2.GaussianBlur(inside, (0, 0), MOUTH_SOFT_PX)[..., None]
+    share = np.float32(np.interp(gape(points), GAPES, MOUTH_SHARES))
+    return np.asarray(lit + soft * (share * light - lit), np.float32)
 
 
 def contours(points: Float) -> Float:

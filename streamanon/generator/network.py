@@ -15,18 +15,18 @@ from streamanon.engines import Engines
 from streamanon.errors import SynthesisError
 from streamanon.generator.grain import add_grain
 from streamanon.generator.inputs import Inputs, make_inputs
+from streamanon.generator.light import filled
 from streamanon.generator.patch import Job, Look, Painting, Patch
 from streamanon.generator.raster import Textures, localised
-from streamanon.geometry import CROP_PX, alignment, invert, mesh_keypoints, transform
+from streamanon.geometry import CROP_PX, INNER_LIPS, alignment, invert, mesh_keypoints, transform
 from streamanon.identity.delegates import DelegateGallery
 from streamanon.identity.proportions import Proportions
 from streamanon.mesh import aligned_crop, snap
 from streamanon.pixels import read_luma
 from streamanon.types import Float, Picture, Role
 
-#: A cell is taken for something in front of the face when the occlusion network is this sure, and no face
-#: is painted when more of it than that is hidden.
-#: A cell that was in front in the frame before is so down to this much less.
+#: How sure the occlusion network must be that a cell shows something in front of the face; by how much
+#: less, if it did in the frame before; and the share of a face beyond which it is too hidden to be painted.
 FRONT_SURE, FRONT_SLACK, MOST_FRONT = 0.7, 0.2, 0.62
 #: Crop pixels a frame pixel from which a face is painted at half the size.
 SMALL_SCALE = 1.8
@@ -157,6 +157,7 @@ class NetworkGenerator:
         size = max(8, round((x1 - x0) * shrink)), max(8, round((y1 - y0) * shrink))
         local = localised(points, region, size)
         warped, mask = self._textures.warp(local, size, role.delegate)
+        mask &= filled(local, INNER_LIPS, mask.shape) == 0  # where the texture is only stretched
         warped = np.where(mask[..., None], warped, warped[mask].mean(axis=0) if mask.any() else 0)
         fine = warped - cv2.GaussianBlur(warped, (0, 0), 0.5 * scale * shrink)
         inside = cv2.erode(mask.astype(np.float32), np.ones((5, 5)))[..., None]
