@@ -128,3 +128,19 @@ def test_a_camera_without_colour_gets_a_face_without_colour() -> None:
     np.testing.assert_allclose(texture[0], texture[2], atol=1e-3)
     coloured = inputs(crop() * np.array([1.1, 0.9, 0.7], np.float32)).planes[4:7]
     assert np.abs(coloured[0] - coloured[2]).max() > 0.1
+
+
+def test_a_mouth_that_opens_wide_is_dark_between_the_lips() -> None:
+    """The delegate's texture has closed lips: stretched, they would fill the mouth."""
+    lower = [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308]
+    shares = []
+    for apart in (2.0, 6.0, 14.0):
+        mesh = points()
+        mesh[lower[1:-1], 1] = mesh[13, 1] + apart
+        warped, mask = Textures(gallery()).warp(mesh, (CROP_PX, CROP_PX), gallery().delegates[3])
+        planes = make_inputs(crop(), mesh, warped, mask, NOTHING).planes
+        x, y = int(mesh[14, 0]), int(mesh[13, 1] + apart / 2)
+        shares.append(float(((1 + planes[4:7, y, x]) / (1 + planes[10:13, y, x])).mean()))
+    assert shares[0] > 0.6
+    assert shares[1] > shares[2] + 0.1
+    assert shares[2] == pytest.approx(0.33, abs=0.02)
