@@ -163,7 +163,7 @@ def shimmer(picture: Picture, box: Box) -> float:
     y, x = np.mgrid[top:bottom, left:right]
     bright = ((x - left) // 4 + (y - top) // 4) % 2 == 0
     luma = picture.planes[0][top:bottom, left:right].astype(np.float64)
-    return abs(float(luma[bright].mean() - luma[~bright].mean())) / (KEY_COLOUR[0] - 40)
+    return abs(float(luma[bright].mean() - luma[~bright].mean())) / (KEY_COLOUR[0] - 63)
 
 
 def check(scene: Scene, compositor: Compositor | None = None) -> None:
