@@ -100,7 +100,7 @@ class FakeDetector:
     noise_px: float = 0.0
     score: float = 0.9
 
-    def detect(self, frame: RawFrame) -> Faces:
+    def detect(self, frame: RawFrame, fresh: bool = False) -> Faces:
         """Faces in the order of their true ids, untracked; raises :class:`DetectionError` where told to."""
         if frame.index in self.fails:
             raise DetectionError(f"frame {frame.index} was told to fail")
@@ -109,6 +109,10 @@ class FakeDetector:
         boxes = np.array(found, np.float32).reshape(-1, 4)
         noise = np.random.default_rng(frame.index).normal(0, self.noise_px, boxes.shape)
         return faces_at(boxes + noise.astype(np.float32), self.score)
+
+    def again(self, _frame: RawFrame, _boxes: Float) -> Faces:
+        """A closer look finds nothing else."""
+        return Faces.empty()
 
 
 def faces_at(boxes: Float, score: float = 0.9) -> Faces:

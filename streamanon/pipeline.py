@@ -12,13 +12,13 @@ from typing import TypeVar
 
 from streamanon.compositor import Compositor, composite
 from streamanon.config import Config
-from streamanon.detector import Detector, observe
 from streamanon.flow import prefetch
 from streamanon.lookahead import resolve
 from streamanon.metrics import StageClock
 from streamanon.steady import NEIGHBOURS
 from streamanon.tracker import track
 from streamanon.types import RawFrame, SafeFrame
+from streamanon.watch import Watcher, observe
 
 T = TypeVar("T")
 QUEUE_FRAMES = 4
@@ -27,7 +27,7 @@ QUEUE_FRAMES = 4
 def anonymise(
     frames: Iterable[RawFrame],
     config: Config,
-    detector: Detector,
+    watcher: Watcher,
     compositor: Compositor,
     clock: StageClock,
     threaded: bool = True,
@@ -43,8 +43,8 @@ def anonymise(
             return stack.enter_context(closing(prefetch(items, QUEUE_FRAMES, name) if threaded else items))
 
         decoded = hand_over(clock.watch(frames, "decode"), "decode")
-        seen = observe(clock.watch(decoded, "detect/wait"), detector, config.detect)
-        settled = resolve(track(seen, config.detect), config.lookahead)
+        seen = observe(clock.watch(decoded, "detect/wait"), watcher, config.detect)
+        settled = resolve(track(seen, config.detect, watcher.again), config.lookahead)
         resolved = hand_over(clock.watch(settled, "detect"), "detect")
         ahead = min(NEIGHBOURS, config.lookahead.frames)
         covered = composite(clock.watch(resolved, "composite/wait"), compositor, ahead)

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from blotches import BOX, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
@@ -16,7 +17,6 @@ from streamanon.fakes import Box, FakeDetector, FakeSource, faces_at, moving, ob
 from streamanon.lookahead import resolve
 from streamanon.tracker import track
 from streamanon.types import Faces, Float, Observation, Picture, RawFrame, Resolved, Status
-from tests.blotches import BOX, picture
 
 PICTURE = Picture((np.zeros((400, 400), np.uint8),), "gray")
 CONFIG = LookaheadConfig(frames=6, coast_frames=4)

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from blotches import BOX, SIZE, picture
 
 from streamanon.motion import follow
 from streamanon.types import Picture
-from tests.blotches import BOX, SIZE, picture
 
 POINTS = np.array([[140, 105], [160, 105], [150, 118], [143, 130], [157, 130]], np.float32)
 
