@@ -33,7 +33,7 @@ from streamanon.pixels import from_rgb, to_rgb
 from streamanon.sink import VideoSink
 from streamanon.source import SourceInfo, probe, read_frames
 from streamanon.types import RawFrame, SafeFrame
-from streamanon.watch import Watch
+from streamanon.watch import Watch, Watcher
 
 Progress = Callable[[SafeFrame], None]
 
@@ -98,7 +98,7 @@ class Anonymizer:
             self.config, lookahead=dataclasses.replace(self.config.lookahead, frames=0)
         )
         compositor = self._compositor(still=True)
-        safe = next(anonymise([frame], still, Watch(self.detector), compositor, clock, threaded=False))
+        safe = next(anonymise([frame], still, self.watch(), compositor, clock, threaded=False))
         tally.count(safe)
         size = {"width": rgb.shape[1], "height": rgb.shape[0]}
         report = self._report(size, dict(size), tally, time.perf_counter() - begun, clock, compositor)
@@ -147,8 +147,11 @@ class Anonymizer:
     def _chain(
         self, frames: Iterator[RawFrame], info: SourceInfo, clock: StageClock, compositor: Compositor
     ) -> Generator[SafeFrame, None, None]:
-        watch = Watch(self.detector, info.rotation)
-        return anonymise(frames, self.config, watch, compositor, clock)
+        return anonymise(frames, self.config, self.watch(info.rotation), compositor, clock)
+
+    def watch(self, rotation: int = 0) -> Watcher:
+        """What looks at one stream, which players turn by ``rotation`` degrees counter-clockwise."""
+        return Watch(self.detector, rotation)
 
     def _compositor(self, still: bool = False) -> Compositor:
         if self.parts is None:

@@ -24,7 +24,7 @@ AUTO_PIXELS = 576 * 324
 COARSE_LONG_SIDE = 224
 #: Pictures so many times as large as the look at the whole are looked at in tiles as well: columns by rows
 #: of a wide one, which overlap by this share.
-LEAST_CLOSER = 1.25
+LEAST_CLOSER = 1.5
 TILES, OVERLAP = (3, 2), 0.2
 TRAINED_PX = 150
 NMS_IOU = 0.5

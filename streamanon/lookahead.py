@@ -79,13 +79,15 @@ def _detected(observation: Observation) -> list[Target]:
 @dataclass(frozen=True, eq=False)
 class _Sighting:
     """Where a track is in one frame: ``box`` [4] and ``keypoints`` [5, 2] in px. ``origin``: the frame of
-    the detection that it was followed from; the same frame for a detection.
+    the detection that it was followed from; the same frame for a detection. ``again``: whether that was not
+    the track's first one.
     """
 
     index: int
     box: Float
     keypoints: Float
     origin: int
+    again: bool
 
     @property
     def detected(self) -> bool:
@@ -97,7 +99,9 @@ class _Sighting:
         """
         motion = follow(frames[0].picture, frames[-1].picture, self.box)
         if motion is not None:
-            return _Sighting(frames[-1].index, *motion.moved(self.box, self.keypoints), self.origin)
+            return _Sighting(
+                frames[-1].index, *motion.moved(self.box, self.keypoints), self.origin, self.again
+            )
         if len(frames) == 2:
             return None
         near = self.followed(frames[:2])
@@ -121,7 +125,8 @@ class _Shot:
             return
         for one in _detected(observation):
             if one.track_id >= 0:
-                self._see(one.track_id, _Sighting(frame.index, one.box, one.keypoints, frame.index))
+                known = one.track_id in self._tracks
+                self._see(one.track_id, _Sighting(frame.index, one.box, one.keypoints, frame.index, known))
         for sightings in self._tracks.values():
             self._follow_on(sightings, frame.index)
         self._looked.append(frame.index)
@@ -144,10 +149,12 @@ class _Shot:
         sightings.extend(reversed(back))
 
     def _follow_on(self, sightings: list[_Sighting], index: int) -> None:
-        """Follow a face that was not found in this frame, if it was in the last one looked at."""
+        """Follow a face that was not found in this frame, if it was in the last one looked at. What was
+        found once may be no face.
+        """
         last = sightings[-1]
         limit = last.origin + _FOLLOWED * self._config.coast_frames
-        if last.index < index <= limit and self._looked and self._looked[-1] == last.index:
+        if last.again and last.index < index <= limit and self._looked and self._looked[-1] == last.index:
             one = last.followed(self._between(last.index, index))
             if one is not None:
                 sightings.append(one)

@@ -18,13 +18,15 @@ from streamanon.types import Faces, Float, Observation, Picture, RawFrame, Statu
 
 #: Each so many looks all four ways up are tried.
 TRY_EVERY = 30
+#: Faces that are upright another way count if they are as sure as this.
+SURE = 0.6
 #: Another way up is taken when its faces are this much surer, together.
 CLEARLY = 1.3
 #: A lost face is looked for in a square so many times its size, scaled to this many px, upright and tilted.
 AROUND, AGAIN_PX = 3.0, 192
 TILTS_DEG = (0.0, 30.0, -30.0)
-#: At most so many lost faces are looked for in one frame.
-MOST_AGAIN = 6
+#: At most so many lost faces, the largest, are looked for in one frame.
+MOST_AGAIN = 3
 #: What is found counts if it is this near, in sizes, and its size this much like it, as a ratio.
 NEAR, ALIKE = 0.5, 1.7
 
@@ -71,13 +73,14 @@ class Watch:
         best = max(others, key=lambda turn: others[turn].scores.sum())
         if others[best].scores.sum() > CLEARLY * found.scores.sum():
             self._turn = best
-        for faces in others.values():
-            found = merge(found, faces)
+        for turn, faces in others.items():
+            found = merge(found, faces if turn == self._turn else faces[faces.scores >= SURE])
         return found
 
     def again(self, frame: RawFrame, boxes: Float) -> Faces:
         try:
-            found = [self._near(frame.picture, box) for box in boxes[:MOST_AGAIN]]
+            near = np.argsort(-np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))[:MOST_AGAIN]
+            found = [self._near(frame.picture, boxes[row]) for row in near]
         except Exception as error:
             raise DetectionError(f"detection failed on frame {frame.index}") from error
         faces = Faces.empty()
