@@ -7,6 +7,7 @@ from typing import Protocol
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from streamanon.config import DetectConfig
 from streamanon.detector import PADDING, FaceDetector, View, merge
@@ -16,6 +17,9 @@ from streamanon.pixels import crop, small_rgb
 from streamanon.shots import CutDetector, thumbnail
 from streamanon.types import Faces, Float, Observation, Picture, RawFrame, Status
 
+#: Between two looks there is another if the thumbnail has changed by more than this since the last frame,
+#: in mean levels: a camera that pans, or somebody who comes close.
+MOVED = 4.0
 #: Each so many looks all four ways up are tried.
 TRY_EVERY = 30
 #: Faces that are upright another way count if they are as sure as this.
@@ -138,19 +142,26 @@ def plausible(faces: Faces, box: Float) -> Faces:
 
 
 def observe(frames: Iterable[RawFrame], watcher: Watcher, config: DetectConfig) -> Iterator[Observation]:
-    """Look at each n-th frame, and always at the first of a shot; a failure marks its frame."""
+    """Look at each n-th frame, at those in which much moves, and always at the first of a shot; a failure
+    marks its frame.
+    """
     cuts = CutDetector()
-    since = config.every
+    since, before = config.every, None
     for frame in frames:
-        cut = cuts.is_cut(thumbnail(frame.picture))
-        since += 1
+        small = thumbnail(frame.picture)
+        cut, moves = cuts.is_cut(small), before is not None and _moved(before, small)
+        since, before = since + 1, small
         fresh = cut or frame.index == 0
-        if since < config.every and not fresh:
+        if since < config.every and not (fresh or moves):
             yield Observation(frame, Faces.empty(), "skipped", cut)
             continue
         faces, status = _look(frame, watcher, fresh)
         since = 0 if status == "seen" else config.every
         yield Observation(frame, faces, status, cut)
+
+
+def _moved(before: NDArray[np.uint8], small: NDArray[np.uint8]) -> bool:
+    return before.shape == small.shape and float(cv2.absdiff(before, small).mean()) > MOVED
 
 
 def _look(frame: RawFrame, watcher: Watcher, fresh: bool) -> tuple[Faces, Status]:

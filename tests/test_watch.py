@@ -26,7 +26,7 @@ from streamanon.watch import Watch, close_up, from_close_up, observe, plausible
 
 DATA = Path(__file__).parent / "data"
 EACH = DetectConfig(every=1)
-TRUTH = {0: moving((20, 20, 60, 70), (1, 0), 24)}
+TRUTH = {0: moving((20, 20, 60, 70), (0, 0), 24)}
 
 
 def statuses(config: DetectConfig, source: FakeSource, fails: frozenset[int] = frozenset()) -> str:
@@ -46,6 +46,16 @@ def test_each_nth_frame_is_looked_at_from_the_first_on() -> None:
 def test_the_first_frame_of_a_shot_is_looked_at() -> None:
     source = FakeSource(12, 160, 96, TRUTH, cuts=frozenset({6}), seed=1)
     assert statuses(DetectConfig(every=4), source) == "skkkskSkkksk"
+
+
+def test_a_camera_that_pans_is_looked_through_at_every_frame() -> None:
+    wide = next(iter(FakeSource(1, 640, 96, seed=3))).picture.planes[0]
+    frames = [
+        frame_of(Picture((wide[:, shift : shift + 160].copy(),), "gray"), n)
+        for n, shift in enumerate([0, 0, 0, 8, 16, 24, 24, 24, 24])
+    ]
+    seen = observe(frames, FakeDetector({}), DetectConfig(every=4))
+    assert [o.status == "seen" for o in seen] == [n in (0, 3, 4, 5) for n in range(9)]
 
 
 def test_after_a_failure_the_next_frame_is_looked_at() -> None:
