@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from streamanon.config import DetectConfig
 from streamanon.detector import PADDING, FaceDetector, View, merge
 from streamanon.errors import DetectionError
-from streamanon.geometry import invert, transform
+from streamanon.geometry import invert, overlap, transform
 from streamanon.pixels import crop, small_rgb
 from streamanon.shots import CutDetector, thumbnail
 from streamanon.types import Faces, Float, Observation, Picture, RawFrame, Status
@@ -24,8 +24,9 @@ MOVED = 4.0
 TRY_EVERY = 30
 #: Faces that are upright another way count if they are as sure as this.
 SURE = 0.6
-#: Another way up is taken when its faces are this much surer, together.
-CLEARLY = 1.3
+#: Another way up is taken when its faces are so much surer, in so many looks on end: upside down, a near
+#: face is a face as well.
+CLEARLY, OFTEN = 1.3, 3
 #: A lost face is looked for in a square so many times its size, scaled to this many px, upright and tilted.
 AROUND, AGAIN_PX = 3.0, 192
 TILTS_DEG = (0.0, 30.0, -30.0)
@@ -58,27 +59,36 @@ class Watch:
         self._detector = detector
         self._turn = rotation // 90 % 4
         self._looks = 0
+        self._other, self._times = self._turn, 0
 
     def detect(self, frame: RawFrame, fresh: bool = False) -> Faces:
-        """All of the frame, and one of its tiles after the other; in a ``fresh`` one all of them."""
+        """All of the frame, and one of its tiles after the other; in a ``fresh`` one all of them. Now and
+        then the other ways up as well.
+        """
         closer: Sequence[View] = self._detector.tiles(frame.picture, self._turn)
         if closer and not fresh:
             number = self._looks % len(closer)
             closer = closer[number : number + 1]
         found = self._detector.search(frame, self._turn, closer)
-        if fresh or self._looks % TRY_EVERY == 0:
+        if fresh or self._times or self._looks % TRY_EVERY == 0:
             found = self._turned(frame, found)
         self._looks += 1
         return found
 
     def _turned(self, frame: RawFrame, found: Faces) -> Faces:
-        """Also the faces that are upright another way. Henceforth the way that shows most is taken."""
+        """Also the faces that are upright another way. The way that shows most is taken in the end."""
         others = {t: self._detector.search(frame, t) for t in range(4) if t != self._turn}
-        best = max(others, key=lambda turn: others[turn].scores.sum())
-        if others[best].scores.sum() > CLEARLY * found.scores.sum():
-            self._turn = best
-        for turn, faces in others.items():
-            found = merge(found, faces if turn == self._turn else faces[faces.scores >= SURE])
+        best = max(others, key=lambda turn: _evidence(others[turn]))
+        if _evidence(others[best]) <= CLEARLY * _evidence(found):
+            self._times = 0
+        else:
+            self._times = self._times + 1 if best == self._other else 1
+            self._other = best
+        if self._times == OFTEN:
+            self._turn, self._times = best, 0
+            return others[best]
+        for faces in others.values():
+            found = found.joined(elsewhere(faces[faces.scores >= SURE], found))
         return found
 
     def again(self, frame: RawFrame, boxes: Float) -> Faces:
@@ -99,6 +109,20 @@ class Watch:
             if len(found):
                 return found
         return Faces.empty()
+
+
+def _evidence(faces: Faces) -> float:
+    return float((faces.scores**2).sum())
+
+
+def elsewhere(faces: Faces, known: Faces) -> Faces:
+    """The faces that overlap none of the ``known`` ones. It is not certain which way up they are, so all
+    their keypoints lie in their middle.
+    """
+    free = faces[~(overlap(faces.boxes, known.boxes) > 0).any(axis=1)]
+    middles = (free.boxes[:, :2] + free.boxes[:, 2:]) / np.float32(2)
+    points = np.repeat(middles[:, None], free.keypoints.shape[1], axis=1)
+    return Faces(free.boxes, free.scores, points, free.track_ids)
 
 
 def close_up(picture: Picture, box: Float, angle: float) -> tuple[Float, Float]:
