@@ -104,8 +104,8 @@ class Held:
 
 
 class Compositor:
-    """Covers frame after frame of one video. ``synthesis`` is None for the plain methods. ``noise``: what the
-    mosaics' noise is drawn from, by default seeded by the system and known to nobody.
+    """Covers frame after frame of one video. ``synthesis`` is None for the plain methods; ``noise`` is the
+    mosaics', by default seeded by the system and known to nobody.
     """
 
     def __init__(
@@ -326,9 +326,8 @@ class Compositor:
         alpha: Float,
     ) -> Method:
         """Cover a region of the picture as far as ``alpha`` says."""
-        x0, y0, x1, y1 = region
         rgb, method = self._flattened(picture, region, self._state(target))
-        write_rgb(planes, picture, x0, y0, rgb, alpha)
+        write_rgb(planes, picture, region[0], region[1], rgb, alpha)
         return method
 
     def _flattened(

@@ -1,19 +1,21 @@
 """Irreversible covers: a mosaic, a blur of that mosaic, plain colour. Pure functions.
 
-Of the person, mosaic and blur hold one colour, and that not exactly: mosaics of their own colours lead back to
-people at six cells across, and from several frames at three (``benchmarks/fallbacks.py``).
+Of the person, mosaic and blur hold one colour, and that not exactly: cells of their own colours lead back
+to people from two across on (``benchmarks/fallbacks.py``).
 """
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from streamanon.types import Float
 
 MAX_CELLS = 6
-#: Standard deviation of the noise on each of R, G and B of the mean colour, levels.
-NOISE = 24.0
+#: Standard deviation of the noise on a cover's colour, levels: on its brightness, and on each of R, G and B
+#: besides.
+NOISE, TINT_NOISE = 24.0, 8.0
 #: Of the cells' brightness around it, which is drawn and tells nothing.
 SHADES = 10.0
 SOLID_RGB = (72.0, 72.0, 72.0)
@@ -27,10 +29,19 @@ def cells_of(rgb: Float, columns: int, rows: int, rng: np.random.Generator) -> F
     """
     if not (1 <= columns <= MAX_CELLS and 1 <= rows <= MAX_CELLS):
         raise ValueError(f"a mosaic has 1 to {MAX_CELLS} columns and rows, not {columns} by {rows}")
-    # Two generators: the shades, which are seen exactly, must not tell the state of the one that drew the tint.
+    return shades_of(rgb.mean(axis=(0, 1), dtype=np.float64), columns, rows, rng)
+
+
+def shades_of(
+    colours: NDArray[np.float64], columns: int, rows: int, rng: np.random.Generator, strength: float = 1.0
+) -> Float:
+    """Cells [..., rows, columns, 3] of mean colours [..., 3]; ``strength``: multiplies the noise."""
+    # Two generators: the shades, which are seen exactly, must not tell what the other one draws.
     tints, shades = rng.spawn(2)
-    colour = rgb.mean(axis=(0, 1), dtype=np.float64) + tints.normal(0, NOISE, 3)
-    return np.asarray((colour + shades.normal(0, SHADES, (rows, columns, 1))).clip(0, 255), np.float32)
+    noise = tints.normal(0, NOISE, (*colours.shape[:-1], 1)) + tints.normal(0, TINT_NOISE, colours.shape)
+    shown = (colours + strength * noise)[..., None, None, :]
+    drawn = shades.normal(0, SHADES, (*colours.shape[:-1], rows, columns, 1))
+    return np.asarray((shown + drawn).clip(0, 255), np.float32)
 
 
 def mosaic(cells: Float, width: int, height: int) -> Float:
