@@ -156,10 +156,10 @@ class Attacker:
             schedule.step()
         return network.eval()
 
-    @torch.no_grad()
     def _described(self, parts: Float) -> Float:
         """Unit vectors [N, 128], near those of the bare faces."""
-        found = nn.functional.normalize(self._network(torch.from_numpy(parts)), dim=1)
+        with torch.no_grad():
+            found = nn.functional.normalize(self._network(torch.from_numpy(parts)), dim=1)
         return np.asarray(found.numpy(), np.float32)
 
 

@@ -66,14 +66,14 @@ class Photos:
             [_laid(photo, cells, covers) for photo, cells in zip(self._photos, shown, strict=True)]
         )
 
-    @torch.no_grad()
     def _describe(self, images: list[NDArray[np.uint8]]) -> Float:
         found = []
         for start in range(0, len(images), BATCH):
             pairs = zip(images[start : start + BATCH], self._photos[start : start + BATCH], strict=False)
             chips = [dlib.get_face_chip(image, photo.place, CHIP_PX, 0.25) for image, photo in pairs]
             batch = torch.from_numpy(np.stack(chips).transpose(0, 3, 1, 2)).float()
-            found.append(self._teacher(batch).numpy())
+            with torch.no_grad():
+                found.append(self._teacher(batch).numpy())
         return np.asarray(np.concatenate(found), np.float32)
 
 
