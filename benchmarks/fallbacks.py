@@ -24,13 +24,14 @@ import cv2
 import numpy as np
 import torch
 from fallback_attacks import Attacker, distances
-from fallback_covers import Covers, Faces, Strength, read_labelled
+from fallback_covers import Covers, Crops, Faces, Strength, cell_means, read_labelled
 from fallback_photos import Photos
 from numpy.typing import NDArray
 
 from streamanon.audit.judges import OwnJudge
 from streamanon.audit.result import Interval, rounded
 from streamanon.config import ComputeConfig
+from streamanon.redact import NOISE, TINT_NOISE
 from streamanon.types import Float
 
 FALSE_ACCEPTS = 1e-3
@@ -95,6 +96,16 @@ def chance(people: NDArray[np.str_]) -> float:
     return float(others[others > 0].mean() / (len(people) - 1))
 
 
+def most_bits(crops: Crops) -> float:
+    """What a cover of streamanon's can tell of a face: the capacity of a channel with its noise for colours
+    that vary as faces' do, by their covariance (Cover and Thomas, 2006, ch. 9).
+    """
+    colours = cell_means(crops, Strength("own"), np.zeros((len(crops), 1, 2), np.int64)).reshape(-1, 3)
+    noise = NOISE**2 * np.ones((3, 3)) + TINT_NOISE**2 * np.eye(3)
+    gain = np.eye(3) + np.linalg.solve(noise, np.cov(colours.T.astype(np.float64)))
+    return float(np.log2(np.linalg.det(gain)) / 2)
+
+
 def parted(faces: Faces) -> tuple[Faces, Faces]:
     """Those to learn from, and photos of CHOICE_PEOPLE others, who have several."""
     _, group, counts = np.unique(faces.people, return_inverse=True, return_counts=True)
@@ -151,14 +162,16 @@ def main() -> None:
             write(args.out, results, learned_from, chosen_on, photos.faces)
 
 
-def write(out: Path, results: list[Result], *people: Faces) -> None:
-    learned_from, chosen_on, quoted = people
+def write(out: Path, results: list[Result], learned_from: Faces, chosen_on: Faces, quoted: Faces) -> None:
+    count = len(set(quoted.people.tolist()))
     facts = [
-        f"Quoted: {len(quoted)} photos of {len(set(quoted.people.tolist()))} people;"
+        f"Quoted: {len(quoted)} photos of {count} people;"
         f" guessing gives a rank-1 of {100 * chance(quoted.people):.2f} %.",
         f"Chosen on: {len(chosen_on)} photos of {len(set(chosen_on.people.tolist()))} others;"
         f" guessing gives {100 * chance(chosen_on.people):.2f} %.",
         f"Learned from: {len(learned_from)} faces of neither.",
+        f"Whoever attacks: a cover of streamanon's tells at most {most_bits(learned_from.crops):.1f} bits of"
+        f" a face; to tell {count} people apart takes {np.log2(count):.1f}.",
         "Noise: levels; of streamanon's own covers, as a multiple of what it is.",
     ]
     content = {"facts": facts, "results": [rounded(asdict(one)) for one in results]}
@@ -197,7 +210,7 @@ def _name(strength: Strength | None) -> str:
     own = strength.kind.startswith("own")
     name = strength.kind.replace("own", "**streamanon**") if own else strength.kind
     if not own and not strength.kind.startswith("deface"):
-        name += f", {strength.cells} cells"
+        name += f", {strength.cells} cell{'s' if strength.cells > 1 else ''}"
     if strength.looks == 1:
         return name
     return f"{name}, {strength.looks} {'frames' if strength.fixed else 'tracks'}"
