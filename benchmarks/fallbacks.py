@@ -163,15 +163,15 @@ def main() -> None:
 
 
 def write(out: Path, results: list[Result], learned_from: Faces, chosen_on: Faces, quoted: Faces) -> None:
-    count = len(set(quoted.people.tolist()))
+    count, bits = len(set(quoted.people.tolist())), most_bits(learned_from.crops)
     facts = [
         f"Quoted: {len(quoted)} photos of {count} people;"
         f" guessing gives a rank-1 of {100 * chance(quoted.people):.2f} %.",
         f"Chosen on: {len(chosen_on)} photos of {len(set(chosen_on.people.tolist()))} others;"
         f" guessing gives {100 * chance(chosen_on.people):.2f} %.",
         f"Learned from: {len(learned_from)} faces of neither.",
-        f"Whoever attacks: a cover of streamanon's tells at most {most_bits(learned_from.crops):.1f} bits of"
-        f" a face; to tell {count} people apart takes {np.log2(count):.1f}.",
+        f"Whoever attacks: a cover of streamanon's tells at most {bits:.1f} bits of a face;"
+        f" to tell {count} people apart takes {np.log2(count):.1f}.",
         "Noise: levels; of streamanon's own covers, as a multiple of what it is.",
     ]
     content = {"facts": facts, "results": [rounded(asdict(one)) for one in results]}
