@@ -20,7 +20,7 @@ from streamanon.geometry import grow, mesh_keypoints, yaw_degrees
 from streamanon.identity.casting import Account, Casting
 from streamanon.mesh import MeshModel, snap
 from streamanon.pixels import read_rgb, write_rgb
-from streamanon.redact import MAX_CELLS, blur, ellipse_alpha, mosaic, solid
+from streamanon.redact import MAX_CELLS, blur, cells_of, ellipse_alpha, mosaic, solid
 from streamanon.steady import NEIGHBOURS, followed, steadied
 from streamanon.types import (
     Cover,
@@ -59,7 +59,8 @@ MOST_FRONT = 0.7
 @dataclass
 class _TrackState:
     """What is remembered of a track: how far its generated face has faded in, its last mesh as painted, and
-    its last ones as measured, by frame.
+    its last ones as measured, by frame. ``cells``: the colours of its mosaic, which are taken once: of many
+    frames more could be learned.
     """
 
     weight: float | None = None
@@ -69,6 +70,7 @@ class _TrackState:
     last_index: int = -1
     rests_until: int = -1
     visible: bool = False
+    cells: Float | None = None
 
     def fall(self) -> None:
         """To the next rung."""
@@ -102,11 +104,19 @@ class Held:
 
 
 class Compositor:
-    """Covers frame after frame of one video. ``synthesis`` is None for the plain methods."""
+    """Covers frame after frame of one video. ``synthesis`` is None for the plain methods; ``noise`` is the
+    mosaics', by default seeded by the system and known to nobody.
+    """
 
-    def __init__(self, config: CoverConfig, synthesis: Synthesis | None) -> None:
+    def __init__(
+        self,
+        config: CoverConfig,
+        synthesis: Synthesis | None,
+        noise: np.random.Generator | None = None,
+    ) -> None:
         self._config = config
         self._synthesis = synthesis
+        self._noise = np.random.default_rng() if noise is None else noise
         self._tracks: dict[int, _TrackState] = {}
 
     @property
@@ -216,7 +226,7 @@ class Compositor:
             return Cover(target.track_id, snap(frame.picture, target.box), "kept", target.detected)
         weight = 0.0 if patch is None or state.weight is None else state.weight
         if patch is None or weight < 1:
-            region, method = self._plain(frame.picture, planes, target)
+            region, method = self._plain(frame.picture, planes, target, patch)
         if patch is not None:
             alpha = patch.alpha * np.float32(weight)
             write_rgb(planes, frame.picture, patch.x0, patch.y0, patch.rgb, alpha)
@@ -291,35 +301,51 @@ class Compositor:
         )
 
     def _plain(
-        self, picture: Picture, planes: tuple[Plane, ...], target: Target
+        self, picture: Picture, planes: tuple[Plane, ...], target: Target, patch: Patch | None
     ) -> tuple[tuple[int, int, int, int], Method]:
-        """Mosaic, blur or solid over the grown box; solid where those fail."""
+        """Mosaic, blur or solid over the grown box, and beneath what is painted; solid where those fail."""
         box = grow(target.box, max(self._config.margin, LEAST_MARGIN))
         region = snap(picture, box + np.array([-1, -1, 2, 2], np.float32))
         x0, y0, x1, y1 = region
-        if x1 <= x0 or y1 <= y0:
-            return region, "solid"
-        middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
-        centre = float(middle[0] - x0), float(middle[1] - y0)
-        alpha = ellipse_alpha(x1 - x0, y1 - y0, centre, (float(half[0]), float(half[1])))
-        rgb, method = self._flattened(picture, region, target.track_id)
-        write_rgb(planes, picture, x0, y0, rgb, alpha)
+        method: Method = "solid"
+        if x1 > x0 and y1 > y0:
+            middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+            centre = float(middle[0] - x0), float(middle[1] - y0)
+            alpha = ellipse_alpha(x1 - x0, y1 - y0, centre, (float(half[0]), float(half[1])))
+            method = self._flatten(picture, planes, target, region, alpha)
+        if patch is not None:
+            self._flatten(picture, planes, target, _region_of(patch), patch.alpha)
         return region, method
 
+    def _flatten(
+        self,
+        picture: Picture,
+        planes: tuple[Plane, ...],
+        target: Target,
+        region: tuple[int, int, int, int],
+        alpha: Float,
+    ) -> Method:
+        """Cover a region of the picture as far as ``alpha`` says."""
+        rgb, method = self._flattened(picture, region, self._state(target))
+        write_rgb(planes, picture, region[0], region[1], rgb, alpha)
+        return method
+
     def _flattened(
-        self, picture: Picture, region: tuple[int, int, int, int], track_id: int
+        self, picture: Picture, region: tuple[int, int, int, int], state: _TrackState
     ) -> tuple[Float, Method]:
         method = self._config.method
-        rgb = np.zeros((region[3] - region[1], region[2] - region[0], 3), np.float32)
-        if method == "solid":
-            return solid(rgb), "solid"
-        flatten = blur if method == "blur" else mosaic
-        try:
-            rows = max(1, min(MAX_CELLS, round(MAX_CELLS * rgb.shape[0] / rgb.shape[1])))
-            flat = flatten(read_rgb(picture, *region), min(MAX_CELLS, rgb.shape[1]), rows, track_id)
-            return flat, "blur" if method == "blur" else "mosaic"
-        except Exception:  # the last rung needs nothing
-            return solid(rgb), "solid"
+        width, height = region[2] - region[0], region[3] - region[1]
+        if method != "solid":
+            try:
+                if state.cells is None:
+                    rows = max(1, min(MAX_CELLS, round(MAX_CELLS * height / width)))
+                    columns = min(MAX_CELLS, width)
+                    state.cells = cells_of(read_rgb(picture, *region), columns, rows, self._noise)
+                flatten = blur if method == "blur" else mosaic
+                return flatten(state.cells, width, height), "blur" if method == "blur" else "mosaic"
+            except Exception:  # the last rung needs nothing
+                pass
+        return solid(np.zeros((height, width, 3), np.float32)), "solid"
 
 
 def composite(frames: Iterable[Resolved], compositor: Compositor, ahead: int) -> Iterator[SafeFrame]:
@@ -403,18 +429,16 @@ def _area(box: Float) -> float:
 
 
 def _covered_whole(picture: Picture) -> Picture:
-    """The frame as few flat cells: what is shown when nothing is known about it."""
-    planes = []
-    for plane in picture.planes:
-        rows = np.array_split(np.arange(plane.shape[0]), min(MAX_CELLS, plane.shape[0]))
-        columns = np.array_split(np.arange(plane.shape[1]), min(MAX_CELLS, plane.shape[1]))
-        flat = np.empty_like(plane)
-        for row in rows:
-            for column in columns:
-                cell = np.s_[row[0] : row[-1] + 1, column[0] : column[-1] + 1]
-                flat[cell] = int(plane[cell].mean())
-        planes.append(flat)
-    return Picture(tuple(planes), picture.pixel_format, picture.matrix, picture.full_range)
+    """The frame as plain colour: where nothing is known about it, it may show a face from edge to edge."""
+    step_x, step_y = picture.chroma_step
+    corner = tuple(
+        np.zeros_like(p[: 1 if n else step_y, : 1 if n else step_x]) for n, p in enumerate(picture.planes)
+    )
+    spot = Picture(corner, picture.pixel_format, picture.matrix, picture.full_range)
+    grey = solid(np.zeros((spot.height, spot.width, 3), np.float32))
+    write_rgb(corner, spot, 0, 0, grey, np.ones((spot.height, spot.width), np.float32))
+    planes = tuple(np.full_like(p, c[0, 0]) for p, c in zip(picture.planes, corner, strict=True))
+    return Picture(planes, picture.pixel_format, picture.matrix, picture.full_range)
 
 
 def _safe(frame: RawFrame, picture: Picture, report: FrameReport) -> SafeFrame:

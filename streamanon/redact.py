@@ -1,42 +1,58 @@
-"""Irreversible covers: mosaic of few cells, blur of that mosaic, plain colour. Pure functions."""
+"""Irreversible covers: a mosaic, a blur of that mosaic, plain colour. Pure functions.
+
+Of the person, mosaic and blur hold one colour, and that not exactly: cells of their own colours lead back
+to people from two across on (``benchmarks/fallbacks.py``).
+"""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from streamanon.types import Float
 
 MAX_CELLS = 6
-NOISE = 4.0
+#: Standard deviation of the noise on a cover's colour, levels: on its brightness, and on each of R, G and B
+#: besides.
+NOISE, TINT_NOISE = 24.0, 8.0
+#: Of the cells' brightness around it, which is drawn and tells nothing.
+SHADES = 10.0
 SOLID_RGB = (72.0, 72.0, 72.0)
 
 
-def cells_of(rgb: Float, columns: int, rows: int, seed: int) -> Float:
-    """Cell means [rows, columns, 3] of an RGB region with slight colour noise.
+def cells_of(rgb: Float, columns: int, rows: int, rng: np.random.Generator) -> Float:
+    """Cells [rows, columns, 3] in shades of the mean colour of an RGB region [H, W, 3], with noise on it.
 
-    The noise, fixed by ``seed`` so that it does not flicker, keeps several frames' means from adding up to
-    a sharper picture.
+    Each call draws anew, so cover a track by one call: several would let the noise be averaged away. Who
+    knows ``rng``'s seed can take the noise off.
     """
-    if not (1 <= columns <= MAX_CELLS and rows >= 1):
-        raise ValueError(f"a mosaic has 1 to {MAX_CELLS} columns, not {columns}")
-    means = cv2.resize(rgb, (columns, rows), interpolation=cv2.INTER_AREA)
-    noise = np.random.default_rng(seed).normal(0, NOISE, (rows, columns, 3))
-    return np.asarray(np.clip(means + noise, 0, 255), np.float32)
+    if not (1 <= columns <= MAX_CELLS and 1 <= rows <= MAX_CELLS):
+        raise ValueError(f"a mosaic has 1 to {MAX_CELLS} columns and rows, not {columns} by {rows}")
+    return shades_of(rgb.mean(axis=(0, 1), dtype=np.float64), columns, rows, rng)
 
 
-def mosaic(rgb: Float, columns: int, rows: int, seed: int) -> Float:
-    """``rgb`` [H, W, 3] as a mosaic of ``columns`` by ``rows`` flat cells."""
-    size = rgb.shape[1], rgb.shape[0]
-    flat = cv2.resize(cells_of(rgb, columns, rows, seed), size, interpolation=cv2.INTER_NEAREST)
-    return np.asarray(flat, np.float32)
+def shades_of(
+    colours: NDArray[np.float64], columns: int, rows: int, rng: np.random.Generator, strength: float = 1.0
+) -> Float:
+    """Cells [..., rows, columns, 3] of mean colours [..., 3]; ``strength``: multiplies the noise."""
+    # Two generators: the shades, which are seen exactly, must not tell what the other one draws.
+    tints, shades = rng.spawn(2)
+    noise = tints.normal(0, NOISE, (*colours.shape[:-1], 1)) + tints.normal(0, TINT_NOISE, colours.shape)
+    shown = (colours + strength * noise)[..., None, None, :]
+    drawn = shades.normal(0, SHADES, (*colours.shape[:-1], rows, columns, 1))
+    return np.asarray((shown + drawn).clip(0, 255), np.float32)
 
 
-def blur(rgb: Float, columns: int, rows: int, seed: int) -> Float:
+def mosaic(cells: Float, width: int, height: int) -> Float:
+    """Flat cells over ``width`` by ``height`` px."""
+    return np.asarray(cv2.resize(cells, (width, height), interpolation=cv2.INTER_NEAREST), np.float32)
+
+
+def blur(cells: Float, width: int, height: int) -> Float:
     """The same cells, smoothed into one another: a blur that holds no more than the mosaic does."""
-    size = rgb.shape[1], rgb.shape[0]
-    smooth = cv2.resize(cells_of(rgb, columns, rows, seed), size, interpolation=cv2.INTER_CUBIC)
-    return np.asarray(np.clip(smooth, 0, 255), np.float32)
+    smooth = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(smooth.clip(0, 255), np.float32)
 
 
 def solid(rgb: Float) -> Float:

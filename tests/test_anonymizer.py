@@ -120,10 +120,15 @@ def test_frames_can_be_left_early(plain: Anonymizer, clip: Path) -> None:
 
 
 def test_one_anonymizer_does_many_videos_alike(sure: Anonymizer, clip: Path) -> None:
+    """But for the noise of the mosaics, which each run draws anew."""
     first, second = (list(sure.frames(clip)) for _ in range(2))
     for one, two in zip(first, second, strict=True):
         assert one.report == two.report
-        assert all((a == b).all() for a, b in zip(one.picture.planes, two.picture.planes, strict=True))
+        differs = one.picture.planes[0] != two.picture.planes[0]
+        assert differs.any()
+        for x0, y0, x1, y1 in (cover.box for cover in one.report.covers):
+            differs[y0:y1, x0:x1] = False
+        assert not differs.any()
 
 
 def test_a_run_writes_a_file_and_tells(sure: Anonymizer, clip: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -27,9 +28,10 @@ from streamanon.fakes import (
 from streamanon.generator import Look, Patch
 from streamanon.identity.rules import Rule
 from streamanon.pixels import to_rgb
-from streamanon.redact import MAX_CELLS
+from streamanon.redact import MAX_CELLS, SOLID_RGB
 from streamanon.types import (
     METHODS,
+    PIXEL_FORMATS,
     Cover,
     Float,
     Geometry,
@@ -67,7 +69,8 @@ def compositor(
     casting = fake_casting(rules=rules)
     synthesis = Synthesis(mesh or FakeMesh(), casting, generator or FakeGenerator())
     config = CoverConfig(**{"min_confidence": 0.5, **settings})
-    return Compositor(config, synthesis if config.method == "synthesize" else None)
+    noise = np.random.default_rng(0)
+    return Compositor(config, synthesis if config.method == "synthesize" else None, noise)
 
 
 def covered(by: Compositor, one: Resolved) -> SafeFrame:
@@ -304,7 +307,8 @@ def test_a_frame_that_nobody_looked_at_is_covered_whole() -> None:
     done = covered(compositor(), resolved([FACE], cover_all=True))
     assert done.report.withheld
     for plane in done.picture.planes:
-        assert len(np.unique(plane)) <= MAX_CELLS * MAX_CELLS
+        assert len(np.unique(plane)) == 1
+    np.testing.assert_allclose(to_rgb(done.picture)[0, 0], SOLID_RGB, atol=1)
     assert leaked_pixels(done.picture, [FACE]) == 0
 
 
@@ -325,6 +329,79 @@ def test_faces_partly_outside_are_covered(method: Method, box: Box) -> None:
     done = covered(compositor(method=method), resolved([box]))
     assert leaked_pixels(done.picture, [box]) == 0
     assert len(done.report.covers) == 1
+
+
+def changed(one: Resolved, at: Any) -> Resolved:
+    """The same targets, with other pixels at some rows and columns of the luma."""
+    planes = [plane.copy() for plane in one.frame.picture.planes]
+    planes[0][at] = 255 - planes[0][at]
+    return dataclasses.replace(
+        one,
+        frame=dataclasses.replace(
+            one.frame, picture=dataclasses.replace(one.frame.picture, planes=tuple(planes))
+        ),
+    )
+
+
+@pytest.mark.parametrize("method", ["mosaic", "blur"])
+def test_a_track_shows_one_cover_whatever_its_later_frames_hold(method: Method) -> None:
+    """Many frames tell no more than one: later ones are not looked at."""
+    steady = compositor(method=method)
+    first = covered(steady, resolved([FACE]))
+    later = covered(steady, changed(resolved([FACE], 1), np.s_[:]))
+    np.testing.assert_array_equal(pixels(first), pixels(later))
+
+
+def test_two_tracks_have_two_covers() -> None:
+    twice = covered(compositor(method="mosaic"), resolved([FACE, FACE]))
+    other = covered(compositor(method="mosaic"), resolved([FACE]))
+    assert np.abs(pixels(twice) - pixels(other)).max() > 1
+
+
+def test_the_noise_of_a_run_is_known_to_nobody() -> None:
+    """Two runs over the same frames differ: no seed in the source gives the noise away."""
+    pair = [Compositor(CoverConfig("mosaic"), None) for _ in range(2)]
+    first, second = (pixels(covered(one, resolved([FACE]))) for one in pair)
+    assert np.abs(first - second).max() > 1
+
+
+@pytest.mark.parametrize("pixel_format", sorted(PIXEL_FORMATS))
+@pytest.mark.parametrize("size", [(64, 48), (7, 5), (1, 1)])
+def test_frames_covered_whole_are_plain_in_every_format(pixel_format: str, size: tuple[int, int]) -> None:
+    step_x, step_y, bits = PIXEL_FORMATS[pixel_format]
+    shapes = [size[::-1]] + 2 * [(-(-size[1] // step_y), -(-size[0] // step_x))]
+    rng = np.random.default_rng(0)
+    kind = np.uint8 if bits == 8 else np.uint16
+    planes = [rng.integers(0, 1 << bits, shape).astype(kind) for shape in shapes]
+    picture = Picture(tuple(planes[: 1 if pixel_format.startswith("gray") else 3]), pixel_format)
+    frame = RawFrame(0, 0, Fraction(1, 25), picture)
+    done = covered(compositor(), Resolved(frame, (), cover_all=True))
+    assert done.report.withheld
+    np.testing.assert_allclose(to_rgb(done.picture), np.full((*size[::-1], 3), SOLID_RGB[0]), atol=1.5)
+
+
+class _LargeMesh(FakeMesh):
+    """Reaches beyond the ellipse over the detected box in its corners."""
+
+    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Geometry]:
+        grown = [dataclasses.replace(t, box=t.box + np.array([-6, -6, 6, 6], np.float32)) for t in targets]
+        return super().measure(picture, grown)
+
+
+def test_a_face_that_fades_in_shows_nothing_beneath_it() -> None:
+    """Not even where it is larger than the mosaic."""
+    mesh = _LargeMesh(lambda call, _track: 0.9 if call else 0.1)
+    one, other = (compositor(mesh, fade_frames=4, margin=0.21) for mesh in (mesh, copy.deepcopy(mesh)))
+    corner = np.s_[26:29, 56:59]
+    beneath = []
+    for index in range(6):
+        now = resolved([FACE], index)
+        shown = covered(one, now), covered(other, changed(now, corner) if index else now)
+        beneath.append([np.asarray(frame.picture.planes[0][corner]) for frame in shown])
+    bare = resolved([FACE]).frame.picture.planes[0][corner]
+    assert (beneath[0][0] == bare).any()
+    for first, second in beneath[3:]:
+        np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("method", METHODS)

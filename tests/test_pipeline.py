@@ -49,7 +49,7 @@ def _no_thread_is_left() -> Iterator[None]:
 
 
 def mosaic() -> Compositor:
-    return Compositor(MOSAIC.cover, None)
+    return Compositor(MOSAIC.cover, None, np.random.default_rng(0))
 
 
 def chain(
