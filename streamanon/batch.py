@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from streamanon.anonymizer import Anonymizer
-from streamanon.errors import ConfigError, SinkError, SourceError, StreamanonError
+from streamanon.errors import ConfigError, SinkError, SourceError, sentence
 from streamanon.metrics import RunReport
 from streamanon.source import SourceInfo, probe
 from streamanon.types import SafeFrame
@@ -84,13 +84,18 @@ def run_jobs(anonymizer: Anonymizer, jobs: Sequence[Job], quiet: bool, stop: lis
                 _make_folder(job.output.parent)
             run_one = _run_image if job.is_image else _run_video
             report = run_one(anonymizer, job, quiet, stop)
-        except StreamanonError as error:
+        except Exception as error:
             if len(jobs) == 1:
                 raise
-            print(f"streamanon: {error}", file=sys.stderr)
+            print(f"streamanon: {sentence(error)}", file=sys.stderr)
             outcome.failed += 1
             continue
         outcome.reports.append(report)
+        outcome.failed += report.saw_nothing
+        if report.troubles():
+            print(
+                f"streamanon: {job.output}: covered more where needed: {report.troubles()}", file=sys.stderr
+            )
         if not quiet:
             print(_summary(job, report))
         if stop:
@@ -122,7 +127,7 @@ def _run_video(anonymizer: Anonymizer, job: Job, quiet: bool, stop: list[bool]) 
 
 def _progress(info: SourceInfo, job: Job, quiet: bool) -> tqdm[Never]:
     hidden = quiet or not sys.stderr.isatty()
-    return tqdm(total=info.frames, desc=Path(job.source).name, unit=" frames", disable=hidden)
+    return tqdm(total=info.frames, desc=Path(info.name).name, unit=" frames", disable=hidden)
 
 
 def _run_image(anonymizer: Anonymizer, job: Job, _quiet: bool, _stop: list[bool]) -> RunReport:

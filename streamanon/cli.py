@@ -13,7 +13,7 @@ from pathlib import Path
 
 from streamanon import __version__
 from streamanon.config import Config, PersonRule, load_config
-from streamanon.errors import ConfigError, SourceError, StreamanonError
+from streamanon.errors import ConfigError, SourceError, sentence
 from streamanon.types import METHODS
 
 EXIT_ERROR = 2
@@ -21,16 +21,16 @@ EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code. Known errors print one sentence and give 2."""
+    """Run a command; returns the exit code. Errors print one sentence and give 2."""
     args = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="streamanon: %(message)s")
     try:
         return int(args.command(args))
-    except StreamanonError as error:
-        print(f"streamanon: {error}", file=sys.stderr)
-        return EXIT_ERROR
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except Exception as error:
+        print(f"streamanon: {sentence(error)}", file=sys.stderr)
+        return EXIT_ERROR
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,6 +63,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--profile", help="a profile: cctv, dashcam, livestream, edge, or the path of a YAML file")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, e.g. output.crf=23")
     add("--method", help=f"how faces are covered: {', '.join(METHODS)}")
+    add("--on-error", help="what fails on a face or frame: cover it more (default), or stop")
     add("--audio", help="copy (bit for bit) or drop")
     add("--subtitles", help="copy (bit for bit) or drop")
     add("--codec", help="h264, hevc, av1, vp9 or ffv1")
@@ -129,6 +130,7 @@ def _add_delegates_options(parser: argparse.ArgumentParser) -> None:
 def _config(args: argparse.Namespace) -> Config:
     options = {
         "cover.method": args.method,
+        "cover.on_error": args.on_error,
         "output.audio": args.audio,
         "output.subtitles": args.subtitles,
         "output.codec": args.codec,

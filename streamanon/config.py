@@ -45,7 +45,9 @@ class CoverConfig:
     """``method``: what covers a face. ``min_face_px``: narrower faces get a mosaic instead of a
     synthesised face. ``min_confidence``: so do faces whose mesh is less sure than this. ``max_yaw_deg``:
     and profiles. ``margin``: how much the mosaic, blur or solid cover, an ellipse, exceeds the detected box
-    on each side; below 0.21 it would not hold the box's corners, so that is the least.
+    on each side; below 0.21 it would not hold the box's corners, so that is the least. ``on_error``: what
+    fails in finding, measuring or painting faces is covered more, and told at the end; or "stop" finishes
+    the file where it is, with exit code 2.
     """
 
     method: Method = "synthesize"
@@ -54,6 +56,7 @@ class CoverConfig:
     max_yaw_deg: float = 60.0
     margin: float = 0.35
     fade_frames: int = 4
+    on_error: Literal["cover", "stop"] = "cover"
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,20 @@ class RunReport:
     account: Account = field(default_factory=Account)
     notes: tuple[str, ...] = ()
     skipped_packets: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
     interrupted: bool = False
+
+    @property
+    def saw_nothing(self) -> bool:
+        """Whether every single frame is covered whole, as detection never worked."""
+        return 0 < self.tally.frames == self.tally.withheld
+
+    def troubles(self) -> str:
+        """What failed on the way, in one line, or nothing."""
+        told = [f"{count} {cause}" for cause, count in sorted(self.faults.items())]
+        if self.skipped_packets:
+            told.append(f"{self.skipped_packets} packets could not be decoded and are left out")
+        return "; ".join(told)
 
     def as_dict(self) -> dict[str, Any]:
         tally = self.tally
@@ -130,6 +143,7 @@ class RunReport:
             "models": self.models,
             "settings": self.settings,
             "notes": list(self.notes),
+            "faults": self.faults,
             "interrupted": self.interrupted,
         }
 

@@ -6,6 +6,7 @@ in one, which is how tests and profilers want it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from typing import TypeVar
@@ -13,7 +14,8 @@ from typing import TypeVar
 from streamanon.compositor import Compositor, composite
 from streamanon.config import Config
 from streamanon.detector import Detector, observe
-from streamanon.flow import prefetch
+from streamanon.faults import GuardedDetector
+from streamanon.flow import Pulse, prefetch
 from streamanon.lookahead import resolve
 from streamanon.metrics import StageClock
 from streamanon.steady import NEIGHBOURS
@@ -22,6 +24,8 @@ from streamanon.types import RawFrame, SafeFrame
 
 T = TypeVar("T")
 QUEUE_FRAMES = 4
+#: A runtime may build its engines at the first frame, which takes minutes.
+STALL_SECONDS = 300.0
 
 
 def anonymise(
@@ -31,19 +35,27 @@ def anonymise(
     compositor: Compositor,
     clock: StageClock,
     threaded: bool = True,
+    stall_seconds: float = STALL_SECONDS,
 ) -> Generator[SafeFrame, None, None]:
     """Yield one safe frame for every raw one, in order. Close the generator to stop early.
 
-    An error in any stage rises here, after the frames that were finished before it.
+    An error in any stage rises here, after the frames that were finished before it; so does
+    :class:`StallError`, from a stage that hangs in a thread. What fails in looking for faces and in
+    covering them is covered, and counted in ``compositor.faults``.
     """
+    pulse, guarded = Pulse(), GuardedDetector(detector, compositor.faults)
+    # What hangs is waited for by all that comes after it: the first of them, who knows its name, tells.
+    patience = itertools.count(stall_seconds)
     with ExitStack() as stack:
 
         def hand_over(items: Generator[T, None, None], name: str) -> Iterator[T]:
             # A stage that fails does not close what it iterates over; the stack does, last one first.
-            return stack.enter_context(closing(prefetch(items, QUEUE_FRAMES, name) if threaded else items))
+            if threaded:
+                items = prefetch(items, QUEUE_FRAMES, name, pulse, next(patience))
+            return stack.enter_context(closing(items))
 
         decoded = hand_over(clock.watch(frames, "decode"), "decode")
-        seen = observe(clock.watch(decoded, "detect/wait"), detector, config.detect)
+        seen = observe(clock.watch(decoded, "detect/wait"), guarded, config.detect)
         settled = resolve(track(seen, config.detect), config.lookahead)
         resolved = hand_over(clock.watch(settled, "detect"), "detect")
         ahead = min(NEIGHBOURS, config.lookahead.frames)
