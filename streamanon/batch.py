@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from streamanon.anonymizer import Anonymizer
-from streamanon.errors import ConfigError, SinkError, SourceError, sentence
+from streamanon.errors import ConfigError, SinkError, SourceError, sentence, tell
 from streamanon.metrics import RunReport
 from streamanon.source import SourceInfo, probe
 from streamanon.types import SafeFrame
@@ -75,7 +75,7 @@ def _within(folder: Path, source: Path) -> Path:
     return folder / (source.name if known else f"{source.stem}.mp4")
 
 
-def run_jobs(anonymizer: Anonymizer, jobs: Sequence[Job], quiet: bool, stop: list[bool]) -> Outcome:
+def run_jobs(anonymizer: Anonymizer, jobs: Sequence[Job], quiet: bool, stop: list[int]) -> Outcome:
     """Do one job after the other. With several, one that fails is told and does not stop the others."""
     outcome = Outcome()
     for job in jobs:
@@ -87,17 +87,15 @@ def run_jobs(anonymizer: Anonymizer, jobs: Sequence[Job], quiet: bool, stop: lis
         except Exception as error:
             if len(jobs) == 1:
                 raise
-            print(f"streamanon: {sentence(error)}", file=sys.stderr)
+            tell(f"streamanon: {sentence(error)}")
             outcome.failed += 1
             continue
         outcome.reports.append(report)
         outcome.failed += report.saw_nothing
         if report.troubles():
-            print(
-                f"streamanon: {job.output}: covered more where needed: {report.troubles()}", file=sys.stderr
-            )
+            tell(f"streamanon: {job.output}: {report.troubles()}")
         if not quiet:
-            print(_summary(job, report))
+            tell(_summary(job, report), sys.stdout)
         if stop:
             outcome.interrupted = True
             break
@@ -111,7 +109,7 @@ def _make_folder(folder: Path) -> None:
         raise SinkError(f"cannot make the folder {folder}: {error.strerror}; choose another") from error
 
 
-def _run_video(anonymizer: Anonymizer, job: Job, quiet: bool, stop: list[bool]) -> RunReport:
+def _run_video(anonymizer: Anonymizer, job: Job, quiet: bool, stop: list[int]) -> RunReport:
     info = probe(job.source)
     with _progress(info, job, quiet) as bar:
         faces = 0
@@ -126,11 +124,11 @@ def _run_video(anonymizer: Anonymizer, job: Job, quiet: bool, stop: list[bool]) 
 
 
 def _progress(info: SourceInfo, job: Job, quiet: bool) -> tqdm[Never]:
-    hidden = quiet or not sys.stderr.isatty()
+    hidden = quiet or sys.stderr is None or not sys.stderr.isatty()
     return tqdm(total=info.frames, desc=Path(info.name).name, unit=" frames", disable=hidden)
 
 
-def _run_image(anonymizer: Anonymizer, job: Job, _quiet: bool, _stop: list[bool]) -> RunReport:
+def _run_image(anonymizer: Anonymizer, job: Job, _quiet: bool, _stop: list[int]) -> RunReport:
     if job.output.suffix.lower() not in IMAGES:
         raise ConfigError(f"an image becomes an image: give {job.output} one of {', '.join(IMAGES)}")
     if job.output.exists() and job.output.samefile(job.source):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from streamanon.config import CoverConfig
-from streamanon.faults import Faults
+from streamanon.faults import FARTHEST_PX, Faults
 from streamanon.generator import Generator, Job, Look, Painting, Patch
 from streamanon.geometry import grow, mesh_keypoints, yaw_degrees
 from streamanon.identity.casting import Account, Casting
@@ -137,7 +137,7 @@ class Compositor:
     def _composed(self, held: Held, later: Sequence[Held]) -> SafeFrame:
         resolved = held.resolved
         frame = resolved.frame
-        if not all(np.isfinite(target.box).all() for target in resolved.targets):
+        if not all(_is_placed(target) for target in resolved.targets):
             raise ValueError("a face lies nowhere")
         if not resolved.targets:
             return _safe(frame, frame.picture, FrameReport(()))
@@ -365,6 +365,12 @@ def composite(frames: Iterable[Resolved], compositor: Compositor, ahead: int) ->
         yield compositor.compose(held.popleft(), held)
     if not isinstance(error, StopIteration):
         raise error
+
+
+def _is_placed(target: Target) -> bool:
+    """Whether the box is one. Comparisons with what is no number are false."""
+    box = target.box
+    return box.shape == (4,) and bool((np.abs(box) < FARTHEST_PX).all() and (box[2:] >= box[:2]).all())
 
 
 def _is_sound(measured: object) -> bool:

@@ -18,8 +18,12 @@ answer is always to cover more.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import traceback
 from pathlib import Path
+from typing import TextIO
 
 
 class StreamanonError(Exception):
@@ -68,7 +72,18 @@ def sentence(error: BaseException) -> str:
         return "there is not enough memory; scale the input down, or set lookahead.frames lower"
     package = Path(__file__).parent
     steps = traceback.extract_tb(error.__traceback__)
-    places = [
-        f" in {Path(s.filename).name}:{s.lineno}" for s in steps if package in Path(s.filename).parents
-    ]
-    return f"unexpected {type(error).__name__}{''.join(places[-1:])}; this is a defect, please report it"
+    ours = [step for step in steps if package in Path(step.filename).parents]
+    place = f" in {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
+    if isinstance(error, OSError) and error.strerror:
+        return f"the system says{place}: {error.strerror}"
+    return f"unexpected {type(error).__name__}{place}; this is a defect, please report it"
+
+
+def tell(line: str, stream: TextIO | None = None) -> None:
+    """Print a line, to stderr by default, and do not fail if nobody reads it."""
+    stream = sys.stderr if stream is None else stream
+    try:
+        print(line, file=stream, flush=True)
+    except OSError:  # what is buffered would fail once more when Python ends
+        with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())

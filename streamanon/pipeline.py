@@ -6,9 +6,10 @@ in one, which is how tests and profilers want it.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from typing import TypeVar
 
 from streamanon.compositor import Compositor, composite
@@ -52,7 +53,8 @@ def anonymise(
             # A stage that fails does not close what it iterates over; the stack does, last one first.
             if threaded:
                 items = prefetch(items, QUEUE_FRAMES, name, pulse, next(patience))
-            return stack.enter_context(closing(items))
+            stack.callback(_close, items)
+            return items
 
         decoded = hand_over(clock.watch(frames, "decode"), "decode")
         seen = observe(clock.watch(decoded, "detect/wait"), guarded, config.detect)
@@ -61,3 +63,9 @@ def anonymise(
         ahead = min(NEIGHBOURS, config.lookahead.frames)
         covered = composite(clock.watch(resolved, "composite/wait"), compositor, ahead)
         yield from hand_over(clock.watch(covered, "composite"), "composite")
+
+
+def _close(items: Generator[T, None, None]) -> None:
+    """Not what a thread that was left behind, hanging or at a second Ctrl-C, still works on."""
+    if inspect.getgeneratorstate(items) != inspect.GEN_RUNNING:
+        items.close()

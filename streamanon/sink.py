@@ -86,7 +86,7 @@ class VideoSink:
         try:
             self.close(complete=False)
         except SinkError as second:  # the first error is the one to tell
-            _log.warning("%s", second)
+            _log.debug("%s", second)
 
     def write(self, frame: SafeFrame) -> None:
         """Encode one frame, after the packets that belong before it.
@@ -145,7 +145,8 @@ class VideoSink:
                 output.close()
             except (av.error.FFmpegError, OSError) as error:
                 _log.debug("closing %s: %s", self.path, error)
-            self.path.unlink(missing_ok=True)
+            if self.path.is_file() and not self.path.is_symlink():  # and not a pipe or a device
+                self.path.unlink()
 
 
 class _PassThrough:
