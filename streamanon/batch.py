@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Never
@@ -16,8 +18,9 @@ from tqdm import tqdm
 
 from streamanon.anonymizer import Anonymizer
 from streamanon.errors import ConfigError, SinkError, SourceError, sentence, tell
+from streamanon.imagesize import image_size
 from streamanon.metrics import RunReport
-from streamanon.source import SourceInfo, probe
+from streamanon.source import SourceInfo, check_size, probe
 from streamanon.types import SafeFrame
 
 IMAGES = (".jpg", ".jpeg", ".png")
@@ -52,7 +55,7 @@ def find_jobs(source: str, output: Path) -> list[Job]:
     would give one output.
     """
     folder = Path(source)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path's, this takes an address of any length
         return [Job(source, _within(output, folder) if output.is_dir() else output)]
     files = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in IMAGES + VIDEOS)
     if not files:
@@ -157,14 +160,38 @@ def _read_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None
         data = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}; check the path") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    size = image_size(data.tobytes())
+    if size is None:
+        raise SourceError(f"{path} is no PNG or JPEG image; convert it to one")
+    check_size(*size, str(path))
+    with _silent():
+        image, whole = (_decoded(data, flags) for flags in (cv2.IMREAD_COLOR, cv2.IMREAD_UNCHANGED))
     if image is None:
-        raise SourceError(f"{path} is not an image that can be read; check that it opens elsewhere")
-    whole = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        raise SourceError(f"{path} is damaged; check that it opens elsewhere")
     bgr = np.asarray(image, np.uint8)
     if whole is None or whole.dtype != np.uint8 or whole.shape != (*bgr.shape[:2], 4):
         return bgr, None
     return bgr, np.asarray(whole[..., 3], np.uint8)
+
+
+def _decoded(data: NDArray[np.uint8], flags: int) -> NDArray[np.generic] | None:
+    try:
+        return cv2.imdecode(data, flags)
+    except cv2.error:
+        return None
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Without what libpng and libjpeg print to the standard error stream by themselves."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _summary(job: Job, report: RunReport) -> str:

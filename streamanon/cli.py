@@ -82,6 +82,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--profile", help="a profile: cctv, dashcam, livestream, edge, or the path of a YAML file")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, e.g. output.crf=23")
     add("--method", help=f"how faces are covered: {', '.join(METHODS)}")
+    add("--paranoid", action="store_true", help="cover whatever moves, too")
     add("--on-error", help="what fails on a face or frame: cover it more (default), or stop")
     add("--audio", help="copy (bit for bit) or drop")
     add("--subtitles", help="copy (bit for bit) or drop")
@@ -149,6 +150,7 @@ def _add_delegates_options(parser: argparse.ArgumentParser) -> None:
 def _config(args: argparse.Namespace) -> Config:
     options = {
         "cover.method": args.method,
+        "detect.paranoid": "true" if args.paranoid else None,
         "cover.on_error": args.on_error,
         "output.audio": args.audio,
         "output.subtitles": args.subtitles,

@@ -137,14 +137,15 @@ class Compositor:
     def _composed(self, held: Held, later: Sequence[Held]) -> SafeFrame:
         resolved = held.resolved
         frame = resolved.frame
-        if not all(_is_placed(target) for target in resolved.targets):
+        if not all(_is_placed(box) for box in (*(one.box for one in resolved.targets), *resolved.moving)):
             raise ValueError("a face lies nowhere")
-        if not resolved.targets:
+        if not resolved.targets and not len(resolved.moving):
             return _safe(frame, frame.picture, FrameReport(()))
         self._drop_stale(frame.index)
         self._tell_who_is_in_view(resolved)
         planes = tuple(plane.copy() for plane in frame.picture.planes)
         measured = [self._steady(held, row, later) for row in range(len(resolved.targets))]
+        moving = tuple(self._cover_moving(frame.picture, planes, box) for box in resolved.moving)
         # Near faces last: they hide far ones.
         order = np.argsort([_area(target.box) for target in resolved.targets])
         jobs = {row: self._job(frame, resolved.targets[row], measured[row]) for row in order}
@@ -153,7 +154,7 @@ class Compositor:
         picture = Picture(
             planes, frame.picture.pixel_format, frame.picture.matrix, frame.picture.full_range
         )
-        return _safe(frame, picture, FrameReport(tuple(covers)))
+        return _safe(frame, picture, FrameReport(tuple(covers), moving=moving))
 
     def _steady(self, held: Held, row: int, later: Sequence[Held]) -> Geometry | None:
         """A measurement with its mesh brought to rest among its neighbours in time."""
@@ -314,6 +315,17 @@ class Compositor:
             and _share_inside(points, picture) >= 0.6
         )
 
+    def _cover_moving(
+        self, picture: Picture, planes: tuple[Plane, ...], box: Float
+    ) -> tuple[int, int, int, int]:
+        """A mosaic over a whole box, whoever is in it."""
+        region = snap(picture, box + np.array([0, 0, 1, 1], np.float32))
+        x0, y0, x1, y1 = region
+        if x1 > x0 and y1 > y0:
+            rgb, _ = self._flattened(picture, region, 0)
+            write_rgb(planes, picture, x0, y0, rgb, np.ones(rgb.shape[:2], np.float32))
+        return region
+
     def _plain(
         self, picture: Picture, planes: tuple[Plane, ...], target: Target
     ) -> tuple[tuple[int, int, int, int], Method]:
@@ -367,9 +379,8 @@ def composite(frames: Iterable[Resolved], compositor: Compositor, ahead: int) ->
         raise error
 
 
-def _is_placed(target: Target) -> bool:
-    """Whether the box is one. Comparisons with what is no number are false."""
-    box = target.box
+def _is_placed(box: Float) -> bool:
+    """Whether it is a box. Comparisons with what is no number are false."""
     return box.shape == (4,) and bool((np.abs(box) < FARTHEST_PX).all() and (box[2:] >= box[:2]).all())
 
 

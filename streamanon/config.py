@@ -22,12 +22,15 @@ class DetectConfig:
     """``size``: the detector's input, smallest to largest, or "auto" by the frame's size. ``every``: look
     at each n-th frame (1 to 10); the look-ahead fills in the others. ``score``: what starts a track;
     ``revive_score``: what continues one.
+    ``paranoid``: cover whatever moves, too, for faces that the detector never finds; all of the picture
+    while the camera moves.
     """
 
     size: Literal["auto", "small", "medium", "large"] = "auto"
     every: int = 2
     score: float = 0.4
     revive_score: float = 0.15
+    paranoid: bool = False
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ class Tally:
 
     frames: int = 0
     withheld: int = 0
+    moving: int = 0
     faces: int = 0
     by_method: Counter[str] = field(default_factory=Counter)
     detected: int = 0
@@ -78,6 +79,7 @@ class Tally:
     def count(self, frame: SafeFrame) -> None:
         self.frames += 1
         self.withheld += frame.report.withheld
+        self.moving += bool(frame.report.moving)
         for cover in frame.report.covers:
             self.faces += 1
             self.by_method[cover.method] += 1
@@ -125,6 +127,7 @@ class RunReport:
                 "in": self.frames_in,
                 "out": tally.frames,
                 "withheld": tally.withheld,
+                "motion_covered": tally.moving,
                 "packets_not_decoded": self.skipped_packets,
             },
             "face_frames": {

@@ -19,6 +19,7 @@ from streamanon.faults import GuardedDetector
 from streamanon.flow import Pulse, prefetch
 from streamanon.lookahead import resolve
 from streamanon.metrics import StageClock
+from streamanon.moving import cover_motion
 from streamanon.steady import NEIGHBOURS
 from streamanon.tracker import track
 from streamanon.types import RawFrame, SafeFrame
@@ -59,6 +60,8 @@ def anonymise(
         decoded = hand_over(clock.watch(frames, "decode"), "decode")
         seen = observe(clock.watch(decoded, "detect/wait"), guarded, config.detect)
         settled = resolve(track(seen, config.detect), config.lookahead)
+        if config.detect.paranoid:
+            settled = cover_motion(settled, config.lookahead.frames)
         resolved = hand_over(clock.watch(settled, "detect"), "detect")
         ahead = min(NEIGHBOURS, config.lookahead.frames)
         covered = composite(clock.watch(resolved, "composite/wait"), compositor, ahead)
