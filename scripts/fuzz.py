@@ -283,7 +283,7 @@ def judge(answer: dict[str, Any], target: Path) -> str:
         return "traceback"
     if any("defect" in line or "the system says" in line for line in lines):
         return "unexpected error: " + lines[-1]
-    notes = [line for line in lines if line.startswith(f"streamanon: {target.name}: ")]
+    notes = [line for line in lines[:-1] if line.startswith(f"streamanon: {target.name}: ")]
     if code == 2 and len(lines) - len(notes) != 1:
         return f"not one sentence: {answer['err']!r}"
     if any(not line.startswith("streamanon: ") for line in lines):

@@ -56,7 +56,9 @@ def find_jobs(source: str, output: Path) -> list[Job]:
     """
     folder = Path(source)
     if not os.path.isdir(folder):  # unlike Path's, this takes an address of any length
-        return [Job(source, _within(output, folder) if output.is_dir() else output)]
+        # An address may hold secrets, so nothing is named after it.
+        name = Path("stream") if "://" in source else folder
+        return [Job(source, _within(output, name) if output.is_dir() else output)]
     files = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in IMAGES + VIDEOS)
     if not files:
         raise SourceError(f"the folder {folder} holds no video and no image; give another")

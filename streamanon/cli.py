@@ -54,12 +54,15 @@ def _forbid_core_dumps() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="streamanon", description="Every face in a video becomes a believable face of nobody."
+        prog="streamanon",
+        description="Every face in a video becomes a believable face of nobody.",
+        epilog="@FILE stands for the lines of that file, one argument each: so no process list shows them.",
+        fromfile_prefix_chars="@",
     )
     parser.add_argument("--version", action="version", version=f"streamanon {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
     run = verbs.add_parser("run", help="anonymise videos, images or folders of them")
-    run.add_argument("input", metavar="INPUT", help="a video, an image (jpg, png), or a folder")
+    run.add_argument("input", metavar="INPUT", help="a video, an image (jpg, png), a folder or an address")
     run.set_defaults(command=_run)
     demo = verbs.add_parser("demo", help="anonymise the clip of synthetic people that comes along")
     demo.set_defaults(command=_demo)

@@ -20,14 +20,14 @@ from streamanon.types import Float, Picture, Resolved
 
 #: The longer side of the small picture, px: a face of an eightieth of the frame is two of them wide.
 LONG_SIDE = 160
-#: So long before a frame a change still counts.
-BACK_FRAMES = 50
+#: So many frames later a change still counts: who moved once and then holds still that long, is seen.
+BACK_FRAMES = 25
 #: Levels of luma by which a pixel must change: so many times the picture's own noise, within these limits.
 NOISE_FACTOR, LEAST_CHANGE, MOST_CHANGE = 4.0, 6.0, 16.0
 #: Parts of one thing closer than this, px of the small picture, are joined. On every side a region grows by
 #: a share of its longer side, as of a plain thing only the edges change, and by some px.
 JOIN_PX = 5
-GROWTH, GROWTH_PX = 0.35, 2
+GROWTH, GROWTH_PX = 0.25, 2
 #: With more than this share of the picture in regions, all of it is covered.
 MOST_SHARE = 0.7
 

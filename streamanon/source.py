@@ -34,6 +34,7 @@ OPEN_SECONDS, READ_SECONDS = 20.0, 30.0
 #: Larger pictures are refused: a few frames of them would fill the memory.
 MAX_SIDE, MAX_PIXELS = 16_384, 2**27
 
+_SECRETS = "(?:user|login|pass|pwd|token|key|secret|auth|cred|sig)"
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 #: Values of AVColorSpace (ITU-T H.273); others are told by the picture's height.
 _MATRICES = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", 9: "bt2020", 10: "bt2020"}
@@ -81,11 +82,21 @@ class SourceInfo:
 
 
 def redact_url(address: str) -> str:
-    """The address without user name and password, for messages. Errs on the side of hiding more."""
+    """The address without user name, password, the values of its query and of what is named like a secret,
+    and the stream key of RTMP, for messages. Errs on the side of hiding more. Paths of files stay.
+    """
+    if "://" not in address:
+        return address
     address = re.sub(r"(?<=://)\S*@", "***@", address)
-    return re.sub(
-        r"(?i)([?&][^=&]*(?:pass|pwd|token|key|secret|auth|sig)[^=&]*=)[^&\s]*", r"\1***", address
-    )
+    address = re.sub(r"(?i)^(rtmp\w*://[^/\s]*/).+", r"\1***", address)
+    address = re.sub(r"([?&#;][^=&#;\s]*=?)[^&#;\s]*", _hidden, address)
+    return re.sub(rf"(?i)({_SECRETS}[^=/\s]*=)[^&\s]*", r"\1***", address)
+
+
+def _hidden(found: re.Match[str]) -> str:
+    """The name of a query's value without the value; a part without a name may be one itself."""
+    name = found.group(1)
+    return f"{name}***" if name.endswith("=") else f"{name[0]}***"
 
 
 def probe(path: str | Path) -> SourceInfo:
