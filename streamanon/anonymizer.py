@@ -33,6 +33,7 @@ from streamanon.pixels import from_rgb, to_rgb
 from streamanon.sink import VideoSink
 from streamanon.source import SourceInfo, probe, read_frames
 from streamanon.types import RawFrame, SafeFrame
+from streamanon.watch import Watch, Watcher
 
 Progress = Callable[[SafeFrame], None]
 
@@ -80,7 +81,7 @@ class Anonymizer:
     def frames(self, path: Path | str) -> Generator[SafeFrame, None, None]:
         """The frames of a video, anonymised; ``streamanon.to_rgb(frame.picture)`` gives their pixels."""
         info = probe(path)
-        yield from self._chain(read_frames(path, info), StageClock(), self._compositor())
+        yield from self._chain(read_frames(path, info), info, StageClock(), self._compositor())
 
     def image(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """An image [H, W, 3] uint8 RGB, anonymised; pixels outside the faces stay as they are."""
@@ -97,7 +98,7 @@ class Anonymizer:
             self.config, lookahead=dataclasses.replace(self.config.lookahead, frames=0)
         )
         compositor = self._compositor(still=True)
-        safe = next(anonymise([frame], still, self.detector, compositor, clock, threaded=False))
+        safe = next(anonymise([frame], still, self.watch(), compositor, clock, threaded=False))
         tally.count(safe)
         size = {"width": rgb.shape[1], "height": rgb.shape[0]}
         report = self._report(size, dict(size), tally, time.perf_counter() - begun, clock, compositor)
@@ -122,7 +123,7 @@ class Anonymizer:
         begun, interrupted = time.perf_counter(), False
         compositor = self._compositor()
         with VideoSink(output, info, self.config.output, source) as sink:
-            chain = self._chain(read_frames(source, info, skipped.append), clock, compositor)
+            chain = self._chain(read_frames(source, info, skipped.append), info, clock, compositor)
             try:
                 for frame in chain:
                     before = time.perf_counter()
@@ -146,9 +147,13 @@ class Anonymizer:
         )
 
     def _chain(
-        self, frames: Iterator[RawFrame], clock: StageClock, compositor: Compositor
+        self, frames: Iterator[RawFrame], info: SourceInfo, clock: StageClock, compositor: Compositor
     ) -> Generator[SafeFrame, None, None]:
-        return anonymise(frames, self.config, self.detector, compositor, clock)
+        return anonymise(frames, self.config, self.watch(info.rotation), compositor, clock)
+
+    def watch(self, rotation: int = 0) -> Watcher:
+        """What looks at one stream, which players turn by ``rotation`` degrees counter-clockwise."""
+        return Watch(self.detector, rotation)
 
     def _compositor(self, still: bool = False) -> Compositor:
         if self.parts is None:

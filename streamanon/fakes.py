@@ -36,9 +36,9 @@ Truth = Mapping[int, Sequence[Box | None]]
 Misses = AbstractSet[tuple[int, int]] | Callable[[int, int], bool]
 
 #: Y, U, V of a fake face. Every other square of it is dark, so that the key luma does not outlive a mosaic
-#: or a blur; the background never comes near it.
+#: or a blur; more or less dark, so that motion is not mistaken. The background never comes near it.
 KEY_COLOUR = (235, 60, 200)
-_DARK_LUMA = 40
+_DARK_LUMAS = (16, 110)
 _SQUARE_PX = 4
 _BACKGROUND_LUMA = (20, 160)
 
@@ -100,7 +100,7 @@ class FakeDetector:
     noise_px: float = 0.0
     score: float = 0.9
 
-    def detect(self, frame: RawFrame) -> Faces:
+    def detect(self, frame: RawFrame, fresh: bool = False) -> Faces:
         """Faces in the order of their true ids, untracked; raises :class:`DetectionError` where told to."""
         if frame.index in self.fails:
             raise DetectionError(f"frame {frame.index} was told to fail")
@@ -109,6 +109,10 @@ class FakeDetector:
         boxes = np.array(found, np.float32).reshape(-1, 4)
         noise = np.random.default_rng(frame.index).normal(0, self.noise_px, boxes.shape)
         return faces_at(boxes + noise.astype(np.float32), self.score)
+
+    def again(self, _frame: RawFrame, _boxes: Float) -> Faces:
+        """A closer look finds nothing else."""
+        return Faces.empty()
 
 
 def faces_at(boxes: Float, score: float = 0.9) -> Faces:
@@ -161,7 +165,8 @@ def _paint_face(planes: tuple[NDArray[np.uint8], ...], box: Box) -> None:
     rows, columns = _pixels(box)
     region = planes[0][rows, columns]
     y, x = np.indices(region.shape) // _SQUARE_PX
-    region[...] = np.where((x + y) % 2, _DARK_LUMA, KEY_COLOUR[0])
+    dark = np.random.default_rng(0).integers(*_DARK_LUMAS, (64, 64))[y % 64, x % 64]
+    region[...] = np.where((x + y) % 2, dark, KEY_COLOUR[0])
     for plane, key in zip(planes[1:], KEY_COLOUR[1:], strict=True):
         plane[rows.start // 2 : -(-rows.stop // 2), columns.start // 2 : -(-columns.stop // 2)] = key
 

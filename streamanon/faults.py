@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from streamanon.detector import Detector
 from streamanon.errors import DetectionError, FaultError
-from streamanon.types import Faces, RawFrame
+from streamanon.types import Faces, Float, RawFrame
+from streamanon.watch import Watcher
 
 #: Coordinates, px, beyond which a box is nonsense.
 FARTHEST_PX = 1e6
@@ -35,20 +35,27 @@ class Faults:
             raise FaultError(f"{stage} failed ({kind}) and cover.on_error is stop") from error
 
 
-class GuardedDetector:
-    """A detector all of whose failures are :class:`DetectionError`: also answers that make no sense, as
+class GuardedWatcher:
+    """A watcher all of whose failures are :class:`DetectionError`: also answers that make no sense, as
     faces without a number for a score or a place would be lost.
     """
 
-    def __init__(self, detector: Detector, faults: Faults) -> None:
-        self._detector, self._faults = detector, faults
+    def __init__(self, watcher: Watcher, faults: Faults) -> None:
+        self._watcher, self._faults = watcher, faults
 
-    def detect(self, frame: RawFrame) -> Faces:
+    def detect(self, frame: RawFrame, fresh: bool = False) -> Faces:
         try:
-            return _sound(self._detector.detect(frame))
+            return _sound(self._watcher.detect(frame, fresh))
         except Exception as error:
             self._faults.note("frames", "detection", error)
             raise DetectionError(f"detection failed on frame {frame.index}") from error
+
+    def again(self, frame: RawFrame, boxes: Float) -> Faces:
+        try:
+            return _sound(self._watcher.again(frame, boxes))
+        except Exception as error:
+            self._faults.note("faces", "a closer look", error, len(boxes))
+            raise DetectionError(f"a closer look at frame {frame.index} failed") from error
 
 
 def _sound(faces: Faces) -> Faces:

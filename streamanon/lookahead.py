@@ -2,31 +2,38 @@
 
 The promise, for every track and within one shot: each frame that lies at most ``frames`` before one of its
 detections or at most ``coast_frames`` after one has a target for it. A gap of up to ``frames +
-coast_frames`` frames between two detections is therefore covered throughout; in the middle of a longer one
-a track counts as gone. Targets that would lie wholly outside the picture are left out.
+coast_frames`` frames between two detections is therefore covered throughout. Targets that would lie wholly
+outside the picture are left out.
+
+Where the motion of a face can be seen (:mod:`streamanon.motion`) a target follows it, and a lost face is
+covered for longer; else it is carried on by its velocity, and in the middle of a longer gap counts as gone.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from streamanon.config import LookaheadConfig
 from streamanon.geometry import grow
-from streamanon.types import Float, Observation, Picture, Resolved, Target
+from streamanon.motion import follow
+from streamanon.types import Float, Observation, Picture, RawFrame, Resolved, Target
 
 #: The part of its speed that a carried face keeps from one frame to the next: it stops after a while, as
 #: faces do, rather than leave the picture.
 _KEEP_SPEED = 0.9
 #: A carried box grows by this much of its size on every side for each frame, up to the most; by more
-#: where a single sighting tells no velocity.
+#: where a single sighting tells no velocity, by less where the face's motion is seen.
 _GROWTH = 0.03
 _GROWTH_BLIND = 0.06
+_GROWTH_FOLLOWED = 0.01
 _MOST_GROWTH = 0.5
+#: A lost face is followed for so many times ``coast_frames``, and then coasts.
+_FOLLOWED = 2
 #: Velocity is measured over so many detections: fewer jitter, more lag behind a turn.
 _FIT_SIGHTINGS = 4
 
@@ -38,25 +45,25 @@ def resolve(observations: Iterable[Observation], config: LookaheadConfig) -> Ite
     without a track (id -1) stay targets in their own frame only.
     """
     held: deque[tuple[Observation, _Shot]] = deque()
-    shot = _Shot()
+    shot = _Shot(config)
     for observation in observations:
         if observation.cut:
             # Frames still held keep their own shot, so nothing crosses the cut in either direction.
-            shot = _Shot()
+            shot = _Shot(config)
         shot.add(observation)
         held.append((observation, shot))
         if len(held) > config.frames:
-            yield _settle(*held.popleft(), config)
+            yield _settle(*held.popleft())
     while held:
-        yield _settle(*held.popleft(), config)
+        yield _settle(*held.popleft())
 
 
-def _settle(observation: Observation, shot: _Shot, config: LookaheadConfig) -> Resolved:
+def _settle(observation: Observation, shot: _Shot) -> Resolved:
     index = observation.frame.index
     targets = _detected(observation)
     seen = {target.track_id for target in targets}
-    targets += [t for t in shot.fill(index, config.coast_frames) if t.track_id not in seen]
-    shot.forget(index, config.frames + config.coast_frames)
+    targets += [t for t in shot.fill(index) if t.track_id not in seen]
+    shot.forget(index)
     inside = tuple(t for t in targets if _touches(t.box, observation.frame.picture))
     return Resolved(observation.frame, inside, observation.cut, cover_all=observation.status == "failed")
 
@@ -71,75 +78,151 @@ def _detected(observation: Observation) -> list[Target]:
 
 @dataclass(frozen=True, eq=False)
 class _Sighting:
-    """A detection of one track: ``box`` [4] and ``keypoints`` [5, 2] in px."""
+    """Where a track is in one frame: ``box`` [4] and ``keypoints`` [5, 2] in px. ``origin``: the frame of
+    the detection that it was followed from; the same frame for a detection. ``again``: whether that was not
+    the track's first one.
+    """
 
     index: int
     box: Float
     keypoints: Float
+    origin: int
+    again: bool
+
+    @property
+    def detected(self) -> bool:
+        return self.origin == self.index
+
+    def followed(self, frames: Sequence[RawFrame]) -> _Sighting | None:
+        """The same face in the last of ``frames``, the first of which is its own, by its motion: at once
+        or, where it went too far for that, from one to the next. None where that is not certain.
+        """
+        motion = follow(frames[0].picture, frames[-1].picture, self.box)
+        if motion is not None:
+            return _Sighting(
+                frames[-1].index, *motion.moved(self.box, self.keypoints), self.origin, self.again
+            )
+        if len(frames) == 2:
+            return None
+        near = self.followed(frames[:2])
+        return None if near is None else near.followed(frames[1:])
 
 
 class _Shot:
     """What is known of the tracks of one shot: their sightings in the order of frames."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: LookaheadConfig) -> None:
+        self._config = config
         self._tracks: dict[int, list[_Sighting]] = {}
+        #: The frames that are not settled yet, and those from the last one that the detector looked at.
+        self._frames: deque[RawFrame] = deque()
+        self._looked: deque[int] = deque()
 
     def add(self, observation: Observation) -> None:
-        for target in _detected(observation):
-            if target.track_id >= 0:
-                sighting = _Sighting(observation.frame.index, target.box, target.keypoints)
-                self._tracks.setdefault(target.track_id, []).append(sighting)
+        frame = observation.frame
+        self._frames.append(frame)
+        if observation.status != "seen":
+            return
+        for one in _detected(observation):
+            if one.track_id >= 0:
+                known = one.track_id in self._tracks
+                self._see(one.track_id, _Sighting(frame.index, one.box, one.keypoints, frame.index, known))
+        for sightings in self._tracks.values():
+            self._follow_on(sightings, frame.index)
+        self._looked.append(frame.index)
 
-    def fill(self, index: int, coast_frames: int) -> Iterator[Target]:
-        """Targets at a frame for the tracks that are known before or after it but not seen in it."""
+    def _see(self, track_id: int, found: _Sighting) -> None:
+        """Note a detection, and follow the face back: a new one through all frames that are held, one that
+        was lost through the later half of the gap.
+        """
+        sightings = self._tracks.setdefault(track_id, [])
+        before = next((one.index for one in reversed(sightings) if one.detected), None)
+        back = [found]
+        for index in reversed(self._looked):
+            if before is not None and index * 2 <= before + found.index:
+                break
+            one = back[-1].followed(self._between(index, back[-1].index)[::-1])
+            if one is None:
+                break
+            back.append(one)
+        del sightings[bisect_left(sightings, back[-1].index, key=lambda s: s.index) :]
+        sightings.extend(reversed(back))
+
+    def _follow_on(self, sightings: list[_Sighting], index: int) -> None:
+        """Follow a face that was not found in this frame, if it was in the last one looked at. What was
+        found once may be no face.
+        """
+        last = sightings[-1]
+        limit = last.origin + _FOLLOWED * self._config.coast_frames
+        if last.again and last.index < index <= limit and self._looked and self._looked[-1] == last.index:
+            one = last.followed(self._between(last.index, index))
+            if one is not None:
+                sightings.append(one)
+
+    def _between(self, first: int, last: int) -> list[RawFrame]:
+        return [frame for frame in self._frames if first <= frame.index <= last]
+
+    def fill(self, index: int) -> Iterator[Target]:
+        """Targets at a frame for the tracks that are known before or after it but not detected in it."""
         for track_id, sightings in self._tracks.items():
             place = bisect_left(sightings, index, key=lambda s: s.index)
             before, after = sightings[:place], sightings[place:]
             if after and after[0].index == index:
-                continue
-            if before and after:
+                if not after[0].detected:
+                    yield _carry(track_id, after[0], [], index)
+            elif before and after:
                 yield _between(track_id, before[-1], after[0], index)
             elif after:
                 yield _carry(track_id, after[0], after[:_FIT_SIGHTINGS], index)
-            elif index - before[-1].index <= coast_frames:
+            elif index - before[-1].index <= self._config.coast_frames:
                 yield _carry(track_id, before[-1], before[-_FIT_SIGHTINGS:], index)
 
-    def forget(self, index: int, frames: int) -> None:
+    def forget(self, index: int) -> None:
         """Drop what frames after ``index`` will not need: tracks lost for longer, and old sightings."""
+        reach = self._config.frames + self._config.coast_frames
         for track_id, sightings in list(self._tracks.items()):
-            if sightings[-1].index < index - frames:
+            if sightings[-1].index < index - reach:
                 del self._tracks[track_id]
             else:
                 place = bisect_left(sightings, index, key=lambda s: s.index)
                 del sightings[: max(place - _FIT_SIGHTINGS, 0)]
+        while len(self._looked) > 1 and self._looked[0] <= index:
+            self._looked.popleft()
+        while self._frames and self._frames[0].index < min([index + 1, *self._looked]):
+            self._frames.popleft()
 
 
 def _between(track_id: int, first: _Sighting, second: _Sighting, index: int) -> Target:
     part = np.float32((index - first.index) / (second.index - first.index))
     box = first.box + part * (second.box - first.box)
     keypoints = first.keypoints + part * (second.keypoints - first.keypoints)
-    distance = min(index - first.index, second.index - index)
     # A long gap may hide a turn; next to a detection there is no room for one.
-    grown = grow(box, min(_GROWTH * (distance - 1), _MOST_GROWTH))
-    return Target(track_id, grown, keypoints, detected=False, distance=distance)
+    growth = _GROWTH * (min(index - first.index, second.index - index) - 1)
+    growth += _GROWTH_FOLLOWED * max(abs(one.index - one.origin) for one in (first, second))
+    distance = min(abs(index - one.origin) for one in (first, second))
+    return Target(
+        track_id, grow(box, min(growth, _MOST_GROWTH)), keypoints, detected=False, distance=distance
+    )
 
 
-def _carry(track_id: int, origin: _Sighting, fit: list[_Sighting], index: int) -> Target:
+def _carry(track_id: int, nearest: _Sighting, fit: list[_Sighting], index: int) -> Target:
     """A sighting moved to another frame, backwards or forwards, by the velocity of ``fit``."""
-    distance = abs(index - origin.index)
-    frames = (1 - _KEEP_SPEED**distance) / (1 - _KEEP_SPEED)
-    shift = _velocity(fit) * np.float32(frames if index > origin.index else -frames)
-    growth = _GROWTH if len(fit) > 1 else _GROWTH_BLIND
-    box = grow(origin.box + np.tile(shift, 2), min(growth * distance, _MOST_GROWTH))
-    return Target(track_id, box, origin.keypoints + shift, detected=False, distance=distance)
+    apart = abs(index - nearest.index)
+    frames = (1 - _KEEP_SPEED**apart) / (1 - _KEEP_SPEED)
+    shift = _velocity(fit) * np.float32(frames if index > nearest.index else -frames)
+    growth = apart * (_GROWTH if len(fit) > 1 else _GROWTH_BLIND)
+    growth += _GROWTH_FOLLOWED * abs(nearest.index - nearest.origin)
+    box = grow(nearest.box + np.tile(shift, 2), min(growth, _MOST_GROWTH))
+    distance = abs(index - nearest.origin)
+    return Target(track_id, box, nearest.keypoints + shift, detected=False, distance=distance)
 
 
 def _velocity(sightings: list[_Sighting]) -> Float:
     """Of the box's centre, [2] px a frame; zero for a single sighting."""
+    if len(sightings) < 2:
+        return np.zeros(2, np.float32)
     first, last = sightings[0], sightings[-1]
     frames = last.index - first.index
-    if frames == 0:
-        return np.zeros(2, np.float32)
     moved = (last.box - first.box).reshape(2, 2).mean(axis=0) / frames
     return np.asarray(moved, np.float32)
 

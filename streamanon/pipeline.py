@@ -14,8 +14,7 @@ from typing import TypeVar
 
 from streamanon.compositor import Compositor, composite
 from streamanon.config import Config
-from streamanon.detector import Detector, observe
-from streamanon.faults import GuardedDetector
+from streamanon.faults import GuardedWatcher
 from streamanon.flow import Pulse, prefetch
 from streamanon.lookahead import resolve
 from streamanon.metrics import StageClock
@@ -23,6 +22,7 @@ from streamanon.moving import cover_motion
 from streamanon.steady import NEIGHBOURS
 from streamanon.tracker import track
 from streamanon.types import RawFrame, SafeFrame
+from streamanon.watch import Watcher, observe
 
 T = TypeVar("T")
 QUEUE_FRAMES = 4
@@ -33,7 +33,7 @@ STALL_SECONDS = 300.0
 def anonymise(
     frames: Iterable[RawFrame],
     config: Config,
-    detector: Detector,
+    watcher: Watcher,
     compositor: Compositor,
     clock: StageClock,
     threaded: bool = True,
@@ -45,7 +45,7 @@ def anonymise(
     :class:`StallError`, from a stage that hangs in a thread. What fails in looking for faces and in
     covering them is covered, and counted in ``compositor.faults``.
     """
-    pulse, guarded = Pulse(), GuardedDetector(detector, compositor.faults)
+    pulse, guarded = Pulse(), GuardedWatcher(watcher, compositor.faults)
     # What hangs is waited for by all that comes after it: the first of them, who knows its name, tells.
     patience = itertools.count(stall_seconds)
     with ExitStack() as stack:
@@ -59,7 +59,7 @@ def anonymise(
 
         decoded = hand_over(clock.watch(frames, "decode"), "decode")
         seen = observe(clock.watch(decoded, "detect/wait"), guarded, config.detect)
-        settled = resolve(track(seen, config.detect), config.lookahead)
+        settled = resolve(track(seen, config.detect, guarded.again), config.lookahead)
         if config.detect.paranoid:
             settled = cover_motion(settled, config.lookahead.frames)
         resolved = hand_over(clock.watch(settled, "detect"), "detect")

@@ -80,6 +80,13 @@ def small_rgb(picture: Picture, width: int, height: int) -> NDArray[np.uint8]:
     return cast("NDArray[np.uint8]", np.minimum(colour, 255).astype(np.uint8, copy=False))
 
 
+def crop(picture: Picture, region: tuple[int, int, int, int]) -> Picture:
+    """A region (xyxy px) as a picture of its own, without a copy. Edges as for :func:`read_rgb`."""
+    _check_region(picture, *region)
+    planes = _crop(picture.planes, picture, *region)
+    return Picture(planes, picture.pixel_format, picture.matrix, picture.full_range)
+
+
 def to_rgb(picture: Picture) -> NDArray[np.uint8]:
     """The whole picture as uint8 RGB [H, W, 3]."""
     return np.rint(read_rgb(picture, 0, 0, picture.width, picture.height)).astype(np.uint8)

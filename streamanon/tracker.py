@@ -7,14 +7,18 @@ unmatched confident face is never dropped, and no face waits for a second detect
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.config import DetectConfig
+from streamanon.errors import DetectionError
 from streamanon.geometry import overlap
-from streamanon.types import Faces, Float, Observation
+from streamanon.types import Faces, Float, Observation, RawFrame
+
+#: What a closer look finds where faces are expected, boxes [N, 4].
+LookAgain = Callable[[RawFrame, Float], Faces]
 
 #: A track that no face matched for longer than this ends.
 MAX_LOST_FRAMES = 60
@@ -28,14 +32,17 @@ _MAX_SPEED = 0.025
 _MAX_REACH, _MAX_FRESH_REACH = 1.5, 2.5
 
 
-def track(observations: Iterable[Observation], config: DetectConfig) -> Iterator[Observation]:
+def track(
+    observations: Iterable[Observation], config: DetectConfig, again: LookAgain | None = None
+) -> Iterator[Observation]:
     """The same observations with ``faces.track_ids`` filled in; ids start at 0 with every call.
 
     Every face with a score of at least ``config.score`` is kept: it continues a track or starts one. Faces
     from ``config.revive_score`` up only continue tracks; those that continue none, and all below, are
-    dropped, as the detector's threshold demands. Observations that are not "seen" pass unchanged.
+    dropped, as the detector's threshold demands. Observations that are not "seen" pass unchanged. Where a
+    face is lost, ``again`` is asked for a closer look.
     """
-    tracker = Tracker(config)
+    tracker = Tracker(config, again)
     for observation in observations:
         yield tracker.step(observation)
 
@@ -43,10 +50,12 @@ def track(observations: Iterable[Observation], config: DetectConfig) -> Iterator
 class Tracker:
     """:func:`track`, one observation at a time."""
 
-    def __init__(self, config: DetectConfig) -> None:
+    def __init__(self, config: DetectConfig, again: LookAgain | None = None) -> None:
         self._config = config
+        self._again = again
         self._ids = itertools.count()
         self._tracks: list[_Track] = []
+        self._looked = -1
 
     def step(self, observation: Observation) -> Observation:
         """The observation with its faces' ids; frames must come in order."""
@@ -57,7 +66,10 @@ class Tracker:
         if observation.status != "seen":
             return observation
         picture = observation.frame.picture
-        faces = self._assign(observation.faces, index, float(np.hypot(picture.width, picture.height)))
+        diagonal = float(np.hypot(picture.width, picture.height))
+        faces = self._assign(observation.faces, index, diagonal)
+        faces = faces.joined(self._found_again(observation.frame, diagonal))
+        self._looked = index
         return Observation(observation.frame, faces, observation.status, observation.cut)
 
     def _assign(self, faces: Faces, index: int, diagonal: float) -> Faces:
@@ -75,6 +87,22 @@ class Tracker:
         for face in map(int, np.flatnonzero(confident & (ids < 0))):
             ids[face] = next(self._ids)
             self._tracks.append(_Track(int(ids[face]), faces.boxes[face], index))
+        return faces.with_ids(ids)[ids >= 0]
+
+    def _found_again(self, frame: RawFrame, diagonal: float) -> Faces:
+        """The faces seen in the look before but not in this one that a closer look finds."""
+        lost = [t for t in self._tracks if t.index == self._looked and t.sightings > 1]
+        if self._again is None or not lost:
+            return Faces.empty()
+        boxes = np.stack([t.predict(frame.index) for t in lost])
+        try:
+            faces = self._again(frame, boxes)
+        except DetectionError:  # then it coasts
+            return Faces.empty()
+        ids = np.full(len(faces), -1, np.int64)
+        for row, column in _match(lost, faces.boxes, frame.index, diagonal):
+            lost[row].see(faces.boxes[column], frame.index)
+            ids[column] = lost[row].id
         return faces.with_ids(ids)[ids >= 0]
 
 

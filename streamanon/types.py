@@ -6,7 +6,7 @@ Floating point arrays are float32. No ``repr`` here ever shows pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -142,6 +142,13 @@ class Faces:
     def __getitem__(self, keep: Any) -> Faces:
         """The faces that a boolean mask or an index array picks."""
         return Faces(self.boxes[keep], self.scores[keep], self.keypoints[keep], self.track_ids[keep])
+
+    def joined(self, other: Faces) -> Faces:
+        """These faces and then those."""
+        if not len(other):
+            return self
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(Faces))
+        return Faces(*(np.concatenate(pair) for pair in pairs))
 
     def with_ids(self, track_ids: NDArray[np.int64]) -> Faces:
         return Faces(self.boxes, self.scores, self.keypoints, track_ids)

@@ -22,7 +22,7 @@ import streamanon.anonymizer
 import streamanon.pipeline
 from streamanon.cli import main
 from streamanon.fakes import FakeDetector, FakeSource, moving
-from streamanon.types import Faces, RawFrame
+from streamanon.types import Faces, Float, RawFrame
 
 COUNT, BREAKS_AT = 120, 50
 TRUTH = {0: moving((20, 20, 60, 70), (0.5, 0), COUNT), 1: moving((100, 30, 130, 66), (0, 0.2), COUNT)}
@@ -52,12 +52,15 @@ class Broken:
         self._act, self._truth, self._by_time = ACTS[fault], FakeDetector(TRUTH), fault == "late"
         self._from = STARTS.get(fault, BREAKS_AT)
 
-    def detect(self, frame: RawFrame) -> Faces:
+    def detect(self, frame: RawFrame, fresh: bool = False) -> Faces:
         if self._by_time:
             frame = replace(frame, index=round(frame.pts_seconds * 25))
         if frame.index >= self._from:
             self._act()
         return self._truth.detect(frame)
+
+    def again(self, frame: RawFrame, boxes: Float) -> Faces:
+        return self._truth.again(frame, boxes)
 
 
 def _raise(error: BaseException) -> None:
@@ -85,7 +88,9 @@ ACTS: dict[str, Callable[[], None]] = {
 STARTS = {"broken": 0, "kill": 112}
 
 if __name__ == "__main__":
-    vars(streamanon.anonymizer)["FaceDetector"] = lambda *_: Broken(sys.argv[1])
+    broken = Broken(sys.argv[1])
+    vars(streamanon.anonymizer)["FaceDetector"] = lambda *_: None
+    vars(streamanon.anonymizer)["Watch"] = lambda *_: broken
     if sys.argv[1] == "hang":
         streamanon.pipeline.anonymise.__defaults__ = (True, 1.0)  # threaded, stall_seconds
     sys.exit(main(sys.argv[2:]))

@@ -41,7 +41,7 @@ def plain(engines: Engines) -> Anonymizer:
 @pytest.fixture
 def sure(plain: Anonymizer, monkeypatch: pytest.MonkeyPatch) -> Anonymizer:
     """Finds a face in every frame, whatever is in it."""
-    monkeypatch.setattr(plain, "detector", FakeDetector({0: [FACE] * 1000}))
+    monkeypatch.setattr(plain, "watch", lambda _=0: FakeDetector({0: [FACE] * 1000}))
     return plain
 
 
@@ -67,7 +67,7 @@ def test_pixels_outside_the_face_stay_as_they_are(sure: Anonymizer, width: int, 
 
 def test_synthesis_keeps_them_too(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
     anonymizer = Anonymizer(Config(compute=CPU))
-    monkeypatch.setattr(anonymizer, "detector", FakeDetector({0: [FACE]}))
+    monkeypatch.setattr(anonymizer, "watch", lambda _=0: FakeDetector({0: [FACE]}))
     before = image()
     after, report = anonymizer.image_with_report(before)
     assert report.tally.faces == 1
@@ -167,7 +167,7 @@ def test_an_error_in_the_progress_call_surfaces(sure: Anonymizer, clip: Path, tm
 def test_frames_where_detection_fails_are_withheld(
     plain: Anonymizer, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plain, "detector", FakeDetector({}, fails={0, 3, 4}))
+    monkeypatch.setattr(plain, "watch", lambda _=0: FakeDetector({}, fails={0, 3, 4}))
     report = plain.run(clip, tmp_path / "out.mp4")
     assert report.tally.frames == 12
     assert 1 <= report.tally.withheld <= 3

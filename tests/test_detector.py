@@ -17,13 +17,12 @@ from streamanon.detector import (
     input_size,
     letterbox,
     merge,
-    observe,
     suppress,
     without_parts,
 )
 from streamanon.engines import Engines, digest
 from streamanon.errors import DetectionError
-from streamanon.fakes import FakeDetector, FakeSource, faces_at, moving
+from streamanon.fakes import faces_at
 from streamanon.pixels import from_rgb
 from streamanon.types import Faces, Float, Picture, RawFrame
 
@@ -215,34 +214,6 @@ def test_whatever_goes_wrong_is_a_detection_error(broken: str, tmp_path: Path) -
     boxes = np.array([[60, 50, 130, 140]], np.float32)
     with pytest.raises(DetectionError, match="frame 3"):
         detector_with(Broken(boxes, picture), tmp_path).detect(frame_of(picture, 3))
-
-
-TRUTH = {0: moving((20, 20, 60, 70), (1, 0), 24)}
-
-
-def statuses(config: DetectConfig, source: FakeSource, fails: frozenset[int] = frozenset()) -> str:
-    """One letter a frame: s(een), k (skipped), f(ailed); capital at a cut."""
-    seen = observe(source, FakeDetector(TRUTH, fails=fails), config)
-    letters = {"seen": "s", "skipped": "k", "failed": "f"}
-    return "".join(letters[o.status].upper() if o.cut else letters[o.status] for o in seen)
-
-
-def test_each_nth_frame_is_looked_at_from_the_first_on() -> None:
-    source = FakeSource(10, 160, 96, TRUTH)
-    assert statuses(DetectConfig(every=1), source) == "s" * 10
-    assert statuses(DetectConfig(every=2), source) == "sksksksksk"
-    assert statuses(DetectConfig(every=4), source) == "skkkskkksk"
-
-
-def test_the_first_frame_of_a_shot_is_looked_at() -> None:
-    source = FakeSource(12, 160, 96, TRUTH, cuts=frozenset({6}), seed=1)
-    assert statuses(DetectConfig(every=4), source) == "skkkskSkkksk"
-
-
-def test_after_a_failure_the_next_frame_is_looked_at() -> None:
-    source = FakeSource(12, 160, 96, TRUTH)
-    assert statuses(DetectConfig(every=4), source, frozenset({4, 5})) == "skkkffskkksk"
-    assert statuses(DetectConfig(every=4), source, frozenset({0})) == "fskkkskkkskk"
 
 
 def test_the_real_model_runs(engines: Engines) -> None:

@@ -311,8 +311,8 @@ def test_a_stage_that_fails_ends_the_run_after_what_was_done(
     """Never as if the video were over."""
     right = getattr(pipeline, stage)
 
-    def wrong(items: Iterable[Any], config: Any) -> Iterator[Any]:
-        for number, item in enumerate(right(items, config)):
+    def wrong(items: Iterable[Any], *more: Any) -> Iterator[Any]:
+        for number, item in enumerate(right(items, *more)):
             if number == 6:
                 raise error
             yield item
@@ -437,9 +437,9 @@ def test_a_slow_stage_does_not_count_as_hanging() -> None:
     """One hand-over waits for long, as the look-ahead fills; but frames move."""
 
     class Slow(FakeDetector):
-        def detect(self, frame: RawFrame) -> Faces:
+        def detect(self, frame: RawFrame, fresh: bool = False) -> Faces:
             threading.Event().wait(0.1)
-            return super().detect(frame)
+            return super().detect(frame, fresh)
 
     config = replace(CONFIG, lookahead=LookaheadConfig(12, 3))
     compositor = Compositor(CoverConfig("mosaic"), None)
@@ -562,7 +562,7 @@ def test_whatever_a_real_model_answers_no_face_shows(
 ) -> None:
     anonymizer, backend = spoilt
     config = anonymizer.config
-    found = [anonymizer.detector.detect(frame) for frame in demo]
+    found = [anonymizer.watch().detect(frame, True) for frame in demo]
     faces = [one.boxes[one.scores >= config.detect.score] for one in found]
     for frame, boxes in zip(demo, faces, strict=True):
         assert shows(frame.picture, frame.picture, boxes) > 0.99
@@ -571,7 +571,7 @@ def test_whatever_a_real_model_answers_no_face_shows(
         backend.models[model].spoil = spoil
         try:
             done = list(
-                anonymise(demo, config, anonymizer.detector, compositor, StageClock(), threaded=False)
+                anonymise(demo, config, anonymizer.watch(), compositor, StageClock(), threaded=False)
             )
         finally:
             backend.models[model].spoil = None

@@ -283,7 +283,7 @@ def test_odd_times(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, f
             yield frame
 
     monkeypatch.setattr(source, "_decode", retimed)
-    monkeypatch.setattr("streamanon.anonymizer.FaceDetector", lambda *_: FakeDetector(TRUTH))
+    monkeypatch.setattr("streamanon.anonymizer.Watch", lambda *_: FakeDetector(TRUTH))
     config = Config(cover=CoverConfig("mosaic"), output=OutputConfig(codec="ffv1"))
     report = Anonymizer(config).run(faces, tmp_path / "out.mkv")
     assert report.tally.frames == COUNT

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from blotches import BOX, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
@@ -191,6 +192,47 @@ def test_tracked_fake_faces_stay_within_their_targets(every: int) -> None:
             assert any(
                 b[0] <= x0 + 6 and b[1] <= y0 + 6 and b[2] >= x1 - 6 and b[3] >= y1 - 6 for b in boxes
             ), (resolved.frame.index, x0, boxes)
+
+
+def curved(
+    count: int, hidden: Collection[int], every: int = 1, until: int | None = None
+) -> list[Observation]:
+    """A face that turns back and forth, so that its velocity foretells little; it is not found in the
+    frames that are ``hidden``, and is behind something from frame ``until``.
+    """
+    clip = []
+    for n in range(count):
+        shift = (50 * np.sin(n / 15), 20 * np.cos(n / 12))
+        box = (BOX + np.array([*shift, *shift], np.float32))[None]
+        faces = Faces.empty() if n in hidden else faces_at(box).with_ids(np.zeros(1, np.int64))
+        shown = picture(shift, face=until is None or n < until)
+        frame = RawFrame(n, n, Fraction(1, 25), shown)
+        skipped = bool(n % every)
+        clip.append(
+            Observation(frame, Faces.empty() if skipped else faces, "skipped" if skipped else "seen")
+        )
+    return clip
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+@pytest.mark.parametrize("hidden", [range(12), range(28, 60), range(20, 44)])
+def test_a_face_that_is_not_found_is_followed_by_its_motion(every: int, hidden: range) -> None:
+    truth = [o.faces.boxes[0] for o in curved(60, ())]
+    for one in resolve(curved(60, hidden, every), LookaheadConfig(12, 12)):
+        (target,) = one.targets
+        low, high = truth[one.frame.index][:2], truth[one.frame.index][2:]
+        assert (target.box[:2] <= low + 4).all()
+        assert (target.box[2:] >= high - 4).all()
+
+
+def test_a_face_is_not_followed_for_ever() -> None:
+    resolved = list(resolve(curved(60, range(10, 60)), CONFIG))
+    assert covered(resolved) == set(range(10 + 3 * CONFIG.coast_frames))
+
+
+def test_a_face_that_something_hides_coasts_where_it_was_seen() -> None:
+    resolved = list(resolve(curved(40, range(10, 40), until=10), CONFIG))
+    assert covered(resolved) == set(range(10 + CONFIG.coast_frames))
 
 
 @dataclass(frozen=True)

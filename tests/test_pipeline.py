@@ -113,10 +113,10 @@ class Watched:
 
 
 class FailingDetector(FakeDetector):
-    def detect(self, frame: RawFrame) -> Faces:
+    def detect(self, frame: RawFrame, fresh: bool = False) -> Faces:
         if frame.index == 10:
             raise RuntimeError("detector broke")
-        return super().detect(frame)
+        return super().detect(frame, fresh)
 
 
 class FailingCompositor(Compositor):

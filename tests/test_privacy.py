@@ -21,7 +21,6 @@ import streamanon
 from streamanon import compositor as compositor_module
 from streamanon.compositor import Compositor, Held, Synthesis
 from streamanon.config import Config, CoverConfig, DetectConfig, LookaheadConfig
-from streamanon.detector import observe
 from streamanon.errors import SynthesisError
 from streamanon.fakes import (
     KEY_COLOUR,
@@ -37,6 +36,7 @@ from streamanon.fakes import (
 from streamanon.metrics import StageClock
 from streamanon.pipeline import anonymise
 from streamanon.types import METHODS, FrameReport, Method, Observation, Picture, SafeFrame
+from streamanon.watch import observe
 
 COUNT = 30
 FAILURES: tuple[type[Exception], ...] = (SynthesisError, ValueError, MemoryError, ZeroDivisionError)
@@ -163,7 +163,7 @@ def shimmer(picture: Picture, box: Box) -> float:
     y, x = np.mgrid[top:bottom, left:right]
     bright = ((x - left) // 4 + (y - top) // 4) % 2 == 0
     luma = picture.planes[0][top:bottom, left:right].astype(np.float64)
-    return abs(float(luma[bright].mean() - luma[~bright].mean())) / (KEY_COLOUR[0] - 40)
+    return abs(float(luma[bright].mean() - luma[~bright].mean())) / (KEY_COLOUR[0] - 63)
 
 
 def check(scene: Scene, compositor: Compositor | None = None) -> None:
