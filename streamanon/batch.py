@@ -136,7 +136,7 @@ def _progress(info: SourceInfo, job: Job, quiet: bool) -> tqdm[Never]:
 def _run_image(anonymizer: Anonymizer, job: Job, _quiet: bool, _stop: list[int]) -> RunReport:
     if job.output.suffix.lower() not in IMAGES:
         raise ConfigError(f"an image becomes an image: give {job.output} one of {', '.join(IMAGES)}")
-    if job.output.exists() and job.output.samefile(job.source):
+    if job.output.exists() and os.path.exists(job.source) and job.output.samefile(job.source):
         raise ConfigError(f"the output {job.output} is the input itself; give another name")
     bgr, alpha = _read_image(Path(job.source))
     rgb, report = anonymizer.image_with_report(np.ascontiguousarray(bgr[..., ::-1]))

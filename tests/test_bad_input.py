@@ -171,6 +171,15 @@ def test_a_frame_that_becomes_too_large_ends_the_run(
         next(frames)
 
 
+def test_a_missing_image_is_told_and_the_output_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out.png").write_bytes(b"mine")
+    assert main(["run", str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png"), *COVER]) == 2
+    assert "in.png: No such file or directory; check the path" in capsys.readouterr().err
+    assert (tmp_path / "out.png").read_bytes() == b"mine"
+
+
 @pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
 def test_what_is_no_file_is_refused(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "in.mp4"
