@@ -17,7 +17,7 @@ from streamanon.compositor import Compositor, Synthesis
 from streamanon.config import Config, as_dict, load_config
 from streamanon.detector import FaceDetector
 from streamanon.engines import Engines, digest
-from streamanon.errors import ConfigError
+from streamanon.errors import ConfigError, SinkError
 from streamanon.generator import Generator as FaceGenerator
 from streamanon.generator import NetworkGenerator
 from streamanon.identity.casting import Casting, CastingParts
@@ -137,6 +137,8 @@ class Anonymizer:
                         break
             finally:
                 chain.close()
+            if not interrupted and sink.frames != clock.items("decode"):
+                raise SinkError(f"only {sink.frames} of {clock.items('decode')} frames reached {output}")
             sink.close(complete=not interrupted)
             facts = _output_facts(Path(output), sink, info, self.config)
         report = self._report(info, facts, tally, time.perf_counter() - begun, clock, compositor)
@@ -184,6 +186,7 @@ class Anonymizer:
             models=self._digests(),
             settings=as_dict(self.config),
             account=compositor.account,
+            faults=dict(compositor.faults.counts),
         )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Never
@@ -15,9 +17,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from streamanon.anonymizer import Anonymizer
-from streamanon.errors import ConfigError, SinkError, SourceError, StreamanonError
+from streamanon.errors import ConfigError, SinkError, SourceError, sentence, tell
+from streamanon.imagesize import image_size
 from streamanon.metrics import RunReport
-from streamanon.source import SourceInfo, probe
+from streamanon.source import SourceInfo, check_size, probe
 from streamanon.types import SafeFrame
 
 IMAGES = (".jpg", ".jpeg", ".png")
@@ -52,8 +55,10 @@ def find_jobs(source: str, output: Path) -> list[Job]:
     would give one output.
     """
     folder = Path(source)
-    if not folder.is_dir():
-        return [Job(source, _within(output, folder) if output.is_dir() else output)]
+    if not os.path.isdir(folder):  # unlike Path's, this takes an address of any length
+        # An address may hold secrets, so nothing is named after it.
+        name = Path("stream") if "://" in source else folder
+        return [Job(source, _within(output, name) if output.is_dir() else output)]
     files = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in IMAGES + VIDEOS)
     if not files:
         raise SourceError(f"the folder {folder} holds no video and no image; give another")
@@ -75,7 +80,7 @@ def _within(folder: Path, source: Path) -> Path:
     return folder / (source.name if known else f"{source.stem}.mp4")
 
 
-def run_jobs(anonymizer: Anonymizer, jobs: Sequence[Job], quiet: bool, stop: list[bool]) -> Outcome:
+def run_jobs(anonymizer: Anonymizer, jobs: Sequence[Job], quiet: bool, stop: list[int]) -> Outcome:
     """Do one job after the other. With several, one that fails is told and does not stop the others."""
     outcome = Outcome()
     for job in jobs:
@@ -84,15 +89,18 @@ def run_jobs(anonymizer: Anonymizer, jobs: Sequence[Job], quiet: bool, stop: lis
                 _make_folder(job.output.parent)
             run_one = _run_image if job.is_image else _run_video
             report = run_one(anonymizer, job, quiet, stop)
-        except StreamanonError as error:
+        except Exception as error:
             if len(jobs) == 1:
                 raise
-            print(f"streamanon: {error}", file=sys.stderr)
+            tell(f"streamanon: {sentence(error)}")
             outcome.failed += 1
             continue
         outcome.reports.append(report)
+        outcome.failed += report.saw_nothing
+        if report.troubles():
+            tell(f"streamanon: {job.output}: {report.troubles()}")
         if not quiet:
-            print(_summary(job, report))
+            tell(_summary(job, report), sys.stdout)
         if stop:
             outcome.interrupted = True
             break
@@ -106,7 +114,7 @@ def _make_folder(folder: Path) -> None:
         raise SinkError(f"cannot make the folder {folder}: {error.strerror}; choose another") from error
 
 
-def _run_video(anonymizer: Anonymizer, job: Job, quiet: bool, stop: list[bool]) -> RunReport:
+def _run_video(anonymizer: Anonymizer, job: Job, quiet: bool, stop: list[int]) -> RunReport:
     info = probe(job.source)
     with _progress(info, job, quiet) as bar:
         faces = 0
@@ -121,14 +129,14 @@ def _run_video(anonymizer: Anonymizer, job: Job, quiet: bool, stop: list[bool]) 
 
 
 def _progress(info: SourceInfo, job: Job, quiet: bool) -> tqdm[Never]:
-    hidden = quiet or not sys.stderr.isatty()
-    return tqdm(total=info.frames, desc=Path(job.source).name, unit=" frames", disable=hidden)
+    hidden = quiet or sys.stderr is None or not sys.stderr.isatty()
+    return tqdm(total=info.frames, desc=Path(info.name).name, unit=" frames", disable=hidden)
 
 
-def _run_image(anonymizer: Anonymizer, job: Job, _quiet: bool, _stop: list[bool]) -> RunReport:
+def _run_image(anonymizer: Anonymizer, job: Job, _quiet: bool, _stop: list[int]) -> RunReport:
     if job.output.suffix.lower() not in IMAGES:
         raise ConfigError(f"an image becomes an image: give {job.output} one of {', '.join(IMAGES)}")
-    if job.output.exists() and job.output.samefile(job.source):
+    if job.output.exists() and os.path.exists(job.source) and job.output.samefile(job.source):
         raise ConfigError(f"the output {job.output} is the input itself; give another name")
     bgr, alpha = _read_image(Path(job.source))
     rgb, report = anonymizer.image_with_report(np.ascontiguousarray(bgr[..., ::-1]))
@@ -154,14 +162,38 @@ def _read_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None
         data = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}; check the path") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    size = image_size(data.tobytes())
+    if size is None:
+        raise SourceError(f"{path} is no PNG or JPEG image; convert it to one")
+    check_size(*size, str(path))
+    with _silent():
+        image, whole = (_decoded(data, flags) for flags in (cv2.IMREAD_COLOR, cv2.IMREAD_UNCHANGED))
     if image is None:
-        raise SourceError(f"{path} is not an image that can be read; check that it opens elsewhere")
-    whole = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        raise SourceError(f"{path} is damaged; check that it opens elsewhere")
     bgr = np.asarray(image, np.uint8)
     if whole is None or whole.dtype != np.uint8 or whole.shape != (*bgr.shape[:2], 4):
         return bgr, None
     return bgr, np.asarray(whole[..., 3], np.uint8)
+
+
+def _decoded(data: NDArray[np.uint8], flags: int) -> NDArray[np.generic] | None:
+    try:
+        return cv2.imdecode(data, flags)
+    except cv2.error:
+        return None
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Without what libpng and libjpeg print to the standard error stream by themselves."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _summary(job: Job, report: RunReport) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from streamanon import __version__
 from streamanon.config import Config, PersonRule, load_config
-from streamanon.errors import ConfigError, SourceError, StreamanonError
+from streamanon.errors import ConfigError, SourceError, sentence, tell
 from streamanon.types import METHODS
 
 EXIT_ERROR = 2
@@ -21,26 +22,47 @@ EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code. Known errors print one sentence and give 2."""
+    """Run a command; returns the exit code. Errors print one sentence and give 2."""
     args = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="streamanon: %(message)s")
+    _open_standard_streams()
+    _forbid_core_dumps()
     try:
         return int(args.command(args))
-    except StreamanonError as error:
-        print(f"streamanon: {error}", file=sys.stderr)
-        return EXIT_ERROR
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except Exception as error:
+        tell(f"streamanon: {sentence(error)}")
+        return EXIT_ERROR
+
+
+def _open_standard_streams() -> None:
+    """Where the caller closed one, the output video could get its number, and libraries' log lines."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+
+
+def _forbid_core_dumps() -> None:
+    """A dump would hold frames. This does not hold where the system pipes dumps to a program."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="streamanon", description="Every face in a video becomes a believable face of nobody."
+        prog="streamanon",
+        description="Every face in a video becomes a believable face of nobody.",
+        epilog="@FILE stands for the lines of that file, one argument each: so no process list shows them.",
+        fromfile_prefix_chars="@",
     )
     parser.add_argument("--version", action="version", version=f"streamanon {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
     run = verbs.add_parser("run", help="anonymise videos, images or folders of them")
-    run.add_argument("input", metavar="INPUT", help="a video, an image (jpg, png), or a folder")
+    run.add_argument("input", metavar="INPUT", help="a video, an image (jpg, png), a folder or an address")
     run.set_defaults(command=_run)
     demo = verbs.add_parser("demo", help="anonymise the clip of synthetic people that comes along")
     demo.set_defaults(command=_demo)
@@ -63,6 +85,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--profile", help="a profile: cctv, dashcam, livestream, edge, or the path of a YAML file")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, e.g. output.crf=23")
     add("--method", help=f"how faces are covered: {', '.join(METHODS)}")
+    add("--paranoid", action="store_true", help="cover whatever moves, too")
+    add("--on-error", help="what fails on a face or frame: cover it more (default), or stop")
     add("--audio", help="copy (bit for bit) or drop")
     add("--subtitles", help="copy (bit for bit) or drop")
     add("--codec", help="h264, hevc, av1, vp9 or ffv1")
@@ -129,6 +153,8 @@ def _add_delegates_options(parser: argparse.ArgumentParser) -> None:
 def _config(args: argparse.Namespace) -> Config:
     options = {
         "cover.method": args.method,
+        "detect.paranoid": "true" if args.paranoid else None,
+        "cover.on_error": args.on_error,
         "output.audio": args.audio,
         "output.subtitles": args.subtitles,
         "output.codec": args.codec,
@@ -194,26 +220,29 @@ def _run(args: argparse.Namespace) -> int:
     if args.report is not None and outcome.reports:
         write_reports(args.report, outcome.reports)
     if outcome.interrupted:
-        return EXIT_INTERRUPTED
+        return 128 + stop[0]
     return EXIT_ERROR if outcome.failed else 0
 
 
 @contextmanager
-def _stop_flag() -> Iterator[list[bool]]:
-    """A list that Ctrl-C fills, so that the file is finished; a second Ctrl-C interrupts at once."""
-    pressed: list[bool] = []
+def _stop_flag() -> Iterator[list[int]]:
+    """A list to which Ctrl-C or SIGTERM adds its number, so that the file is finished; another one
+    interrupts at once.
+    """
+    received: list[int] = []
 
-    def on_interrupt(_number: int, _frame: object) -> None:
-        if pressed:
+    def on_signal(number: int, _frame: object) -> None:
+        if received:
             raise KeyboardInterrupt
-        pressed.append(True)
-        print("\nstreamanon: finishing the file; press again to stop at once", file=sys.stderr)
+        received.append(number)
+        tell("\nstreamanon: finishing the file; press again to stop at once")
 
-    before = signal.signal(signal.SIGINT, on_interrupt)
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield pressed
+        yield received
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _audit(args: argparse.Namespace) -> int:
@@ -231,5 +260,5 @@ def _delegates(args: argparse.Namespace) -> int:
 def _doctor(_args: argparse.Namespace) -> int:
     from streamanon.doctor import describe
 
-    print(describe())
+    tell(describe(), sys.stdout)
     return 0

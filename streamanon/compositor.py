@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 
 import numpy as np
 
 from streamanon.config import CoverConfig
-from streamanon.generator import Generator, Job, Look, Patch
+from streamanon.faults import FARTHEST_PX, Faults
+from streamanon.generator import Generator, Job, Look, Painting, Patch
 from streamanon.geometry import grow, mesh_keypoints, yaw_degrees
 from streamanon.identity.casting import Account, Casting
 from streamanon.mesh import MeshModel, snap
@@ -118,6 +118,7 @@ class Compositor:
         self._synthesis = synthesis
         self._noise = np.random.default_rng() if noise is None else noise
         self._tracks: dict[int, _TrackState] = {}
+        self.faults = Faults(config.on_error)
 
     @property
     def account(self) -> Account:
@@ -126,22 +127,35 @@ class Compositor:
 
     def hold(self, resolved: Resolved) -> Held:
         """Measure the faces of a frame. Frames are held, and composed, in order."""
-        if resolved.cover_all:
-            return Held(resolved, [None] * len(resolved.targets))
-        return Held(resolved, self._measure(resolved.frame, resolved.targets))
+        if not resolved.cover_all:
+            try:
+                return Held(resolved, self._measure(resolved.frame, resolved.targets))
+            except Exception as error:  # whatever it was, these faces go to the next rung
+                self.faults.note("faces", "measuring", error, len(resolved.targets))
+        return Held(resolved, [None] * len(resolved.targets))
 
     def compose(self, held: Held, later: Sequence[Held] = ()) -> SafeFrame:
         """Cover a frame; ``later``: those held after it, as far as is known."""
+        frame = held.resolved.frame
+        if not held.resolved.cover_all:
+            try:
+                return self._composed(held, later)
+            except Exception as error:
+                self.faults.note("frames", "covering", error)
+        return _safe(frame, _covered_whole(frame.picture), FrameReport((), withheld=True))
+
+    def _composed(self, held: Held, later: Sequence[Held]) -> SafeFrame:
         resolved = held.resolved
         frame = resolved.frame
-        if resolved.cover_all or not all(np.isfinite(target.box).all() for target in resolved.targets):
-            return _safe(frame, _covered_whole(frame.picture), FrameReport((), withheld=True))
-        if not resolved.targets:
+        if not all(_is_placed(box) for box in (*(one.box for one in resolved.targets), *resolved.moving)):
+            raise ValueError("a face lies nowhere")
+        if not resolved.targets and not len(resolved.moving):
             return _safe(frame, frame.picture, FrameReport(()))
         self._drop_stale(frame.index)
         self._tell_who_is_in_view(resolved)
         planes = tuple(plane.copy() for plane in frame.picture.planes)
         measured = [self._steady(held, row, later) for row in range(len(resolved.targets))]
+        moving = tuple(self._cover_moving(frame.picture, planes, box) for box in resolved.moving)
         # Near faces last: they hide far ones.
         order = np.argsort([_area(target.box) for target in resolved.targets])
         jobs = {row: self._job(frame, resolved.targets[row], measured[row]) for row in order}
@@ -150,13 +164,13 @@ class Compositor:
         picture = Picture(
             planes, frame.picture.pixel_format, frame.picture.matrix, frame.picture.full_range
         )
-        return _safe(frame, picture, FrameReport(tuple(covers)))
+        return _safe(frame, picture, FrameReport(tuple(covers), moving=moving))
 
     def _steady(self, held: Held, row: int, later: Sequence[Held]) -> Geometry | None:
         """A measurement with its mesh brought to rest among its neighbours in time."""
         target, index, found = held.resolved.targets[row], held.resolved.frame.index, held.measured[row]
         state = self._state(target)
-        if found is None or not np.isfinite(found.points).all():
+        if found is None:
             state.past.clear()
             return found
         least = self._config.min_confidence - CONFIDENCE_SLACK
@@ -194,11 +208,11 @@ class Compositor:
         rows = [row for row, target in enumerate(targets) if self._worth_measuring(target, frame.index)]
         if self._synthesis is None or not rows:
             return measured
-        try:
-            found = self._synthesis.mesh.measure(frame.picture, [targets[row] for row in rows])
-        except Exception:  # whatever it was, these faces go to the next rung
-            return measured
-        for row, measurement in zip(rows, found, strict=False):
+        found = list(self._synthesis.mesh.measure(frame.picture, [targets[row] for row in rows]))
+        for row, measurement in zip(rows, found, strict=True):
+            if not _is_sound(measurement):
+                self.faults.note("faces", "measuring", ValueError("no sound mesh"))
+                continue
             measured[row] = measurement
             state = self._state(targets[row])
             state.last_index = frame.index
@@ -251,7 +265,8 @@ class Compositor:
             return None
         try:
             role = self._synthesis.casting.role(frame, target.track_id, measured)
-        except Exception:  # a face that cannot be made is covered by the next rung, whatever went wrong
+        except Exception as error:  # a face that cannot be made is covered by the next rung
+            self.faults.note("faces", "casting", error)
             state.fall()
             return None
         if role.visible and target.detected:
@@ -268,16 +283,27 @@ class Compositor:
         picture = resolved.frame.picture
         try:
             made = list(self._synthesis.generator.paint(picture, wanted))
-        except Exception:  # as above: the next rung
-            made = []
+            if len(made) != len(wanted):
+                raise ValueError(f"{len(made)} paintings for {len(wanted)} faces")
+        except Exception as error:  # as above: the next rung
+            self.faults.note("faces", "painting", error, len(rows))
+            made = [None] * len(rows)
         patches = {}
-        for row, job, painting in zip_longest(rows, wanted, made[: len(rows)]):
+        for row, job, painting in zip(rows, wanted, made, strict=True):
             state = self._state(resolved.targets[row])
-            if painting is not None and _hides(painting.patch, picture, job.geometry.points):
+            if painting is not None and self._hides(painting, picture, job):
                 state.look, patches[row] = painting.look, painting.patch
             else:
                 state.fall()
         return patches
+
+    def _hides(self, painting: Painting, picture: Picture, job: Job) -> bool:
+        """Whether the painted face covers the person's. What is no patch at all does not."""
+        try:
+            return _covers(painting.patch, picture, job.geometry.points)
+        except Exception as error:
+            self.faults.note("faces", "painting", error)
+            return False
 
     def _faded(self, weight: float | None, trusted: bool) -> float:
         if weight is None:  # a new face: nothing to fade from
@@ -292,13 +318,23 @@ class Compositor:
         points = measured.points[:, :2]
         extent = np.concatenate([points.min(0), points.max(0)]).astype(np.float32)
         return bool(
-            np.isfinite(points).all()
-            and measured.confidence >= config.min_confidence - slack * CONFIDENCE_SLACK
+            measured.confidence >= config.min_confidence - slack * CONFIDENCE_SLACK
             and abs(yaw_degrees(measured.points)) <= config.max_yaw_deg + slack * YAW_SLACK_DEG
             and min(extent[2:] - extent[:2]) >= config.min_face_px * (1 - 0.15 * slack)
             and _agrees(target, points, extent)
             and _share_inside(points, picture) >= 0.6
         )
+
+    def _cover_moving(
+        self, picture: Picture, planes: tuple[Plane, ...], box: Float
+    ) -> tuple[int, int, int, int]:
+        """Plain colour over a whole box, whoever is in it: it has no track whose mosaic could stay one."""
+        region = snap(picture, box + np.array([0, 0, 1, 1], np.float32))
+        x0, y0, x1, y1 = region
+        if x1 > x0 and y1 > y0:
+            rgb = solid(np.zeros((y1 - y0, x1 - x0, 3), np.float32))
+            write_rgb(planes, picture, x0, y0, rgb, np.ones(rgb.shape[:2], np.float32))
+        return region
 
     def _plain(
         self, picture: Picture, planes: tuple[Plane, ...], target: Target, patch: Patch | None
@@ -343,8 +379,8 @@ class Compositor:
                     state.cells = cells_of(read_rgb(picture, *region), columns, rows, self._noise)
                 flatten = blur if method == "blur" else mosaic
                 return flatten(state.cells, width, height), "blur" if method == "blur" else "mosaic"
-            except Exception:  # the last rung needs nothing
-                pass
+            except Exception as error:  # the last rung needs nothing
+                self.faults.note("faces", "flattening", error)
         return solid(np.zeros((height, width, 3), np.float32)), "solid"
 
 
@@ -368,6 +404,21 @@ def composite(frames: Iterable[Resolved], compositor: Compositor, ahead: int) ->
         raise error
 
 
+def _is_placed(box: Float) -> bool:
+    """Whether it is a box. Comparisons with what is no number are false."""
+    return box.shape == (4,) and bool((np.abs(box) < FARTHEST_PX).all() and (box[2:] >= box[:2]).all())
+
+
+def _is_sound(measured: object) -> bool:
+    """Whether it is a measurement, in numbers: an infinite confidence would pass for a sure one."""
+    return (
+        isinstance(measured, Geometry)
+        and measured.points.dtype == np.float32
+        and bool(np.isfinite(measured.points).all())
+        and bool(np.isfinite(measured.confidence))
+    )
+
+
 def _agrees(target: Target, points: Float, extent: Float) -> bool:
     """Whether the mesh lies where the detector, which knows nothing of it, saw the face."""
     shared = np.minimum(extent[2:], target.box[2:]) - np.maximum(extent[:2], target.box[:2])
@@ -385,14 +436,6 @@ def _share_inside(points: Float, picture: Picture) -> float:
     return float(inside.mean())
 
 
-def _hides(patch: Patch, picture: Picture, points: Float) -> bool:
-    """Whether the painted face covers the person's. What is no patch at all does not."""
-    try:
-        return _covers(patch, picture, points)
-    except Exception:
-        return False
-
-
 def _covers(patch: Patch, picture: Picture, points: Float) -> bool:
     """Whether a patch can be laid over the picture and hides what is beneath the middle of the mesh."""
     region, (height, width) = _region_of(patch), patch.alpha.shape
@@ -404,11 +447,11 @@ def _covers(patch: Patch, picture: Picture, points: Float) -> bool:
     rows = slice(max(y0 - patch.y0, 0), max(y1 - patch.y0, 0))
     columns = slice(max(x0 - patch.x0, 0), max(x1 - patch.x0, 0))
     front = np.zeros_like(patch.alpha) if patch.front is None else patch.front
+    if not np.isfinite([one.sum() for one in (patch.rgb, patch.alpha, front)]).all():
+        raise ValueError("a painted face holds what is no number")
     hidden = float((patch.alpha + front)[rows, columns].clip(0, 1).sum())
-    # Comparisons with what is not a number are false.
     return bool(
         -0.01 <= patch.alpha.min() <= patch.alpha.max() <= 1.01
-        and np.isfinite(patch.rgb.sum())
         and hidden >= LEAST_OPACITY * max(x1 - x0, 1) * max(y1 - y0, 1)
         and float(front[rows, columns].sum()) <= MOST_FRONT * front[rows, columns].size
     )

@@ -22,12 +22,15 @@ class DetectConfig:
     """``size``: the detector's input, smallest to largest, or "auto" by the frame's size. ``every``: look
     at each n-th frame (1 to 10); the look-ahead fills in the others. ``score``: what starts a track;
     ``revive_score``: what continues one.
+    ``paranoid``: cover whatever moves, too, for faces that the detector never finds; all of the picture
+    while the camera moves.
     """
 
     size: Literal["auto", "small", "medium", "large"] = "auto"
     every: int = 2
     score: float = 0.4
     revive_score: float = 0.15
+    paranoid: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,9 @@ class CoverConfig:
     """``method``: what covers a face. ``min_face_px``: narrower faces get a mosaic instead of a
     synthesised face. ``min_confidence``: so do faces whose mesh is less sure than this. ``max_yaw_deg``:
     and profiles. ``margin``: how much the mosaic, blur or solid cover, an ellipse, exceeds the detected box
-    on each side; below 0.21 it would not hold the box's corners, so that is the least.
+    on each side; below 0.21 it would not hold the box's corners, so that is the least. ``on_error``: what
+    fails in finding, measuring or painting faces is covered more, and told at the end; or "stop" finishes
+    the file where it is, with exit code 2.
     """
 
     method: Method = "synthesize"
@@ -54,6 +59,7 @@ class CoverConfig:
     max_yaw_deg: float = 60.0
     margin: float = 0.35
     fade_frames: int = 4
+    on_error: Literal["cover", "stop"] = "cover"
 
 
 @dataclass(frozen=True)

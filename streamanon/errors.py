@@ -7,14 +7,23 @@
     ├── SourceError (OSError)         the input cannot be opened or read
     ├── SinkError (OSError)           the output cannot be written
     ├── ModelError (RuntimeError)     a model or backend cannot be loaded or run
+    ├── StallError (TimeoutError)     a stage hangs: nothing moved for minutes
+    ├── FaultError (RuntimeError)     something failed, and cover.on_error is "stop"
     ├── DetectionError (RuntimeError) one frame's detection failed: the frame is covered whole
     └── SynthesisError (RuntimeError) one face could not be made: the next rung covers it
 
-The first four end the run. The last two are recoverable and are caught inside the chain, where the
+The first six end the run. The last two are recoverable and are caught inside the chain, where the
 answer is always to cover more.
 """
 
 from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TextIO
 
 
 class StreamanonError(Exception):
@@ -37,9 +46,44 @@ class ModelError(StreamanonError, RuntimeError):
     """Fatal: a model or backend cannot be loaded or run."""
 
 
+class StallError(StreamanonError, TimeoutError):
+    """Fatal: a stage hangs."""
+
+
+class FaultError(StreamanonError, RuntimeError):
+    """Fatal: something failed that could have been covered, and the user asked to stop at that."""
+
+
 class DetectionError(StreamanonError, RuntimeError):
     """Recoverable: detection failed on one frame, which is then covered whole."""
 
 
 class SynthesisError(StreamanonError, RuntimeError):
     """Recoverable: one face could not be synthesised; the next rung covers it."""
+
+
+def sentence(error: BaseException) -> str:
+    """One line on any error: the message of one of ours, else what it was and where. Messages of others are
+    not shown, as they may quote an address with its password.
+    """
+    if isinstance(error, StreamanonError):
+        return " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; scale the input down, or set lookahead.frames lower"
+    package = Path(__file__).parent
+    steps = traceback.extract_tb(error.__traceback__)
+    ours = [step for step in steps if package in Path(step.filename).parents]
+    place = f" in {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
+    if isinstance(error, OSError) and error.strerror:
+        return f"the system says{place}: {error.strerror}"
+    return f"unexpected {type(error).__name__}{place}; this is a defect, please report it"
+
+
+def tell(line: str, stream: TextIO | None = None) -> None:
+    """Print a line, to stderr by default, and do not fail if nobody reads it."""
+    stream = sys.stderr if stream is None else stream
+    try:
+        print(line, file=stream, flush=True)
+    except OSError:  # what is buffered would fail once more when Python ends
+        with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())

@@ -2,7 +2,7 @@
 
 Data goes down, cancellation goes up. A stage is a plain generator; ``prefetch`` runs its upstream in one
 thread behind a bounded queue. Closing the iterator that ``prefetch`` returned stops the thread and closes
-the upstream inside that thread.
+the upstream inside that thread. A stage that hangs is told by a :class:`Pulse` and left behind.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from typing import TypeVar
+
+from streamanon.errors import StallError
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.1
@@ -23,21 +25,60 @@ class _End:
         self.error = error
 
 
-def prefetch(items: Iterable[T], size: int, name: str) -> Generator[T, None, None]:
+class Pulse:
+    """Beats whenever an item moves anywhere in a chain: a chain that is slow has one, one that hangs not.
+
+    Waiting is counted in polls, not by the clock, so that the time a process was suspended does not count.
+    """
+
+    def __init__(self) -> None:
+        self._beats = 0
+
+    def wait(self, hand_over: queue.Queue[T], patience_seconds: float) -> T | None:
+        """The next item; None if nothing moved in the whole chain for too long."""
+        seen, waited = self._beats, 0.0
+        while waited < patience_seconds:
+            try:
+                item = hand_over.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                waited = waited + _POLL_SECONDS if self._beats == seen else 0.0
+                seen = self._beats
+                continue
+            self._beats += 1
+            return item
+        return None
+
+
+def prefetch(
+    items: Iterable[T],
+    size: int,
+    name: str,
+    pulse: Pulse | None = None,
+    patience_seconds: float = float("inf"),
+) -> Generator[T, None, None]:
     """Yield ``items`` in order while one thread works up to ``size`` of them ahead.
 
     Items that were produced before an upstream error are delivered first; then the error rises here. The
-    thread starts at the first ``next()``.
+    thread starts at the first ``next()``. ``pulse``: shared by all hand-overs of a chain; without a beat
+    for ``patience_seconds`` :class:`StallError` rises. The thread that hangs cannot be ended; it is left
+    behind, and does not keep the process from ending.
     """
     if size < 1:
         raise ValueError(f"prefetch needs room for at least one item, not {size}")
+    pulse = pulse or Pulse()
     hand_over: queue.Queue[T | _End] = queue.Queue(size)
     stop = threading.Event()
     thread = threading.Thread(target=_pump, args=(items, hand_over, stop), name=name, daemon=True)
+    hangs = False
     thread.start()
     try:
         while True:
-            item = hand_over.get()
+            item = pulse.wait(hand_over, patience_seconds)
+            if item is None:
+                hangs = True
+                raise StallError(
+                    f"the stage {name} hangs: nothing moved for {patience_seconds:.0f} seconds"
+                )
             if isinstance(item, _End):
                 if item.error is not None:
                     raise item.error
@@ -45,7 +86,8 @@ def prefetch(items: Iterable[T], size: int, name: str) -> Generator[T, None, Non
             yield item
     finally:
         stop.set()
-        thread.join()
+        if not hangs:
+            thread.join()
 
 
 def _pump(items: Iterable[T], hand_over: queue.Queue[T | _End], stop: threading.Event) -> None:

@@ -70,6 +70,7 @@ class Tally:
 
     frames: int = 0
     withheld: int = 0
+    moving: int = 0
     faces: int = 0
     by_method: Counter[str] = field(default_factory=Counter)
     detected: int = 0
@@ -78,6 +79,7 @@ class Tally:
     def count(self, frame: SafeFrame) -> None:
         self.frames += 1
         self.withheld += frame.report.withheld
+        self.moving += bool(frame.report.moving)
         for cover in frame.report.covers:
             self.faces += 1
             self.by_method[cover.method] += 1
@@ -101,7 +103,20 @@ class RunReport:
     account: Account = field(default_factory=Account)
     notes: tuple[str, ...] = ()
     skipped_packets: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
     interrupted: bool = False
+
+    @property
+    def saw_nothing(self) -> bool:
+        """Whether every single frame is covered whole, as detection never worked."""
+        return 0 < self.tally.frames == self.tally.withheld
+
+    def troubles(self) -> str:
+        """What failed on the way, in one line, or nothing."""
+        told = [f"{count} {cause}" for cause, count in sorted(self.faults.items())]
+        if self.skipped_packets:
+            told.append(f"{self.skipped_packets} packets could not be decoded and are left out")
+        return "; ".join(told)
 
     def as_dict(self) -> dict[str, Any]:
         tally = self.tally
@@ -112,6 +127,7 @@ class RunReport:
                 "in": self.frames_in,
                 "out": tally.frames,
                 "withheld": tally.withheld,
+                "motion_covered": tally.moving,
                 "packets_not_decoded": self.skipped_packets,
             },
             "face_frames": {
@@ -130,6 +146,7 @@ class RunReport:
             "models": self.models,
             "settings": self.settings,
             "notes": list(self.notes),
+            "faults": self.faults,
             "interrupted": self.interrupted,
         }
 

@@ -6,15 +6,19 @@ in one, which is how tests and profilers want it.
 
 from __future__ import annotations
 
+import inspect
+import itertools
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from typing import TypeVar
 
 from streamanon.compositor import Compositor, composite
 from streamanon.config import Config
-from streamanon.flow import prefetch
+from streamanon.faults import GuardedWatcher
+from streamanon.flow import Pulse, prefetch
 from streamanon.lookahead import resolve
 from streamanon.metrics import StageClock
+from streamanon.moving import cover_motion
 from streamanon.steady import NEIGHBOURS
 from streamanon.tracker import track
 from streamanon.types import RawFrame, SafeFrame
@@ -22,6 +26,8 @@ from streamanon.watch import Watcher, observe
 
 T = TypeVar("T")
 QUEUE_FRAMES = 4
+#: A runtime may build its engines at the first frame, which takes minutes.
+STALL_SECONDS = 300.0
 
 
 def anonymise(
@@ -31,21 +37,38 @@ def anonymise(
     compositor: Compositor,
     clock: StageClock,
     threaded: bool = True,
+    stall_seconds: float = STALL_SECONDS,
 ) -> Generator[SafeFrame, None, None]:
     """Yield one safe frame for every raw one, in order. Close the generator to stop early.
 
-    An error in any stage rises here, after the frames that were finished before it.
+    An error in any stage rises here, after the frames that were finished before it; so does
+    :class:`StallError`, from a stage that hangs in a thread. What fails in looking for faces and in
+    covering them is covered, and counted in ``compositor.faults``.
     """
+    pulse, guarded = Pulse(), GuardedWatcher(watcher, compositor.faults)
+    # What hangs is waited for by all that comes after it: the first of them, who knows its name, tells.
+    patience = itertools.count(stall_seconds)
     with ExitStack() as stack:
 
         def hand_over(items: Generator[T, None, None], name: str) -> Iterator[T]:
             # A stage that fails does not close what it iterates over; the stack does, last one first.
-            return stack.enter_context(closing(prefetch(items, QUEUE_FRAMES, name) if threaded else items))
+            if threaded:
+                items = prefetch(items, QUEUE_FRAMES, name, pulse, next(patience))
+            stack.callback(_close, items)
+            return items
 
         decoded = hand_over(clock.watch(frames, "decode"), "decode")
-        seen = observe(clock.watch(decoded, "detect/wait"), watcher, config.detect)
-        settled = resolve(track(seen, config.detect, watcher.again), config.lookahead)
+        seen = observe(clock.watch(decoded, "detect/wait"), guarded, config.detect)
+        settled = resolve(track(seen, config.detect, guarded.again), config.lookahead)
+        if config.detect.paranoid:
+            settled = cover_motion(settled, config.lookahead.frames)
         resolved = hand_over(clock.watch(settled, "detect"), "detect")
         ahead = min(NEIGHBOURS, config.lookahead.frames)
         covered = composite(clock.watch(resolved, "composite/wait"), compositor, ahead)
         yield from hand_over(clock.watch(covered, "composite"), "composite")
+
+
+def _close(items: Generator[T, None, None]) -> None:
+    """Not what a thread that was left behind, hanging or at a second Ctrl-C, still works on."""
+    if inspect.getgeneratorstate(items) != inspect.GEN_RUNNING:
+        items.close()

@@ -47,9 +47,12 @@ def write_rgb(
 
     ``rgb``: [h, w, 3] in 0..255. ``alpha``: [h, w] in 0..1. Samples that no alpha touches stay bit for bit;
     a chroma sample takes the alpha-weighted mean of its pixels. Brightness is blended as light adds up, so
-    that the border between dark and light is neither. Edges as for :func:`read_rgb`.
+    that the border between dark and light is neither. Edges as for :func:`read_rgb`; ValueError, too, for
+    an alpha that is no number, as it would leave what is beneath.
     """
     height, width = alpha.shape
+    if not (alpha >= 0).all():
+        raise ValueError("an alpha is negative or no number")
     _check_region(picture, x0, y0, x0 + width, y0 + height)
     targets = _crop(planes, picture, x0, y0, x0 + width, y0 + height)
     for number, (target, value) in enumerate(zip(targets, _from_rgb(rgb, picture), strict=True)):

@@ -86,7 +86,7 @@ class VideoSink:
         try:
             self.close(complete=False)
         except SinkError as second:  # the first error is the one to tell
-            _log.warning("%s", second)
+            _log.debug("%s", second)
 
     def write(self, frame: SafeFrame) -> None:
         """Encode one frame, after the packets that belong before it.
@@ -131,8 +131,9 @@ class VideoSink:
         try:
             step()
         except (av.error.FFmpegError, OSError) as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            raise SinkError(f"cannot write {self.path}: {reason}; check the disk and the folder") from error
+            raise SinkError(
+                f"cannot write {self.path}: {_reason(error)}; check the disk and the folder"
+            ) from error
 
     def _abandon(self) -> None:
         """Close without a single frame: leave no file that looks like a video."""
@@ -145,7 +146,8 @@ class VideoSink:
                 output.close()
             except (av.error.FFmpegError, OSError) as error:
                 _log.debug("closing %s: %s", self.path, error)
-            self.path.unlink(missing_ok=True)
+            if self.path.is_file() and not self.path.is_symlink():  # and not a pipe or a device
+                self.path.unlink()
 
 
 class _PassThrough:
@@ -220,7 +222,8 @@ class _PassThrough:
 
 
 def _check_path(path: Path, source: str | Path | None) -> None:
-    if source is not None and path.exists() and Path(source).exists() and path.samefile(source):
+    # Not Path's: of an address, which may be long, it asks the file system, and passes on the refusal.
+    if source is not None and os.path.exists(path) and os.path.exists(source) and path.samefile(source):
         raise ConfigError(f"the output {path} is the input itself; give another name")
     if not path.parent.is_dir():
         raise SinkError(f"there is no folder {path.parent}; create it first")
@@ -232,7 +235,16 @@ def _check_path(path: Path, source: str | Path | None) -> None:
 
 def _open_output(path: Path, config: OutputConfig) -> OutputContainer:
     muxer = {".mkv": "matroska", ".ts": "mpegts"}.get(path.suffix.lower(), path.suffix.lower()[1:])
-    return av.open(str(path), "w", format=muxer, container_options=containers.muxer_options(path, config))
+    try:
+        return av.open(
+            str(path), "w", format=muxer, container_options=containers.muxer_options(path, config)
+        )
+    except (av.error.FFmpegError, OSError) as error:
+        raise SinkError(f"cannot write {path}: {_reason(error)}; check the disk and the folder") from error
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
 def _add_video(output: OutputContainer, info: SourceInfo, encoding: Encoding) -> VideoStream:

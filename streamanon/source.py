@@ -6,6 +6,7 @@ Audio and subtitles are not read here: the sink copies their packets from the fi
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +31,10 @@ from streamanon.errors import SourceError
 from streamanon.types import PIXEL_FORMATS, Picture, Plane, RawFrame
 
 OPEN_SECONDS, READ_SECONDS = 20.0, 30.0
+#: Larger pictures are refused: a few frames of them would fill the memory.
+MAX_SIDE, MAX_PIXELS = 16_384, 2**27
 
+_SECRETS = "(?:user|login|pass|pwd|token|key|secret|auth|cred|sig)"
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 #: Values of AVColorSpace (ITU-T H.273); others are told by the picture's height.
 _MATRICES = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", 9: "bt2020", 10: "bt2020"}
@@ -78,11 +82,21 @@ class SourceInfo:
 
 
 def redact_url(address: str) -> str:
-    """The address without user name and password, for messages. Errs on the side of hiding more."""
+    """The address without user name, password, the values of its query and of what is named like a secret,
+    and the stream key of RTMP, for messages. Errs on the side of hiding more. Paths of files stay.
+    """
+    if "://" not in address:
+        return address
     address = re.sub(r"(?<=://)\S*@", "***@", address)
-    return re.sub(
-        r"(?i)([?&][^=&]*(?:pass|pwd|token|key|secret|auth|sig)[^=&]*=)[^&\s]*", r"\1***", address
-    )
+    address = re.sub(r"(?i)^(rtmp\w*://[^/\s]*/).+", r"\1***", address)
+    address = re.sub(r"([?&#;][^=&#;\s]*=?)[^&#;\s]*", _hidden, address)
+    return re.sub(rf"(?i)({_SECRETS}[^=/\s]*=)[^&\s]*", r"\1***", address)
+
+
+def _hidden(found: re.Match[str]) -> str:
+    """The name of a query's value without the value; a part without a name may be one itself."""
+    name = found.group(1)
+    return f"{name}***" if name.endswith("=") else f"{name[0]}***"
 
 
 def probe(path: str | Path) -> SourceInfo:
@@ -90,11 +104,12 @@ def probe(path: str | Path) -> SourceInfo:
 
     Raises :class:`SourceError` if there is no such file, it is no media, or no video can be decoded.
     """
+    name = redact_url(str(path))
     with open_input(path) as container:
-        stream = video_stream(container, redact_url(str(path)))
-        for frame in _decode(container, stream, redact_url(str(path)), _ignore):
-            return _describe(container, stream, frame, redact_url(str(path)))
-    raise SourceError(f"{redact_url(str(path))} has a video stream but no frame of it can be decoded")
+        stream = video_stream(container, name)
+        for frame in _decode(container, stream, name, _ignore):
+            return _describe(container, stream, frame, name)
+    raise SourceError(f"{name} has a video stream but no frame of it can be decoded; check that it plays")
 
 
 def read_frames(
@@ -111,6 +126,7 @@ def read_frames(
         previous: int | None = None
         step = _typical_step(info)
         for index, frame in enumerate(_decode(container, stream, info.name, on_skipped or _ignore)):
+            check_size(frame.width, frame.height, info.name)
             pts = _next_pts(frame.pts if frame.pts is not None else frame.dts, previous, step)
             previous, step = pts, frame.duration or step
             yield RawFrame(index, pts, info.time_base, to_picture(frame, info), frame.duration or None)
@@ -120,10 +136,18 @@ def read_frames(
 def open_input(path: str | Path) -> Iterator[InputContainer]:
     """An open container, closed at the end; failures to open are :class:`SourceError`."""
     name = redact_url(str(path))
+    if os.path.exists(path) and not os.path.isfile(path):
+        # A folder; or a pipe or device, which cannot be read as often as is needed, and may never end.
+        raise SourceError(f"{name} cannot be read; give a file, not a folder, a pipe or a device")
     try:
         # Timeouts: a camera or server that stops answering must not hang the run.
         # Tags in odd encodings must not make a video unreadable.
-        container = av.open(str(path), timeout=(OPEN_SECONDS, READ_SECONDS), metadata_errors="replace")
+        container = av.open(
+            str(path),
+            timeout=(OPEN_SECONDS, READ_SECONDS),
+            metadata_errors="replace",
+            options={"max_pixels": str(MAX_PIXELS)},
+        )
     except (av.error.FFmpegError, OSError) as error:
         # "from None": FFmpeg's own error may quote an address with its password.
         raise SourceError(_why_not_opened(error, name)) from None
@@ -140,7 +164,18 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
         raise SourceError(
             f"{name}: this build of FFmpeg cannot decode its video; convert the file to H.264"
         )
+    check_size(streams[0].width, streams[0].height, name)
+    streams[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     return streams[0]
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """Raises :class:`SourceError` for a picture that is too large."""
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise SourceError(
+            f"{name} is {width}x{height}; scale it down to at most {MAX_SIDE} pixels a side and "
+            f"{MAX_PIXELS // 1_000_000} million in all"
+        )
 
 
 def to_picture(frame: VideoFrame, info: SourceInfo) -> Picture:
@@ -179,8 +214,8 @@ def _ignore(_message: str) -> None:
 def _why_not_opened(error: Exception, name: str) -> str:
     if isinstance(error, FileNotFoundError):
         return f"there is no file {name}; check the path"
-    if isinstance(error, (PermissionError, IsADirectoryError)) or Path(name).is_dir():
-        return f"{name} cannot be read; give a file that you may read, not a folder"
+    if isinstance(error, PermissionError):
+        return f"{name} cannot be read; give a file that you may read"
     if isinstance(error, av.error.InvalidDataError):
         return f"{name} is not a video file, or its beginning or index is missing; check that it plays"
     if isinstance(error, av.error.ExitError):

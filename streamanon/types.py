@@ -183,12 +183,15 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Resolved:
-    """A frame whose faces are settled. ``cover_all``: nothing is known, so the whole frame is covered."""
+    """A frame whose faces are settled. ``cover_all``: nothing is known, so the whole frame is covered.
+    ``moving`` [N, 4] xyxy px: what else is covered.
+    """
 
     frame: RawFrame
     targets: tuple[Target, ...]
     cut: bool = False
     cover_all: bool = False
+    moving: Float = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,10 +257,13 @@ class Cover:
 
 @dataclass(frozen=True)
 class FrameReport:
-    """What was done to one frame; ``withheld`` frames are covered whole."""
+    """What was done to one frame; ``withheld`` frames are covered whole. ``moving``: regions, xyxy px, that
+    were covered because something moves there.
+    """
 
     covers: tuple[Cover, ...]
     withheld: bool = False
+    moving: tuple[tuple[int, int, int, int], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -137,7 +137,13 @@ def test_a_run_writes_a_file_and_tells(sure: Anonymizer, clip: Path, tmp_path: P
     assert isinstance(report, RunReport)
     told = report.as_dict()
     assert seen == list(range(12))
-    assert told["frames"] == {"in": 12, "out": 12, "withheld": 0, "packets_not_decoded": 0}
+    assert told["frames"] == {
+        "in": 12,
+        "out": 12,
+        "withheld": 0,
+        "motion_covered": 0,
+        "packets_not_decoded": 0,
+    }
     assert told["face_frames"]["by_method"] == {"mosaic": 12}
     assert told["output"]["frames"] == 12
     assert told["output"]["bytes"] == (tmp_path / "out.mp4").stat().st_size

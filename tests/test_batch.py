@@ -182,7 +182,7 @@ def test_no_tag_of_a_jpeg_comes_along(anonymizer: Anonymizer, tmp_path: Path) ->
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
 def test_what_is_no_image_is_told(content: bytes, anonymizer: Anonymizer, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(content)
-    with pytest.raises(SourceError, match="not an image"):
+    with pytest.raises(SourceError, match=r"no PNG or JPEG|is damaged"):
         run_jobs(anonymizer, [Job(str(tmp_path / "a.png"), tmp_path / "b.png")], quiet=True, stop=[])
     assert not (tmp_path / "b.png").exists()
 

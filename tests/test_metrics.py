@@ -47,7 +47,13 @@ def report(**more: object) -> RunReport:
 
 def test_the_report_counts() -> None:
     told = report().as_dict()
-    assert told["frames"] == {"in": 3, "out": 3, "withheld": 1, "packets_not_decoded": 0}
+    assert told["frames"] == {
+        "in": 3,
+        "out": 3,
+        "withheld": 1,
+        "motion_covered": 0,
+        "packets_not_decoded": 0,
+    }
     assert told["face_frames"] == {
         "all": 3,
         "detected": 2,

@@ -19,7 +19,7 @@ from streamanon.config import (
     LookaheadConfig,
     OutputConfig,
 )
-from streamanon.errors import SourceError
+from streamanon.errors import FaultError, SourceError
 from streamanon.fakes import (
     FakeDetector,
     FakeGenerator,
@@ -146,12 +146,17 @@ def test_an_error_in_the_source_comes_after_the_frames_before_it(
 
 
 @pytest.mark.parametrize("threaded", [True, False])
-def test_an_unknown_error_in_the_detector_surfaces(threaded: bool) -> None:
+def test_an_unknown_error_in_the_detector_covers_its_frame_or_stops(threaded: bool) -> None:
+    config = Config(DetectConfig(every=1), LookaheadConfig(4, 4), CoverConfig("mosaic"))
+    compositor = Compositor(config.cover, None)
+    frames = list(chain(Watched().frames(), FailingDetector(TRUTH), compositor, threaded, config))
+    assert [frame.index for frame in frames if frame.report.withheld] == [10]
+    assert compositor.faults.counts == {"frames: detection failed (RuntimeError)": 1}
     source = Watched()
     got: list[int] = []
-    config = Config(DetectConfig(every=1), LookaheadConfig(4, 4), CoverConfig("mosaic"))
-    with pytest.raises(RuntimeError, match="detector broke"):
-        collect(chain(source.frames(), FailingDetector(TRUTH), None, threaded, config), got)
+    stops = Compositor(CoverConfig("mosaic", on_error="stop"), None)
+    with pytest.raises(FaultError, match=r"detection failed \(RuntimeError\)"):
+        collect(chain(source.frames(), FailingDetector(TRUTH), stops, threaded, config), got)
     assert got == list(range(6))
     assert source.closed.wait(5)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from numpy.typing import NDArray
 
 from streamanon.config import ComputeConfig
 from streamanon.errors import ModelError
+
+# Else ONNX Runtime, as of 1.32, writes an id of this machine to the disk and reports its use to Microsoft.
+# It reads this when it is imported, so its own function to turn that off comes too late.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 Array = NDArray[Any]
 
