@@ -197,7 +197,7 @@ def row(result: IdentityResult, kept: Kept) -> str:
     plain = {"gaze": 3, "eyes": 2, "mouth": 2, "tone": 1, "frechet": 2}
     numbers = [str(kept.faces), f"{100 * kept.landmarks:.1f} %", f"{100 * kept.corners:.1f} %", turns]
     numbers += [f"{getattr(kept, name):.{digits}f}" for name, digits in plain.items()]
-    return f"| {' | '.join([result.method, *shares, *numbers])} |"
+    return f"| {' | '.join([result.method, *shares, *(n if 'nan' not in n else '–' for n in numbers)])} |"
 
 
 COLUMNS: tuple[str, ...] = ("method", "rank-1", "TAR at FAR 1e-3", "faces found", "judged")
@@ -221,7 +221,8 @@ def main() -> None:
             cover = defaced(args.deface, args.folder, Path(name)) if method == "deface" else own(method)
             result, kept = bench.measure(method, cover)
             lines.append(row(result, kept))
-            results.append({**result.as_dict(), "judged": dataclasses.asdict(kept)})
+            judged = {k: v if math.isfinite(v) else None for k, v in dataclasses.asdict(kept).items()}
+            results.append({**result.as_dict(), "judged": judged})
             print("\n".join(lines), flush=True)
             if args.out:
                 args.out.with_suffix(".md").write_text("\n".join(lines) + "\n")

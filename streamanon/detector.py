@@ -211,6 +211,8 @@ def decode(outputs: list[NDArray[np.float32]], width: int, height: int, min_scor
     distances, scores, keypoints = (array[0] for array in outputs)
     if not np.isfinite(scores).all():
         raise ValueError("the detector's scores are not finite")
+    if scores.shape[1] != sum(width // stride * (height // stride) for stride in STRIDES):
+        raise ValueError("the detector's scores are not one a cell")
     keep = np.flatnonzero(scores[0] >= min_score)
     if not len(keep):
         return Faces.empty()

@@ -30,7 +30,7 @@ _KEEP_SPEED = 0.9
 #: where a single sighting tells no velocity, by less where the face's motion is seen.
 _GROWTH = 0.03
 _GROWTH_BLIND = 0.06
-_GROWTH_FOLLOWED = 0.01
+_GROWTH_FOLLOWED, _LEAST_FOLLOWED = 0.01, 0.06
 _MOST_GROWTH = 0.5
 #: A lost face is followed for so many times ``coast_frames``, and then coasts.
 _FOLLOWED = 2
@@ -88,6 +88,11 @@ class _Sighting:
     keypoints: Float
     origin: int
     again: bool
+
+    @property
+    def doubt(self) -> float:
+        """By how much of its size on every side the box may be off."""
+        return 0.0 if self.detected else _LEAST_FOLLOWED + _GROWTH_FOLLOWED * abs(self.index - self.origin)
 
     @property
     def detected(self) -> bool:
@@ -198,7 +203,7 @@ def _between(track_id: int, first: _Sighting, second: _Sighting, index: int) -> 
     keypoints = first.keypoints + part * (second.keypoints - first.keypoints)
     # A long gap may hide a turn; next to a detection there is no room for one.
     growth = _GROWTH * (min(index - first.index, second.index - index) - 1)
-    growth += _GROWTH_FOLLOWED * max(abs(one.index - one.origin) for one in (first, second))
+    growth += max(first.doubt, second.doubt)
     distance = min(abs(index - one.origin) for one in (first, second))
     return Target(
         track_id, grow(box, min(growth, _MOST_GROWTH)), keypoints, detected=False, distance=distance
@@ -211,7 +216,7 @@ def _carry(track_id: int, nearest: _Sighting, fit: list[_Sighting], index: int) 
     frames = (1 - _KEEP_SPEED**apart) / (1 - _KEEP_SPEED)
     shift = _velocity(fit) * np.float32(frames if index > nearest.index else -frames)
     growth = apart * (_GROWTH if len(fit) > 1 else _GROWTH_BLIND)
-    growth += _GROWTH_FOLLOWED * abs(nearest.index - nearest.origin)
+    growth += nearest.doubt
     box = grow(nearest.box + np.tile(shift, 2), min(growth, _MOST_GROWTH))
     distance = abs(index - nearest.origin)
     return Target(track_id, box, nearest.keypoints + shift, detected=False, distance=distance)

@@ -61,6 +61,13 @@ class Motion:
 
 def follow(first: Picture, second: Picture, box: Float) -> Motion | None:
     """How the face in ``box`` [4] of one picture moved to another; None where that is not certain."""
+    try:
+        return _follow(first, second, box)
+    except (cv2.error, ValueError):  # then the face coasts
+        return None
+
+
+def _follow(first: Picture, second: Picture, box: Float) -> Motion | None:
     size = float(np.sqrt(np.prod((box[2:] - box[:2]).clip(0))))
     window = _window(first, box)
     if size < 4 or window is None or first.planes[0].shape != second.planes[0].shape:

@@ -72,6 +72,10 @@ def test_a_flat_picture_tells_nothing() -> None:
     assert follow(flat, flat, BOX) is None
 
 
+def test_a_place_that_is_none_is_not_followed() -> None:
+    assert follow(picture(), picture(), np.full(4, np.nan, np.float32)) is None
+
+
 def test_pictures_of_two_sizes_tell_nothing() -> None:
     small = Picture((picture().planes[0][:200, :200].copy(),), "gray")
     assert follow(picture(), small, BOX) is None
