@@ -61,6 +61,8 @@ class Motion:
 
 def follow(first: Picture, second: Picture, box: Float) -> Motion | None:
     """How the face in ``box`` [4] of one picture moved to another; None where that is not certain."""
+    if not np.isfinite(box).all():
+        return None
     try:
         return _follow(first, second, box)
     except (cv2.error, ValueError):  # then the face coasts

@@ -1,0 +1,189 @@
+"""Faces stay covered whatever the footage: the demo clip, changed as cameras and editors change footage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from streamanon.backends import open_backend
+from streamanon.config import ComputeConfig, Config, CoverConfig
+from streamanon.detector import FaceDetector, turned_back
+from streamanon.engines import Engines
+from streamanon.geometry import grow
+from streamanon.lookahead import resolve
+from streamanon.pixels import from_rgb, to_rgb
+from streamanon.source import probe, read_frames
+from streamanon.tracker import track
+from streamanon.types import Float, RawFrame, Resolved
+from streamanon.watch import Watch, observe
+
+DATA = Path(__file__).parent / "data"
+#: The demo's cut is in the middle of these.
+FIRST, LAST = 105, 145
+LEAST_PX, LEAST_VISIBLE, LEAST_COVERED = 20, 0.5, 0.75
+
+Image = NDArray[np.uint8]
+Footage = list[tuple[Image, Float]]
+
+
+@pytest.fixture(scope="module")
+def footage() -> Footage:
+    """Frames [H, W, 3] RGB, each with the boxes [N, 4] of its faces."""
+    truth = json.loads((DATA / "demo.json").read_text())["frames"]
+    path, found = DATA / "demo.mp4", []
+    for frame in read_frames(path, probe(path)):
+        if frame.index >= LAST:
+            break
+        if frame.index >= FIRST:
+            faces = [f["box"] for f in truth[frame.index] if _counts(f)]
+            found.append((to_rgb(frame.picture), np.array(faces, np.float32).reshape(-1, 4)))
+    return found
+
+
+def _counts(face: dict[str, object]) -> bool:
+    box, visible = face["box"], face["visible"]
+    assert isinstance(box, list)
+    assert isinstance(visible, float)
+    return visible >= LEAST_VISIBLE and box[2] - box[0] >= LEAST_PX
+
+
+@pytest.fixture(scope="module")
+def detector(engines: Engines) -> FaceDetector:
+    return FaceDetector(open_backend(ComputeConfig("onnxruntime", 1)), engines, Config().detect)
+
+
+def turned(quarters: int) -> Callable[[Footage], Footage]:
+    def change(footage: Footage) -> Footage:
+        return [(_turned(rgb, quarters), _turned_boxes(rgb, boxes, quarters)) for rgb, boxes in footage]
+
+    return change
+
+
+def _turned(rgb: Image, quarters: int) -> Image:
+    return np.ascontiguousarray(np.rot90(rgb, quarters))
+
+
+def _turned_boxes(rgb: Image, boxes: Float, quarters: int) -> Float:
+    height, width = rgb.shape[:2]
+    sides = (width, height) if quarters % 2 == 0 else (height, width)
+    corners = turned_back(boxes.reshape(-1, 2, 2), *sides, -quarters % 4)
+    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+
+
+def mirrored(footage: Footage) -> Footage:
+    made = []
+    for rgb, boxes in footage:
+        left, top, right, bottom = boxes.T
+        edge = np.float32(rgb.shape[1] - 1)
+        there = np.stack([edge - right, top, edge - left, bottom], axis=1)
+        made.append((np.ascontiguousarray(rgb[:, ::-1]), there))
+    return made
+
+
+def faded(footage: Footage) -> Footage:
+    """In from black, and out again."""
+    count = len(footage)
+    lit = ((min(1.0, (n + 1) / 10, (count - n) / 10), *pair) for n, pair in enumerate(footage))
+    return [((rgb * light).astype(np.uint8), boxes) for light, rgb, boxes in lit]
+
+
+def flashed(footage: Footage) -> Footage:
+    lit = {6, 7, 25}
+    return [
+        (np.minimum(rgb.astype(np.int32) * 2 + 90, 255).astype(np.uint8) if n in lit else rgb, boxes)
+        for n, (rgb, boxes) in enumerate(footage)
+    ]
+
+
+def panned(footage: Footage) -> Footage:
+    """A camera that sweeps to and fro, 8 px a frame."""
+    made = []
+    for n, (rgb, boxes) in enumerate(footage):
+        shift = round(60 * np.sin(n / 7))
+        matrix = np.array([[1, 0, shift], [0, 1, 0]], np.float32)
+        moved = cv2.warpAffine(rgb, matrix, rgb.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
+        inside = boxes + np.array([shift, 0, shift, 0], np.float32)
+        whole = (inside[:, 0] >= 0) & (inside[:, 2] < rgb.shape[1])
+        made.append((np.asarray(moved, np.uint8), inside[whole]))
+    return made
+
+
+def interlaced(footage: Footage) -> Footage:
+    """Every other line is a frame older."""
+    made = [footage[0]]
+    for (before, _), (rgb, boxes) in pairwise(footage):
+        combed = rgb.copy()
+        combed[1::2] = before[1::2]
+        made.append((combed, boxes))
+    return made
+
+
+def dark(footage: Footage) -> Footage:
+    rng = np.random.default_rng(0)
+    return [
+        ((0.22 * rgb + rng.normal(4, 4, rgb.shape)).clip(0, 255).astype(np.uint8), boxes)
+        for rgb, boxes in footage
+    ]
+
+
+def as_it_is(footage: Footage) -> Footage:
+    return footage
+
+
+CONDITIONS: dict[str, Callable[[Footage], Footage]] = {
+    "cut": as_it_is,
+    "turned left": turned(1),
+    "upside down": turned(2),
+    "turned right": turned(3),
+    "mirrored": mirrored,
+    "faded": faded,
+    "flashed": flashed,
+    "panned": panned,
+    "interlaced": interlaced,
+    "dark": dark,
+}
+
+
+def bare(resolved: Resolved, boxes: Float) -> list[float]:
+    """For each face too little of which is covered by the mosaics' ellipses: how much is."""
+    steps = np.linspace(-1, 1, 15)
+    spots = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    spots = spots[(spots**2).sum(axis=1) <= 1]
+    found = []
+    for box in boxes:
+        places = (box[:2] + box[2:]) / 2 + spots * (box[2:] - box[:2]) / 2
+        hidden = np.zeros(len(places), bool)
+        for target in resolved.targets:
+            area = grow(target.box, CoverConfig().margin)
+            middle, half = (area[:2] + area[2:]) / 2, (area[2:] - area[:2]) / 2
+            hidden |= (((places - middle) / half) ** 2).sum(axis=1) <= 1
+        if hidden.mean() < LEAST_COVERED:
+            found.append(float(hidden.mean()))
+    return found
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_no_face_is_bare(footage: Footage, detector: FaceDetector, name: str) -> None:
+    made = CONDITIONS[name](footage)
+    assert sum(len(boxes) for _, boxes in made) > len(made)
+
+    def frames() -> Iterator[RawFrame]:
+        for n, (rgb, _) in enumerate(made):
+            yield RawFrame(n, n, Fraction(1, 25), from_rgb(rgb))
+
+    config, watch = Config(), Watch(detector)
+    seen = track(observe(frames(), watch, config.detect), config.detect, watch.again)
+    leaks = {
+        one.frame.index: shares
+        for one in resolve(seen, config.lookahead)
+        if (shares := bare(one, made[one.frame.index][1])) and not one.cover_all
+    }
+    assert not leaks
