@@ -81,7 +81,7 @@ class Anonymizer:
     def frames(self, path: Path | str) -> Generator[SafeFrame, None, None]:
         """The frames of a video, anonymised; ``streamanon.to_rgb(frame.picture)`` gives their pixels."""
         info = probe(path)
-        yield from self._chain(read_frames(path, info), info, StageClock(), self._compositor())
+        yield from self._chain(read_frames(path, info), info, StageClock(), self.compositor())
 
     def image(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """An image [H, W, 3] uint8 RGB, anonymised; pixels outside the faces stay as they are."""
@@ -97,7 +97,7 @@ class Anonymizer:
         still = dataclasses.replace(
             self.config, lookahead=dataclasses.replace(self.config.lookahead, frames=0)
         )
-        compositor = self._compositor(still=True)
+        compositor = self.compositor(still=True)
         safe = next(anonymise([frame], still, self.watch(), compositor, clock, threaded=False))
         tally.count(safe)
         size = {"width": rgb.shape[1], "height": rgb.shape[0]}
@@ -121,7 +121,7 @@ class Anonymizer:
         clock, tally = StageClock(), Tally()
         skipped: list[str] = []
         begun, interrupted = time.perf_counter(), False
-        compositor = self._compositor()
+        compositor = self.compositor()
         with VideoSink(output, info, self.config.output, source) as sink:
             chain = self._chain(read_frames(source, info, skipped.append), info, clock, compositor)
             try:
@@ -155,7 +155,8 @@ class Anonymizer:
         """What looks at one stream, which players turn by ``rotation`` degrees counter-clockwise."""
         return Watch(self.detector, rotation)
 
-    def _compositor(self, still: bool = False) -> Compositor:
+    def compositor(self, still: bool = False) -> Compositor:
+        """What covers one stream; ``still``: a picture by itself."""
         if self.parts is None:
             return Compositor(self.config.cover, None)
         casting = Casting(self.parts.casting, still)

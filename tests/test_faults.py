@@ -567,7 +567,7 @@ def test_whatever_a_real_model_answers_no_face_shows(
     for frame, boxes in zip(demo, faces, strict=True):
         assert shows(frame.picture, frame.picture, boxes) > 0.99
     for fault, spoil in OUTPUTS.items():
-        compositor = anonymizer._compositor()
+        compositor = anonymizer.compositor()
         backend.models[model].spoil = spoil
         try:
             done = list(
