@@ -6,7 +6,7 @@ Draws clips of 20 s each, ``--clips`` of them (180 are an hour), and covers them
 the first ``--part`` of them, a round of all scenes, also with the other contenders: other profiles, no
 look-ahead, no tracking, and deface with its defaults. Ours run the whole chain from frames to frames. Faces
 are covered in plain grey, so that what is covered can be counted in pixels; those of the part also by
-generated ones.
+generated ones. ``--filmed CLIP...``: real clips instead, in which other detectors tell where the faces are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "scripts"))
 
-from leak_cast import Actor, Image, make_actors
+from leak_cast import Image, make_actors
+from leak_filmed import filmed
 from leak_footage import Clip, Frame, clip
 from leak_judge import BINS, Covered, Mask, Tally, judge
 
@@ -148,9 +149,8 @@ def to_raw(index: int, rate: int, rgb: Image) -> RawFrame:
     return RawFrame(index, index, Fraction(1, rate), Picture((planes[:height], u, v), "yuv420p"), 1)
 
 
-def verify(cast: Sequence[Actor], seed: int) -> None:
+def verify(footage: Clip) -> None:
     """The judge finds every face bare where nothing is covered, and none where all is."""
-    footage = clip(cast, seed, 0, seconds=1.0)
     frames = list(footage.frames())
     for all_of_it in (False, True):
         masks = (np.full(frame.owners.shape, all_of_it, np.bool_) for frame in frames)
@@ -167,12 +167,12 @@ def verify(cast: Sequence[Actor], seed: int) -> None:
 class Runner:
     """One worker's contenders, made when they are first needed."""
 
-    def __init__(self, cast: Sequence[Actor], seed: int) -> None:
-        self._cast, self._seed = cast, seed
+    def __init__(self, footage: Callable[[int], Clip]) -> None:
+        self._footage = footage
         self._made: dict[str, Contender] = {}
 
     def run(self, number: int, names: Sequence[str]) -> tuple[Clip, dict[str, Tally]]:
-        footage = clip(self._cast, self._seed, number)
+        footage = self._footage(number)
         frames = list(footage.frames())
         images = [frame.rgb for frame in frames]
         raw = [to_raw(index, footage.rate, rgb) for index, rgb in enumerate(images)]
@@ -190,10 +190,10 @@ class Runner:
 _runner: Runner
 
 
-def _start(cast: Sequence[Actor], seed: int) -> None:
+def _start(footage: Callable[[int], Clip]) -> None:
     global _runner
     cv2.setNumThreads(1)
-    _runner = Runner(cast, seed)
+    _runner = Runner(footage)
 
 
 def _work(job: tuple[int, tuple[str, ...]]) -> tuple[int, str, str, dict[str, Tally]]:
@@ -289,17 +289,25 @@ def main() -> None:
     parser.add_argument(
         "--others", nargs="*", default=list(OTHERS), help="the contenders but for the first"
     )
+    parser.add_argument("--filmed", nargs="+", type=Path, help="real clips")
+    parser.add_argument("--yunet", type=Path, help="OpenCV's YuNet (ONNX), as one more judge of real clips")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count())
     parser.add_argument("--out", type=Path, help="write results as JSON and Markdown beside this name")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    cast = make_actors(open_gallery(Engines.open(), None), np.random.default_rng(args.seed), ACTORS)
-    verify(cast, args.seed)
+    footage: Callable[[int], Clip]
+    if args.filmed:
+        args.clips = args.part = len(args.filmed)
+        footage = lambda number: filmed(args.filmed[number], args.yunet)  # noqa: E731
+    else:
+        cast = make_actors(open_gallery(Engines.open(), None), np.random.default_rng(args.seed), ACTORS)
+        footage = lambda number: clip(cast, args.seed, number)  # noqa: E731
+        verify(footage(0))
     # Whole rounds of scenes first, so that the part has all of them.
     jobs = [(n, (FIRST, *args.others) if n < args.part else (FIRST,)) for n in range(args.clips)]
     results = Results()
-    with multiprocessing.get_context("fork").Pool(args.workers, _start, (cast, args.seed)) as pool:
+    with multiprocessing.get_context("fork").Pool(args.workers, _start, (footage,)) as pool:
         for number, scene, fault, tallies in pool.imap_unordered(_work, jobs):
             results.add(scene, fault, tallies)
             bare = {name: sum(one.bare.values()) for name, one in tallies.items()}
