@@ -24,6 +24,8 @@ MOVED = 4.0
 TRY_EVERY = 30
 #: Faces that are upright another way count if they are as sure as this.
 SURE = 0.6
+#: Only faces with this score speak for a way up.
+LIKELY = 0.5
 #: Another way up is taken when its faces are so much surer, in so many looks on end: upside down, a near
 #: face is a face as well.
 CLEARLY, OFTEN = 1.3, 3
@@ -57,7 +59,7 @@ class Watch:
 
     def __init__(self, detector: FaceDetector, rotation: int = 0) -> None:
         self._detector = detector
-        self._turn = rotation // 90 % 4
+        self._turn = self._told = rotation // 90 % 4
         self._looks = 0
         self._other, self._times = self._turn, 0
 
@@ -70,6 +72,8 @@ class Watch:
             number = self._looks % len(closer)
             closer = closer[number : number + 1]
         found = self._detector.search(frame, self._turn, closer)
+        if self._turn != self._told:  # patterns may have turned it
+            found = found.joined(elsewhere(self._detector.search(frame, self._told), found))
         if fresh or self._times or self._looks % TRY_EVERY == 0:
             found = self._turned(frame, found)
         self._looks += 1
@@ -112,7 +116,8 @@ class Watch:
 
 
 def _evidence(faces: Faces) -> float:
-    return float((faces.scores**2).sum())
+    """What speaks for a way up: the faces that are likely ones."""
+    return float((faces.scores[faces.scores >= LIKELY] ** 2).sum())
 
 
 def elsewhere(faces: Faces, known: Faces) -> Faces:

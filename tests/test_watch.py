@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -28,6 +30,7 @@ DATA = Path(__file__).parent / "data"
 EACH = DetectConfig(every=1)
 #: Where a close-up has the face.
 WHERE = np.array([64, 64, 128, 128], np.float32)
+SMALL = Picture((np.zeros((32, 32), np.uint8),), "gray")
 TRUTH = {0: moving((20, 20, 60, 70), (0, 0), 24)}
 
 
@@ -153,6 +156,35 @@ def test_a_camera_that_is_upright_stays_so(detector: FaceDetector, demo: tuple[R
         faces = watch.detect(close, fresh=True)
         keypoints = faces.keypoints[overlap(WHERE[None], faces.boxes)[0].argmax()]
         assert keypoints[:2, 1].max() < keypoints[3:, 1].min()
+
+
+class Seen:
+    """A detector that finds one face a way up, with these scores; None where there is none."""
+
+    def __init__(self, *scores: float | None) -> None:
+        self.scores = scores
+
+    def tiles(self, _picture: Picture, _turn: int) -> list[None]:
+        return []
+
+    def search(self, _frame: RawFrame, turn: int, _closer: Sequence[None] = ()) -> Faces:
+        score = self.scores[turn]
+        return Faces.empty() if score is None else faces_at(WHERE[None], score)
+
+
+def test_faces_upright_as_the_file_tells_count_however_it_is_turned() -> None:
+    """Patterns that look like faces another way up must not hide those of a camera that is upright."""
+    detector = Seen(None, None, 0.9, None)
+    watch = Watch(cast(FaceDetector, detector))
+    for n in range(4):
+        watch.detect(frame_of(SMALL, n), fresh=True)
+    detector.scores = (0.45, None, None, None)
+    assert len(watch.detect(frame_of(SMALL, 4))) == 1
+
+
+def test_faces_that_are_hardly_any_do_not_turn_a_camera() -> None:
+    watch = Watch(cast(FaceDetector, Seen(None, None, 0.45, None)))
+    assert [len(watch.detect(frame_of(SMALL, n), fresh=True)) for n in range(8)] == [0] * 8
 
 
 def test_faces_upright_another_way_count_where_no_other_is() -> None:
