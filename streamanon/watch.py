@@ -171,8 +171,8 @@ def plausible(faces: Faces, box: Float) -> Faces:
 
 
 def observe(frames: Iterable[RawFrame], watcher: Watcher, config: DetectConfig) -> Iterator[Observation]:
-    """Look at each n-th frame, at those in which much moves, and always at the first of a shot; a failure
-    marks its frame.
+    """Look at each n-th frame, at those in which much moves, and always at one that may be the first of a
+    shot; a failure marks its frame.
     """
     cuts = CutDetector()
     since, before = config.every, None
@@ -180,7 +180,7 @@ def observe(frames: Iterable[RawFrame], watcher: Watcher, config: DetectConfig) 
         small = thumbnail(frame.picture)
         cut, moves = cuts.is_cut(small), before is not None and _moved(before, small)
         since, before = since + 1, small
-        fresh = cut or frame.index == 0
+        fresh = cut or cuts.doubtful or frame.index == 0
         if since < config.every and not (fresh or moves):
             yield Observation(frame, Faces.empty(), "skipped", cut)
             continue

@@ -63,6 +63,17 @@ def test_a_fast_large_object_is_no_cut() -> None:
     assert cuts(pictures) == []
 
 
+def test_what_may_be_a_cut_is_a_reason_to_doubt_only() -> None:
+    """Somebody who runs close by, at ten frames a second."""
+    base = np.ascontiguousarray(scene(5) // 2)
+    passing = base.copy()
+    passing[8:, 20:28] = 160
+    detector = CutDetector()
+    told = [(detector.is_cut(picture), detector.doubtful) for picture in (base, base, passing, passing)]
+    assert 0.05 < unexplained(base, passing) < 0.12
+    assert told == [(False, False), (False, False), (False, True), (False, False)]
+
+
 def test_a_change_of_light_is_no_cut() -> None:
     base = scene(7) // 4 + 40
     brighter = np.clip(base * 1.6 + 20, 0, 255).astype(np.uint8)

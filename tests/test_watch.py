@@ -53,6 +53,16 @@ def test_the_first_frame_of_a_shot_is_looked_at() -> None:
     assert statuses(DetectConfig(every=4), source) == "skkkskSkkksk"
 
 
+def test_what_may_be_a_cut_is_looked_at_and_is_none() -> None:
+    still = next(iter(FakeSource(1, 160, 96, seed=3))).picture.planes[0]
+    passing = still.copy()
+    passing[80:, 56:72] = 235
+    frames = [frame_of(Picture((luma,), "gray"), n) for n, luma in enumerate([still] * 6 + [passing] * 2)]
+    seen = list(observe(frames, FakeDetector({}), DetectConfig(every=10)))
+    assert [o.status == "seen" for o in seen] == [n in (0, 6) for n in range(8)]
+    assert not any(o.cut for o in seen)
+
+
 def test_a_camera_that_pans_is_looked_through_at_every_frame() -> None:
     wide = next(iter(FakeSource(1, 640, 96, seed=3))).picture.planes[0]
     frames = [
