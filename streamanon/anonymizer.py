@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -28,12 +29,13 @@ from streamanon.identity.key import read_key
 from streamanon.identity.rules import load_rules
 from streamanon.mesh import FaceMesh
 from streamanon.metrics import RunReport, StageClock, Tally
-from streamanon.pipeline import anonymise
+from streamanon.pipeline import Write, anonymise
 from streamanon.pixels import from_rgb, to_rgb
 from streamanon.sink import VideoSink
 from streamanon.source import SourceInfo, probe, read_frames
 from streamanon.types import RawFrame, SafeFrame
 from streamanon.watch import Watch, Watcher
+from streamanon.writer import FileWriter
 
 Progress = Callable[[SafeFrame], None]
 
@@ -115,41 +117,37 @@ class Anonymizer:
         """Anonymise a video file into another.
 
         ``progress`` is called with each frame written. ``should_stop`` is asked after each; the file is
-        then finished where it is, and plays.
+        then finished where it is, and plays. Both are called in the caller's thread.
         """
         info = info or probe(source)
         clock, tally = StageClock(), Tally()
         skipped: list[str] = []
-        begun, interrupted = time.perf_counter(), False
-        compositor = self._compositor()
-        with VideoSink(output, info, self.config.output, source) as sink:
-            chain = self._chain(read_frames(source, info, skipped.append), info, clock, compositor)
-            try:
-                for frame in chain:
-                    before = time.perf_counter()
-                    sink.write(frame)
-                    clock.add("encode", time.perf_counter() - before)
-                    tally.count(frame)
-                    if progress is not None:
-                        progress(frame)
-                    if should_stop is not None and should_stop():
-                        interrupted = True
-                        break
-            finally:
-                chain.close()
-            if not interrupted and sink.frames != clock.items("decode"):
-                raise SinkError(f"only {sink.frames} of {clock.items('decode')} frames reached {output}")
-            sink.close(complete=not interrupted)
-            facts = _output_facts(Path(output), sink, info, self.config)
+        begun, compositor = time.perf_counter(), self._compositor()
+        writer = FileWriter(lambda: VideoSink(output, info, self.config.output, source))
+        raw = read_frames(source, info, skipped.append)
+        with closing(self._chain(raw, info, clock, compositor, writer.written)) as chain:
+            for frame in chain:
+                tally.count(frame)
+                if progress is not None:
+                    progress(frame)
+                writer.stopped = should_stop is not None and should_stop()
+        if not writer.stopped and tally.frames != clock.items("decode"):
+            raise SinkError(f"only {tally.frames} of {clock.items('decode')} frames reached {output}")
+        facts = _output_facts(Path(output), tally, info)
         report = self._report(info, facts, tally, time.perf_counter() - begun, clock, compositor)
         return dataclasses.replace(
-            report, notes=sink.notes, skipped_packets=len(skipped), interrupted=interrupted
+            report, notes=writer.notes, skipped_packets=len(skipped), interrupted=writer.stopped
         )
 
     def _chain(
-        self, frames: Iterator[RawFrame], info: SourceInfo, clock: StageClock, compositor: Compositor
+        self,
+        frames: Iterator[RawFrame],
+        info: SourceInfo,
+        clock: StageClock,
+        compositor: Compositor,
+        write: Write | None = None,
     ) -> Generator[SafeFrame, None, None]:
-        return anonymise(frames, self.config, self.watch(info.rotation), compositor, clock)
+        return anonymise(frames, self.config, self.watch(info.rotation), compositor, clock, write=write)
 
     def watch(self, rotation: int = 0) -> Watcher:
         """What looks at one stream, which players turn by ``rotation`` degrees counter-clockwise."""
@@ -195,11 +193,11 @@ def anonymize(image: NDArray[np.uint8], profile: Config | Path | str | None = No
     return Anonymizer(profile).image(image)
 
 
-def _output_facts(path: Path, sink: VideoSink, info: SourceInfo, config: Config) -> dict[str, object]:
+def _output_facts(path: Path, tally: Tally, info: SourceInfo) -> dict[str, object]:
     return {
         "name": path.name,
         "bytes": path.stat().st_size,
         "width": info.width,
         "height": info.height,
-        "frames": sink.frames,
+        "frames": tally.frames,
     }
