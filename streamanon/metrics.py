@@ -48,9 +48,6 @@ class StageClock:
         self._items[key] += item is not _END
         return item
 
-    def add(self, key: str, seconds: float) -> None:
-        self._seconds[key] = self._seconds.get(key, 0.0) + seconds
-
     def items(self, key: str) -> int:
         """How many items came by ``key``."""
         return self._items.get(key, 0)

@@ -258,9 +258,7 @@ class _OutputFile(io.FileIO):
 def _open_output(file: _OutputFile, path: Path, config: OutputConfig) -> OutputContainer:
     muxer = {".mkv": "matroska", ".ts": "mpegts"}.get(path.suffix.lower(), path.suffix.lower()[1:])
     try:
-        return av.open(
-            file, "w", format=muxer, container_options=containers.muxer_options(path, config)
-        )
+        return av.open(file, "w", format=muxer, container_options=containers.muxer_options(path, config))
     except (av.error.FFmpegError, OSError) as error:
         raise _refused(path, error) from error
 
