@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,10 +29,11 @@ from streamanon.identity.key import read_key
 from streamanon.identity.rules import load_rules
 from streamanon.mesh import FaceMesh
 from streamanon.metrics import RunReport, StageClock, Tally
-from streamanon.pipeline import Write, anonymise
+from streamanon.pipeline import anonymise
 from streamanon.pixels import from_rgb, to_rgb
 from streamanon.sink import VideoSink
 from streamanon.source import SourceInfo, probe, read_frames
+from streamanon.stride import Stride
 from streamanon.types import RawFrame, SafeFrame
 from streamanon.watch import Watch, Watcher
 from streamanon.writer import FileWriter
@@ -83,7 +84,15 @@ class Anonymizer:
     def frames(self, path: Path | str) -> Generator[SafeFrame, None, None]:
         """The frames of a video, anonymised; ``streamanon.to_rgb(frame.picture)`` gives their pixels."""
         info = probe(path)
-        yield from self._chain(read_frames(path, info), info, StageClock(), self._compositor())
+        chain = anonymise(
+            read_frames(path, info),
+            self.config,
+            self.watch(info.rotation),
+            self._compositor(),
+            StageClock(),
+            stride=self._stride(info),
+        )
+        yield from chain
 
     def image(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """An image [H, W, 3] uint8 RGB, anonymised; pixels outside the faces stay as they are."""
@@ -124,8 +133,17 @@ class Anonymizer:
         skipped: list[str] = []
         begun, compositor = time.perf_counter(), self._compositor()
         writer = FileWriter(lambda: VideoSink(output, info, self.config.output, source))
-        raw = read_frames(source, info, skipped.append)
-        with closing(self._chain(raw, info, clock, compositor, writer.written)) as chain:
+        stride = self._stride(info)
+        chain = anonymise(
+            read_frames(source, info, skipped.append),
+            self.config,
+            self.watch(info.rotation),
+            compositor,
+            clock,
+            write=writer.written,
+            stride=stride,
+        )
+        with closing(chain):
             for frame in chain:
                 tally.count(frame)
                 if progress is not None:
@@ -136,18 +154,15 @@ class Anonymizer:
         facts = _output_facts(Path(output), tally, info)
         report = self._report(info, facts, tally, time.perf_counter() - begun, clock, compositor)
         return dataclasses.replace(
-            report, notes=writer.notes, skipped_packets=len(skipped), interrupted=writer.stopped
+            report,
+            notes=writer.notes,
+            skipped_packets=len(skipped),
+            looks_left_out=stride.left_out,
+            interrupted=writer.stopped,
         )
 
-    def _chain(
-        self,
-        frames: Iterator[RawFrame],
-        info: SourceInfo,
-        clock: StageClock,
-        compositor: Compositor,
-        write: Write | None = None,
-    ) -> Generator[SafeFrame, None, None]:
-        return anonymise(frames, self.config, self.watch(info.rotation), compositor, clock, write=write)
+    def _stride(self, info: SourceInfo) -> Stride:
+        return Stride(self.config.detect.every, self.config.lookahead.frames, info.live)
 
     def watch(self, rotation: int = 0) -> Watcher:
         """What looks at one stream, which players turn by ``rotation`` degrees counter-clockwise."""

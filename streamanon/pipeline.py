@@ -20,6 +20,7 @@ from streamanon.lookahead import resolve
 from streamanon.metrics import StageClock
 from streamanon.moving import cover_motion
 from streamanon.steady import NEIGHBOURS
+from streamanon.stride import Stride
 from streamanon.tracker import track
 from streamanon.types import RawFrame, SafeFrame
 from streamanon.watch import Watcher, observe
@@ -41,6 +42,7 @@ def anonymise(
     threaded: bool = True,
     stall_seconds: float = STALL_SECONDS,
     write: Write | None = None,
+    stride: Stride | None = None,
 ) -> Generator[SafeFrame, None, None]:
     """Yield one safe frame for every raw one, in order. Close the generator to stop early.
 
@@ -49,9 +51,10 @@ def anonymise(
     covering them is covered, and counted in ``compositor.faults``.
 
     ``write`` works on no frame before the one before it was taken here: whoever takes them knows which are
-    written, and may stop it in between.
+    written, and may stop it in between. ``stride``: of this stream; by default one that knows no load.
     """
     pulse, guarded = Pulse(), GuardedWatcher(watcher, compositor.faults)
+    stride = stride or Stride(config.detect.every)
     # What hangs is waited for by all that comes after it: the first of them, who knows its name, tells.
     patience = itertools.count(stall_seconds)
     with ExitStack() as stack:
@@ -66,7 +69,7 @@ def anonymise(
             return items
 
         decoded = hand_over(clock.watch(frames, "decode"), "decode")
-        seen = observe(clock.watch(decoded, "detect/wait"), guarded, config.detect)
+        seen = observe(clock.watch(decoded, "detect/wait"), guarded, stride)
         settled = resolve(track(seen, config.detect, guarded.again), config.lookahead)
         if config.detect.paranoid:
             settled = cover_motion(settled, config.lookahead.frames)

@@ -80,6 +80,11 @@ class SourceInfo:
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def live(self) -> bool:
+        """Whether it comes at its own pace, as from a camera: an address that does not tell how long it is."""
+        return "://" in self.name and self.duration_seconds is None
+
 
 def redact_url(address: str) -> str:
     """The address without user name, password, the values of its query and of what is named like a secret,

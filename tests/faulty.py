@@ -115,5 +115,5 @@ if __name__ == "__main__":
     if sys.argv[1] in STUCK:
         stick(sys.argv[1])
     if sys.argv[1] in ("hang", "pipe", *STUCK):
-        streamanon.pipeline.anonymise.__defaults__ = (True, 1.0, None)  # threaded, stall_seconds, write
+        streamanon.pipeline.anonymise.__defaults__ = (True, 1.0, None, None)  # threaded, stall_seconds, ...
     sys.exit(main(sys.argv[2:]))

@@ -62,6 +62,7 @@ def test_the_report_counts() -> None:
         "left_visible": 0,
     }
     assert told["tracks"] == 2
+    assert told["looks_left_out"] == 0
     assert told["frames_per_second"] == 2.0
     assert told["stage_seconds"] == {"decode": 0.123}
 
