@@ -106,7 +106,9 @@ def shares(case: Case, clip: Sequence[Observation]) -> list[float]:
 def detected(path: Path, detector: FaceDetector) -> list[Observation]:
     info = probe(path)
     clip = []
-    for one in track(observe(read_frames(path, info), Watch(detector, info.rotation), Stride(DETECT.every)), DETECT):
+    for one in track(
+        observe(read_frames(path, info), Watch(detector, info.rotation), Stride(DETECT.every)), DETECT
+    ):
         clip.append(one)
         if len(clip) == MOST_FRAMES:
             break

@@ -1,8 +1,8 @@
 """Threads for a chain of iterators: the only place in the package that makes pipeline threads.
 
 Data goes down, cancellation goes up. A stage is a plain generator; ``prefetch`` runs its upstream in one
-thread, a bounded number of items ahead. Closing the iterator that ``prefetch`` returned stops the thread and
-closes the upstream inside that thread. A stage that hangs is told by a :class:`Pulse` and left behind.
+thread, so many items ahead. Closing the iterator that ``prefetch`` returned stops the thread and closes
+the upstream inside that thread. A stage that hangs is told by a :class:`Pulse` and left behind.
 """
 
 from __future__ import annotations

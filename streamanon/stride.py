@@ -48,8 +48,8 @@ class Stride:
         return self._lag.follow(frames) if self._lag is not None else iter(frames)
 
     def is_due(self, moves: bool) -> bool:
-        """Whether to look at the next frame, in which much ``moves`` or not. To be asked for each frame that
-        need not be looked at anyway.
+        """Whether to look at the next frame, in which much ``moves`` or not. To be asked for each frame
+        that need not be looked at anyway.
         """
         self._since += 1
         loaded = self.frames > self._every or (self._lag is not None and self._lag.is_behind)

@@ -230,7 +230,10 @@ def test_neighbours_do_not_lose_their_covers_to_one_another(spacing: int, method
 @settings(max_examples=20, deadline=None)
 @given(scenes())
 def test_failed_frames_are_withheld_and_no_others(scene: Scene) -> None:
-    failed = [o.status == "failed" for o in observe(scene.source, scene.detector, Stride(scene.config.detect.every))]
+    failed = [
+        o.status == "failed"
+        for o in observe(scene.source, scene.detector, Stride(scene.config.detect.every))
+    ]
     assert [frame.report.withheld for frame in scene.run()] == failed
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -87,7 +88,7 @@ def test_under_load_looks_become_rarer_step_by_step_and_the_lag_stays_small() ->
     detector = SlowDetector(camera, lambda _: 0.16)  # four frames' time
     found = [frames for _, _, frames in watched(camera, detector, Stride(2, 12, True, camera.clock))]
     assert max(found) >= 4
-    assert all(abs(b - a) <= 1 for a, b in zip(found, found[1:], strict=False))
+    assert all(abs(b - a) <= 1 for a, b in itertools.pairwise(found))
     assert max(detector.latest) < 2.0
     unchanging = SlowDetector(camera := Camera(3000), lambda _: 0.16)
     list(watched(camera, unchanging, Stride(2)))
@@ -102,7 +103,8 @@ def test_when_it_has_caught_up_looks_become_frequent_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("every", "lookahead", "most"), [(2, 12, 10), (2, 60, 10), (2, 6, 6), (4, 2, 4), (3, 0, 3), (10, 12, 10)]
+    ("every", "lookahead", "most"),
+    [(2, 12, 10), (2, 60, 10), (2, 6, 6), (4, 2, 4), (3, 0, 3), (10, 12, 10)],
 )
 def test_the_stride_is_bounded_by_the_look_ahead(every: int, lookahead: int, most: int) -> None:
     assert max(strides(Camera(1500), lambda _: 2.0, every, lookahead)) == most

@@ -289,9 +289,7 @@ def test_a_lost_face_is_looked_for_once_more() -> None:
         asked.append((frame.index, len(boxes)))
         return faces_at(np.array([truth[0][frame.index]], np.float32), 0.2)
 
-    seen: list[Observation] = list(
-        track(observe(source, fake, Stride(1)), DetectConfig(), again)
-    )
+    seen: list[Observation] = list(track(observe(source, fake, Stride(1)), DetectConfig(), again))
     assert asked == [(8, 1), (9, 1), (10, 1)]
     assert all(0 in o.faces.track_ids.tolist() for o in seen)
     assert len(seen[9].faces) == 1
@@ -304,7 +302,5 @@ def test_a_closer_look_that_fails_leaves_the_face_to_coast() -> None:
         raise DetectionError("told to fail")
 
     fake = FakeDetector(truth, {(n, 0) for n in range(8, 12)})
-    seen = list(
-        track(observe(FakeSource(12, 160, 96, truth), fake, Stride(1)), DetectConfig(), again)
-    )
+    seen = list(track(observe(FakeSource(12, 160, 96, truth), fake, Stride(1)), DetectConfig(), again))
     assert [len(o.faces) for o in seen] == [1] * 8 + [0] * 4
