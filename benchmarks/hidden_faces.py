@@ -28,6 +28,7 @@ from streamanon.engines import Engines
 from streamanon.geometry import grow
 from streamanon.lookahead import resolve
 from streamanon.source import probe, read_frames
+from streamanon.stride import Stride
 from streamanon.tracker import track
 from streamanon.types import Faces, Float, Observation, Target
 from streamanon.watch import Watch, observe
@@ -105,7 +106,9 @@ def shares(case: Case, clip: Sequence[Observation]) -> list[float]:
 def detected(path: Path, detector: FaceDetector) -> list[Observation]:
     info = probe(path)
     clip = []
-    for one in track(observe(read_frames(path, info), Watch(detector, info.rotation), DETECT), DETECT):
+    for one in track(
+        observe(read_frames(path, info), Watch(detector, info.rotation), Stride(DETECT.every)), DETECT
+    ):
         clip.append(one)
         if len(clip) == MOST_FRAMES:
             break

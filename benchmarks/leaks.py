@@ -39,6 +39,7 @@ from streamanon.identity.delegates import open_gallery
 from streamanon.lookahead import resolve
 from streamanon.metrics import StageClock
 from streamanon.pipeline import anonymise
+from streamanon.stride import Stride
 from streamanon.types import Faces, Float, Observation, Picture, RawFrame, SafeFrame
 from streamanon.watch import Watcher, observe
 
@@ -90,7 +91,7 @@ def untracked(name: str, config: Config) -> Contender:
 
 
 def _sure(frames: Sequence[RawFrame], watcher: Watcher, config: Config) -> Iterator[Observation]:
-    for one in observe(frames, watcher, config.detect):
+    for one in observe(frames, watcher, Stride(config.detect.every)):
         faces: Faces = one.faces[one.faces.scores >= config.detect.score]
         yield Observation(one.frame, faces, one.status, one.cut)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -32,8 +33,10 @@ from streamanon.pipeline import anonymise
 from streamanon.pixels import from_rgb, to_rgb
 from streamanon.sink import VideoSink
 from streamanon.source import SourceInfo, probe, read_frames
+from streamanon.stride import Stride
 from streamanon.types import RawFrame, SafeFrame
 from streamanon.watch import Watch, Watcher
+from streamanon.writer import FileWriter
 
 Progress = Callable[[SafeFrame], None]
 
@@ -81,7 +84,15 @@ class Anonymizer:
     def frames(self, path: Path | str) -> Generator[SafeFrame, None, None]:
         """The frames of a video, anonymised; ``streamanon.to_rgb(frame.picture)`` gives their pixels."""
         info = probe(path)
-        yield from self._chain(read_frames(path, info), info, StageClock(), self.compositor())
+        chain = anonymise(
+            read_frames(path, info),
+            self.config,
+            self.watch(info.rotation),
+            self.compositor(),
+            StageClock(),
+            stride=self._stride(info),
+        )
+        yield from chain
 
     def image(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """An image [H, W, 3] uint8 RGB, anonymised; pixels outside the faces stay as they are."""
@@ -115,41 +126,43 @@ class Anonymizer:
         """Anonymise a video file into another.
 
         ``progress`` is called with each frame written. ``should_stop`` is asked after each; the file is
-        then finished where it is, and plays.
+        then finished where it is, and plays. Both are called in the caller's thread.
         """
         info = info or probe(source)
         clock, tally = StageClock(), Tally()
         skipped: list[str] = []
-        begun, interrupted = time.perf_counter(), False
-        compositor = self.compositor()
-        with VideoSink(output, info, self.config.output, source) as sink:
-            chain = self._chain(read_frames(source, info, skipped.append), info, clock, compositor)
-            try:
-                for frame in chain:
-                    before = time.perf_counter()
-                    sink.write(frame)
-                    clock.add("encode", time.perf_counter() - before)
-                    tally.count(frame)
-                    if progress is not None:
-                        progress(frame)
-                    if should_stop is not None and should_stop():
-                        interrupted = True
-                        break
-            finally:
-                chain.close()
-            if not interrupted and sink.frames != clock.items("decode"):
-                raise SinkError(f"only {sink.frames} of {clock.items('decode')} frames reached {output}")
-            sink.close(complete=not interrupted)
-            facts = _output_facts(Path(output), sink, info, self.config)
+        begun, compositor = time.perf_counter(), self.compositor()
+        writer = FileWriter(lambda: VideoSink(output, info, self.config.output, source))
+        stride = self._stride(info)
+        chain = anonymise(
+            read_frames(source, info, skipped.append),
+            self.config,
+            self.watch(info.rotation),
+            compositor,
+            clock,
+            write=writer.written,
+            stride=stride,
+        )
+        with closing(chain):
+            for frame in chain:
+                tally.count(frame)
+                if progress is not None:
+                    progress(frame)
+                writer.stopped = should_stop is not None and should_stop()
+        if not writer.stopped and tally.frames != clock.items("decode"):
+            raise SinkError(f"only {tally.frames} of {clock.items('decode')} frames reached {output}")
+        facts = _output_facts(Path(output), tally, info)
         report = self._report(info, facts, tally, time.perf_counter() - begun, clock, compositor)
         return dataclasses.replace(
-            report, notes=sink.notes, skipped_packets=len(skipped), interrupted=interrupted
+            report,
+            notes=writer.notes,
+            skipped_packets=len(skipped),
+            looks_left_out=stride.left_out,
+            interrupted=writer.stopped,
         )
 
-    def _chain(
-        self, frames: Iterator[RawFrame], info: SourceInfo, clock: StageClock, compositor: Compositor
-    ) -> Generator[SafeFrame, None, None]:
-        return anonymise(frames, self.config, self.watch(info.rotation), compositor, clock)
+    def _stride(self, info: SourceInfo) -> Stride:
+        return Stride(self.config.detect.every, self.config.lookahead.frames, info.live)
 
     def watch(self, rotation: int = 0) -> Watcher:
         """What looks at one stream, which players turn by ``rotation`` degrees counter-clockwise."""
@@ -196,11 +209,11 @@ def anonymize(image: NDArray[np.uint8], profile: Config | Path | str | None = No
     return Anonymizer(profile).image(image)
 
 
-def _output_facts(path: Path, sink: VideoSink, info: SourceInfo, config: Config) -> dict[str, object]:
+def _output_facts(path: Path, tally: Tally, info: SourceInfo) -> dict[str, object]:
     return {
         "name": path.name,
         "bytes": path.stat().st_size,
         "width": info.width,
         "height": info.height,
-        "frames": sink.frames,
+        "frames": tally.frames,
     }

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Never
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from streamanon.anonymizer import Anonymizer
 from streamanon.errors import ConfigError, SinkError, SourceError, sentence, tell
-from streamanon.imagesize import image_size
+from streamanon.images import read_with_alpha
 from streamanon.metrics import RunReport
-from streamanon.source import SourceInfo, check_size, probe
+from streamanon.source import SourceInfo, probe
 from streamanon.types import SafeFrame
 
 IMAGES = (".jpg", ".jpeg", ".png")
@@ -138,7 +136,7 @@ def _run_image(anonymizer: Anonymizer, job: Job, _quiet: bool, _stop: list[int])
         raise ConfigError(f"an image becomes an image: give {job.output} one of {', '.join(IMAGES)}")
     if job.output.exists() and os.path.exists(job.source) and job.output.samefile(job.source):
         raise ConfigError(f"the output {job.output} is the input itself; give another name")
-    bgr, alpha = _read_image(Path(job.source))
+    bgr, alpha = read_with_alpha(Path(job.source))
     rgb, report = anonymizer.image_with_report(np.ascontiguousarray(bgr[..., ::-1]))
     safe = rgb[..., ::-1] if alpha is None else np.dstack([rgb[..., ::-1], alpha])
     # OpenCV writes pixels only, so no location or device tag comes along.
@@ -154,46 +152,6 @@ def _run_image(anonymizer: Anonymizer, job: Job, _quiet: bool, _stop: list[int])
     source = {"name": Path(job.source).name} | report.source
     output = {"name": job.output.name, "bytes": job.output.stat().st_size} | report.output
     return dataclasses.replace(report, source=source, output=output)
-
-
-def _read_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Upright pixels [H, W, 3] uint8 BGR, and the transparency [H, W] of a PNG that has some."""
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}; check the path") from error
-    size = image_size(data.tobytes())
-    if size is None:
-        raise SourceError(f"{path} is no PNG or JPEG image; convert it to one")
-    check_size(*size, str(path))
-    with _silent():
-        image, whole = (_decoded(data, flags) for flags in (cv2.IMREAD_COLOR, cv2.IMREAD_UNCHANGED))
-    if image is None:
-        raise SourceError(f"{path} is damaged; check that it opens elsewhere")
-    bgr = np.asarray(image, np.uint8)
-    if whole is None or whole.dtype != np.uint8 or whole.shape != (*bgr.shape[:2], 4):
-        return bgr, None
-    return bgr, np.asarray(whole[..., 3], np.uint8)
-
-
-def _decoded(data: NDArray[np.uint8], flags: int) -> NDArray[np.generic] | None:
-    try:
-        return cv2.imdecode(data, flags)
-    except cv2.error:
-        return None
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Without what libpng and libjpeg print to the standard error stream by themselves."""
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def _summary(job: Job, report: RunReport) -> str:

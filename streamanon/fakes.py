@@ -79,14 +79,14 @@ class FakeSource:
         return Picture(planes, "yuv420p")
 
     def _background(self, shot: int) -> tuple[NDArray[np.uint8], ...]:
-        """Grey blocks of 16 px in the upper or the lower half of the greys by places, others in every shot."""
+        """Grey blocks of 16 px, darker and lighter ones by places, others in every shot."""
         rng = np.random.default_rng((self.seed, shot))
         darkest, brightest = _BACKGROUND_LUMA
         middle = (darkest + brightest) // 2
         rows, columns = self.height // 16 + 1, self.width // 16 + 1
         blocks = rng.integers(darkest, middle, (rows, columns), np.uint8)
-        places = rng.integers(0, 2, (rows // 4 + 1, columns // 4 + 1), np.uint8) * np.uint8(middle - darkest)
-        blocks += np.kron(places, np.ones((4, 4), np.uint8))[:rows, :columns]
+        light = rng.integers(0, 2, (rows // 4 + 1, columns // 4 + 1), np.uint8)
+        blocks += np.kron(light, np.full((4, 4), middle - darkest, np.uint8))[:rows, :columns]
         luma = np.kron(blocks, np.ones((16, 16), np.uint8))[: self.height, : self.width]
         chroma = (-(-self.height // 2), -(-self.width // 2))
         return luma.copy(), np.full(chroma, 128, np.uint8), np.full(chroma, 128, np.uint8)

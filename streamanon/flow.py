@@ -1,7 +1,7 @@
 """Threads for a chain of iterators: the only place in the package that makes pipeline threads.
 
 Data goes down, cancellation goes up. A stage is a plain generator; ``prefetch`` runs its upstream in one
-thread behind a bounded queue. Closing the iterator that ``prefetch`` returned stops the thread and closes
+thread, so many items ahead. Closing the iterator that ``prefetch`` returned stops the thread and closes
 the upstream inside that thread. A stage that hangs is told by a :class:`Pulse` and left behind.
 """
 
@@ -34,19 +34,27 @@ class Pulse:
     def __init__(self) -> None:
         self._beats = 0
 
-    def wait(self, hand_over: queue.Queue[T], patience_seconds: float) -> T | None:
+    def wait(self, ready: queue.SimpleQueue[T], patience_seconds: float) -> T | None:
         """The next item; None if nothing moved in the whole chain for too long."""
         seen, waited = self._beats, 0.0
         while waited < patience_seconds:
             try:
-                item = hand_over.get(timeout=_POLL_SECONDS)
+                item = ready.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 waited = waited + _POLL_SECONDS if self._beats == seen else 0.0
                 seen = self._beats
                 continue
             self._beats += 1
             return item
+        self._beats += 1  # who comes after has things to finish, which is not what hung
         return None
+
+    def join(self, thread: threading.Thread, patience_seconds: float) -> None:
+        """Wait for a thread to end; not for one that hangs."""
+        waited = 0.0
+        while thread.is_alive() and waited < patience_seconds:
+            thread.join(_POLL_SECONDS)
+            waited += _POLL_SECONDS
 
 
 def prefetch(
@@ -56,24 +64,26 @@ def prefetch(
     pulse: Pulse | None = None,
     patience_seconds: float = float("inf"),
 ) -> Generator[T, None, None]:
-    """Yield ``items`` in order while one thread works up to ``size`` of them ahead.
+    """Yield ``items`` in order while one thread works up to ``size`` of them ahead; with 0 each is begun
+    when it is asked for.
 
     Items that were produced before an upstream error are delivered first; then the error rises here. The
     thread starts at the first ``next()``. ``pulse``: shared by all hand-overs of a chain; without a beat
     for ``patience_seconds`` :class:`StallError` rises. The thread that hangs cannot be ended; it is left
     behind, and does not keep the process from ending.
     """
-    if size < 1:
-        raise ValueError(f"prefetch needs room for at least one item, not {size}")
+    if size < 0:
+        raise ValueError(f"prefetch cannot work {size} items ahead")
     pulse = pulse or Pulse()
-    hand_over: queue.Queue[T | _End] = queue.Queue(size)
-    stop = threading.Event()
-    thread = threading.Thread(target=_pump, args=(items, hand_over, stop), name=name, daemon=True)
+    ready: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
+    wanted, stop = threading.Semaphore(size), threading.Event()
+    thread = threading.Thread(target=_pump, args=(items, ready, wanted, stop), name=name, daemon=True)
     hangs = False
     thread.start()
     try:
         while True:
-            item = pulse.wait(hand_over, patience_seconds)
+            wanted.release()
+            item = pulse.wait(ready, patience_seconds)
             if item is None:
                 hangs = True
                 raise StallError(
@@ -86,33 +96,32 @@ def prefetch(
             yield item
     finally:
         stop.set()
+        wanted.release()
         if not hangs:
-            thread.join()
+            pulse.join(thread, patience_seconds)
 
 
-def _pump(items: Iterable[T], hand_over: queue.Queue[T | _End], stop: threading.Event) -> None:
+def _pump(
+    items: Iterable[T],
+    ready: queue.SimpleQueue[T | _End],
+    wanted: threading.Semaphore,
+    stop: threading.Event,
+) -> None:
     iterator: Iterator[T] | None = None
     error: BaseException | None = None
     try:
         iterator = iter(items)
-        for item in iterator:
-            if not _put(hand_over, item, stop):
+        while wanted.acquire() and not stop.is_set():
+            try:
+                item = next(iterator)
+            except StopIteration:
                 break
+            ready.put(item)
     except BaseException as caught:  # handed to the consumer, whatever it is
         error = caught
     finally:
         close_error = _close(iterator)
-        _put(hand_over, _End(error or close_error), stop)
-
-
-def _put(hand_over: queue.Queue[T | _End], item: T | _End, stop: threading.Event) -> bool:
-    while not stop.is_set():
-        try:
-            hand_over.put(item, timeout=_POLL_SECONDS)
-        except queue.Full:
-            continue
-        return True
-    return False
+        ready.put(_End(error or close_error))
 
 
 def _close(iterator: object) -> BaseException | None:

@@ -48,9 +48,6 @@ class StageClock:
         self._items[key] += item is not _END
         return item
 
-    def add(self, key: str, seconds: float) -> None:
-        self._seconds[key] = self._seconds.get(key, 0.0) + seconds
-
     def items(self, key: str) -> int:
         """How many items came by ``key``."""
         return self._items.get(key, 0)
@@ -89,7 +86,9 @@ class Tally:
 
 @dataclass(frozen=True)
 class RunReport:
-    """One input's run; ``as_dict`` is what ``--report`` writes. ``source``: of a video, or an image."""
+    """One input's run; ``as_dict`` is what ``--report`` writes. ``source``: of a video, or an image.
+    ``looks_left_out``: of the detector, as a live stream came too fast.
+    """
 
     source: SourceInfo | dict[str, Any]
     output: dict[str, Any]
@@ -103,6 +102,7 @@ class RunReport:
     account: Account = field(default_factory=Account)
     notes: tuple[str, ...] = ()
     skipped_packets: int = 0
+    looks_left_out: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     interrupted: bool = False
 
@@ -138,6 +138,7 @@ class RunReport:
                 "left_visible": tally.by_method["kept"],
             },
             "tracks": len(tally.tracks),
+            "looks_left_out": self.looks_left_out,
             "delegates": self._privacy(),
             "seconds": round(self.seconds, 3),
             "frames_per_second": round(tally.frames / self.seconds, 2) if self.seconds else None,

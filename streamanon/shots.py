@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from streamanon.types import Float, Picture, Plane
 
 THUMBNAIL_SIZE = (64, 36)  # width, height
-#: From the first on a picture may start a shot, from the second on it does. Over 1,600 frames of real footage
-#: without a cut the worst was 0.028, over drawn footage of people who run close by and of whip pans 0.114. Of
-#: 700 joins of unrelated pictures the least was 0.051, one in ten was below 0.124; of three real cuts the
-#: least was 0.142.
+#: From the first on a picture may start a shot, from the second on it does. Over 1,600 frames of real
+#: footage without a cut the worst was 0.028, over drawn footage of people who run close by and of whip pans
+#: 0.114. Of 700 joins of unrelated pictures the least was 0.051, one in ten was below 0.124; of three real
+#: cuts the least was 0.142.
 _DOUBT, _THRESHOLD = 0.05, 0.12
 #: In a whip pan every frame is unexplained; only what stands out from the last few counts.
 _OUTSTANDING = 1.5

@@ -6,6 +6,7 @@ each frame it writes, so nothing is handed between threads and nothing piles up 
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import av
 import av.error
@@ -63,7 +65,8 @@ class VideoSink:
         self._stack = ExitStack()
         self._closed = False
         try:
-            self._output = _open_output(self.path, config)
+            file = self._open_file()
+            self._output = _open_output(file, self.path, config)
             self._video = _add_video(self._output, info, self._encoding)
             self._passed = _PassThrough(self._output, self._stack, self.path, config, source)
             self._guard(self._output.start_encoding)
@@ -120,6 +123,14 @@ class VideoSink:
             finally:
                 self._guard(self._output.close)
 
+    def _open_file(self) -> _OutputFile:
+        try:
+            file = _OutputFile(self.path, "w")
+        except OSError as error:
+            raise _refused(self.path, error) from error
+        self._stack.callback(self._guard, file.close)
+        return file
+
     def _encode(self, frame: VideoFrame | None) -> None:
         for packet in self._video.encode(frame):
             duration = self._durations.pop(packet.pts or 0, None)
@@ -131,9 +142,7 @@ class VideoSink:
         try:
             step()
         except (av.error.FFmpegError, OSError) as error:
-            raise SinkError(
-                f"cannot write {self.path}: {_reason(error)}; check the disk and the folder"
-            ) from error
+            raise _refused(self.path, error) from error
 
     def _abandon(self) -> None:
         """Close without a single frame: leave no file that looks like a video."""
@@ -233,14 +242,29 @@ def _check_path(path: Path, source: str | Path | None) -> None:
         raise SinkError(f"{path} may not be written; choose another folder")
 
 
-def _open_output(path: Path, config: OutputConfig) -> OutputContainer:
+class _OutputFile(io.FileIO):
+    """What FFmpeg writes through. A disk or reader that hangs must not stop the other threads, and PyAV
+    does not let them go on while FFmpeg itself opens a file, or writes its header or end; this does.
+    """
+
+    def write(self, data: Any, /) -> int:
+        """All of some bytes: FFmpeg takes a part that was written for the whole."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[super().write(rest) :]
+        return len(data)
+
+
+def _open_output(file: _OutputFile, path: Path, config: OutputConfig) -> OutputContainer:
     muxer = {".mkv": "matroska", ".ts": "mpegts"}.get(path.suffix.lower(), path.suffix.lower()[1:])
     try:
-        return av.open(
-            str(path), "w", format=muxer, container_options=containers.muxer_options(path, config)
-        )
+        return av.open(file, "w", format=muxer, container_options=containers.muxer_options(path, config))
     except (av.error.FFmpegError, OSError) as error:
-        raise SinkError(f"cannot write {path}: {_reason(error)}; check the disk and the folder") from error
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: Exception) -> SinkError:
+    return SinkError(f"cannot write {path}: {_reason(error)}; check the disk and the folder")
 
 
 def _reason(error: Exception) -> str:

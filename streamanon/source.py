@@ -28,11 +28,10 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from streamanon.errors import SourceError
+from streamanon.imagesize import MAX_PIXELS, check_size
 from streamanon.types import PIXEL_FORMATS, Picture, Plane, RawFrame
 
 OPEN_SECONDS, READ_SECONDS = 20.0, 30.0
-#: Larger pictures are refused: a few frames of them would fill the memory.
-MAX_SIDE, MAX_PIXELS = 16_384, 2**27
 
 _SECRETS = "(?:user|login|pass|pwd|token|key|secret|auth|cred|sig)"
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -79,6 +78,11 @@ class SourceInfo:
     subtitle_streams: int = 0
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def live(self) -> bool:
+        """Whether it comes at its own pace, as a camera's: an address that does not tell how long it is."""
+        return "://" in self.name and self.duration_seconds is None
 
 
 def redact_url(address: str) -> str:
@@ -167,15 +171,6 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
     check_size(streams[0].width, streams[0].height, name)
     streams[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     return streams[0]
-
-
-def check_size(width: int, height: int, name: str) -> None:
-    """Raises :class:`SourceError` for a picture that is too large."""
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise SourceError(
-            f"{name} is {width}x{height}; scale it down to at most {MAX_SIDE} pixels a side and "
-            f"{MAX_PIXELS // 1_000_000} million in all"
-        )
 
 
 def to_picture(frame: VideoFrame, info: SourceInfo) -> Picture:

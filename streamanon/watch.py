@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.config import DetectConfig
 from streamanon.detector import PADDING, FaceDetector, View, merge
 from streamanon.errors import DetectionError
 from streamanon.geometry import invert, overlap, transform
 from streamanon.pixels import crop, small_rgb
 from streamanon.shots import CutDetector, thumbnail
+from streamanon.stride import Stride
 from streamanon.types import Faces, Float, Observation, Picture, RawFrame, Status
 
 #: Between two looks there is another if the thumbnail has changed by more than this since the last frame,
@@ -170,22 +170,20 @@ def plausible(faces: Faces, box: Float) -> Faces:
     return faces[(apart <= NEAR * size) & (np.abs(np.log(sizes / size)) <= np.log(ALIKE))]
 
 
-def observe(frames: Iterable[RawFrame], watcher: Watcher, config: DetectConfig) -> Iterator[Observation]:
+def observe(frames: Iterable[RawFrame], watcher: Watcher, stride: Stride) -> Iterator[Observation]:
     """Look at each n-th frame, at those in which much moves, and always at one that may be the first of a
-    shot; a failure marks its frame.
+    shot; a failure marks its frame. ``stride`` leaves looks out where a live stream comes too fast.
     """
-    cuts = CutDetector()
-    since, before = config.every, None
-    for frame in frames:
+    cuts, before = CutDetector(), None
+    for frame in stride.follow(frames):
         small = thumbnail(frame.picture)
         cut, moves = cuts.is_cut(small), before is not None and _moved(before, small)
-        since, before = since + 1, small
-        fresh = cut or cuts.doubtful or frame.index == 0
-        if since < config.every and not (fresh or moves):
+        before, fresh = small, cut or cuts.doubtful or frame.index == 0
+        if not fresh and not stride.is_due(moves):
             yield Observation(frame, Faces.empty(), "skipped", cut)
             continue
         faces, status = _look(frame, watcher, fresh)
-        since = 0 if status == "seen" else config.every
+        stride.looked(status == "seen")
         yield Observation(frame, faces, status, cut)
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -22,6 +23,7 @@ import streamanon.anonymizer
 import streamanon.pipeline
 from streamanon.cli import main
 from streamanon.fakes import FakeDetector, FakeSource, moving
+from streamanon.sink import VideoSink
 from streamanon.types import Faces, Float, RawFrame
 
 COUNT, BREAKS_AT = 120, 50
@@ -83,14 +85,35 @@ ACTS: dict[str, Callable[[], None]] = {
     "terminate": _terminate,
     "slow": lambda: time.sleep(0.05),
     "hang": lambda: time.sleep(3600),
+    "pipe": lambda: None,
+    "encoder": lambda: None,
+    "close": lambda: None,
 }
 
 STARTS = {"broken": 0, "kill": 112}
+#: Which step of the sink never returns, and from how many frames on.
+STUCK = {"encoder": ("_encode", 112), "close": ("close", 0)}
+
+
+def stick(fault: str) -> None:
+    """Make a step of every sink hang; how it would have ended is no matter."""
+    name, least = STUCK[fault]
+    right = getattr(VideoSink, name)
+
+    def stuck(sink: VideoSink, *arguments: Any, **more: Any) -> Any:
+        if sink.frames >= least:
+            time.sleep(3600)
+        return right(sink, *arguments, **more)
+
+    setattr(VideoSink, name, stuck)
+
 
 if __name__ == "__main__":
     broken = Broken(sys.argv[1])
     vars(streamanon.anonymizer)["FaceDetector"] = lambda *_: None
     vars(streamanon.anonymizer)["Watch"] = lambda *_: broken
-    if sys.argv[1] == "hang":
-        streamanon.pipeline.anonymise.__defaults__ = (True, 1.0)  # threaded, stall_seconds
+    if sys.argv[1] in STUCK:
+        stick(sys.argv[1])
+    if sys.argv[1] in ("hang", "pipe", *STUCK):
+        streamanon.pipeline.anonymise.__defaults__ = (True, 1.0, None, None)  # threaded, stall_seconds, ...
     sys.exit(main(sys.argv[2:]))

@@ -62,5 +62,5 @@ def test_what_is_no_gallery_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no photo"):
         read_photos(tmp_path / "black", Whole())
     (tmp_path / "black" / "2.jpg").write_text("text")
-    with pytest.raises(ConfigError, match=r"2\.jpg is no image"):
+    with pytest.raises(ConfigError, match=r"2\.jpg is no PNG, JPEG, WebP or BMP image"):
         read_photos(tmp_path / "black", Whole())

@@ -15,10 +15,15 @@ import numpy as np
 import pytest
 from clips import write_clip
 
+from streamanon.audit.gallery import read_photo
 from streamanon.cli import main
-from streamanon.errors import SourceError
-from streamanon.imagesize import image_size
-from streamanon.source import MAX_PIXELS, MAX_SIDE, check_size, probe, read_frames
+from streamanon.engines import Engines
+from streamanon.errors import ConfigError, SourceError
+from streamanon.identity import additions, rules
+from streamanon.identity.delegates import gallery_of, read_fields
+from streamanon.images import read_image
+from streamanon.imagesize import MAX_PIXELS, MAX_SIDE, check_size, image_format, image_size
+from streamanon.source import probe, read_frames
 
 COVER = ("--method", "mosaic", "--backend", "onnxruntime")
 
@@ -88,11 +93,12 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp"])
 @pytest.mark.parametrize("size", [(1, 1), (77, 33), (640, 480)])
 def test_the_size_of_images(suffix: str, size: tuple[int, int]) -> None:
     image = np.zeros((size[1], size[0], 3), np.uint8)
-    for flags in [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]] if suffix == ".jpg" else [[]]:
+    ways = {".jpg": [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]], ".webp": [[], [cv2.IMWRITE_WEBP_QUALITY, 50]]}
+    for flags in ways.get(suffix, [[]]):
         data = cv2.imencode(suffix, image, flags)[1].tobytes()
         assert image_size(data) == size
         for end in range(0, min(len(data), 700), 7):
@@ -100,7 +106,14 @@ def test_the_size_of_images(suffix: str, size: tuple[int, int]) -> None:
 
 
 def test_what_is_no_image_has_no_size() -> None:
-    for data in (b"", b"GIF89a", b"\xff\xd8", b"\xff\xd8" + b"\xff" * 99, b"\xff\xd8\xff\xe0\0\0" * 50):
+    for data in (
+        b"",
+        b"GIF89a",
+        b"RIFF0000WEBPVP9 " + bytes(20),
+        b"\xff\xd8",
+        b"\xff\xd8" + b"\xff" * 99,
+        b"\xff\xd8\xff\xe0\0\0" * 50,
+    ):
         assert image_size(data) is None
 
 
@@ -131,6 +144,72 @@ def test_a_huge_image_is_refused_before_it_is_decoded(
     told = capsys.readouterr().err
     assert f"{size[0]}x{size[1]}; scale it down" in told
     assert told.count("\n") == 1
+
+
+def test_formats_are_told_by_content() -> None:
+    image = np.zeros((8, 8, 3), np.uint8)
+    names = {".png": "PNG", ".jpg": "JPEG", ".webp": "WebP", ".bmp": "BMP", ".tiff": None}
+    for suffix, name in names.items():
+        assert image_format(cv2.imencode(suffix, image)[1].tobytes()) == name
+
+
+def test_a_canvas_and_an_old_bitmap_tell_their_size() -> None:
+    canvas = (60_000 - 1).to_bytes(3, "little")
+    assert image_size(b"RIFF0000WEBPVP8X" + bytes(8) + canvas * 2) == (60_000, 60_000)
+    assert image_size(b"BM" + bytes(12) + struct.pack("<IHH", 12, 7, 9) + bytes(9)) == (7, 9)
+    assert image_size(b"BM" + bytes(12) + struct.pack("<Iii", 40, 7, -9)) == (7, 9)
+
+
+@pytest.fixture
+def _nothing_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(cv2, "imdecode", refuse)
+
+
+@pytest.mark.usefixtures("_nothing_is_decoded")
+def test_huge_photos_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    (tmp_path / "in.png").write_bytes(png(60_000, 60_000))
+    for read, error in (
+        (rules._read, ConfigError),
+        (additions._read, additions.RefusedError),
+        (read_photo, ConfigError),
+        (read_image, SourceError),
+    ):
+        with pytest.raises(error, match="60000x60000; scale it down") as caught:
+            read(tmp_path / "in.png")
+        assert str(caught.value).count("\n") == 0
+
+
+def test_a_gallery_with_a_huge_texture_is_refused_before_it_is_decoded(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = read_fields(engines.path("delegates"))
+    fields["head"] = np.frombuffer(png(60_000, 60_000), np.uint8)
+    decode = cv2.imdecode
+    monkeypatch.setattr(cv2, "imdecode", lambda data, flags: decode(_small(data), flags))
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        gallery_of(fields)
+
+
+def _small(data: np.ndarray) -> np.ndarray:
+    size = image_size(data.tobytes())
+    assert size is not None
+    assert max(size) <= 256, "decoded"
+    return data
+
+
+def test_a_huge_photo_of_somebody_to_keep_ends_in_one_sentence(
+    tmp_path: Path, clip: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "me.png").write_bytes(png(60_000, 60_000))
+    command = ["run", str(clip), "-o", str(tmp_path / "out.mp4"), "--backend", "onnxruntime"]
+    assert main([*command, "--keep", str(tmp_path / "me.png")]) == 2
+    told = capfd.readouterr().err
+    assert "me.png is 60000x60000; scale it down" in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "out.mp4").exists()
 
 
 BIG = """
@@ -164,7 +243,7 @@ def test_a_frame_that_becomes_too_large_ends_the_run(
     path = tmp_path / "both.ts"
     parts = [write_clip(tmp_path / f"{w}.ts", size=(w, h)) for w, h in ((64, 48), (96, 80))]
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    monkeypatch.setattr("streamanon.source.MAX_SIDE", 80)
+    monkeypatch.setattr("streamanon.imagesize.MAX_SIDE", 80)
     frames = read_frames(path, probe(path))
     assert [next(frames).index for _ in range(12)] == list(range(12))
     with pytest.raises(SourceError, match="96x80; scale it down"):

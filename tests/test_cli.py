@@ -116,6 +116,7 @@ def test_the_report_has_numbers_only(
             "frames",
             "face_frames",
             "tracks",
+            "looks_left_out",
             "delegates",
             "seconds",
             "frames_per_second",

@@ -21,6 +21,7 @@ from streamanon.geometry import grow
 from streamanon.lookahead import resolve
 from streamanon.pixels import from_rgb, to_rgb
 from streamanon.source import probe, read_frames
+from streamanon.stride import Stride
 from streamanon.tracker import track
 from streamanon.types import Float, RawFrame, Resolved
 from streamanon.watch import Watch, observe
@@ -180,7 +181,7 @@ def test_no_face_is_bare(footage: Footage, detector: FaceDetector, name: str) ->
             yield RawFrame(n, n, Fraction(1, 25), from_rgb(rgb))
 
     config, watch = Config(), Watch(detector)
-    seen = track(observe(frames(), watch, config.detect), config.detect, watch.again)
+    seen = track(observe(frames(), watch, Stride(config.detect.every)), config.detect, watch.again)
     leaks = {
         one.frame.index: shares
         for one in resolve(seen, config.lookahead)

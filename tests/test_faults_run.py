@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -18,9 +20,9 @@ import av
 import pytest
 from av.packet import Packet
 from clips import packets
-from faulty import BREAKS_AT, COUNT, SOURCE, write_faces
+from faulty import BREAKS_AT, COUNT, SOURCE, TRUTH, write_faces
 
-from streamanon.fakes import leaked_pixels
+from streamanon.fakes import FakeSource, leaked_pixels
 from streamanon.source import probe, read_frames
 
 HERE = Path(__file__).parent
@@ -87,6 +89,52 @@ def test_a_stage_that_hangs_ends_the_run(faces: Path, tmp_path: Path) -> None:
     assert err.startswith("streamanon: the stage detect hangs")
     assert err.count("\n") == 1
     assert check(output, 20) < BREAKS_AT
+
+
+def stuck(err: str) -> bool:
+    return bool(re.fullmatch(r"streamanon: the stage encode hangs: nothing moved for \d+ seconds\n", err))
+
+
+@pytest.mark.parametrize("step", ["encoder", "close"])
+def test_a_writer_that_hangs_ends_the_run(step: str, faces: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    code, out, err = run(step, faces, "-o", output, "--set", "output.preset=ultrafast")
+    assert (code, out) == (2, "")
+    assert stuck(err)
+    assert check(output, 50) < COUNT
+
+
+def test_a_reader_who_stops_reading_ends_the_run(faces: Path, tmp_path: Path) -> None:
+    """The writer hangs in the system, with the pipe full: what is in it plays."""
+    pipe, read = tmp_path / "out.ts", tmp_path / "read.ts"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    code, out, err = run("pipe", faces, "-o", pipe, "--crf", 0, "--set", "output.preset=ultrafast")
+    with open(reader, "rb") as opened:
+        read.write_bytes(opened.read())
+    assert (code, out) == (2, "")
+    assert stuck(err)
+    assert check(read, 1) < COUNT
+
+
+def test_a_reader_who_stops_before_the_end_ends_the_run(tmp_path: Path) -> None:
+    """The whole of this file is written as it is closed."""
+    source = write_faces(tmp_path / "short.mp4", FakeSource(40, 200, 120, TRUTH))
+    pipe = tmp_path / "out.mp4"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+    code, out, err = run("pipe", source, "-o", pipe, "--crf", 0)
+    os.close(reader)
+    assert (code, out) == (2, "")
+    assert stuck(err)
+
+
+def test_a_pipe_that_nobody_reads_ends_the_run(faces: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "out.ts")
+    code, out, err = run("pipe", faces, "-o", tmp_path / "out.ts")
+    assert (code, out) == (2, "")
+    assert stuck(err)
 
 
 def test_sigterm_finishes_the_file(faces: Path, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamanon.flow import prefetch
+from streamanon.errors import StallError
+from streamanon.flow import Pulse, prefetch
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
@@ -43,7 +44,7 @@ class Upstream:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(), max_size=20), st.integers(1, 5))
+@given(st.lists(st.integers(), max_size=20), st.integers(0, 5))
 def test_items_come_in_order_and_complete(items: list[int], size: int) -> None:
     assert list(prefetch(items, size, "order")) == items
     assert not named("order")
@@ -56,15 +57,18 @@ def test_stages_can_be_chained() -> None:
     assert not named("chain-b")
 
 
-def test_it_works_ahead_by_the_queue_and_one_in_hand() -> None:
+@pytest.mark.parametrize("size", [0, 1, 3])
+def test_it_works_so_many_items_ahead(size: int) -> None:
     upstream = Upstream(100)
-    ahead = prefetch(upstream, 3, "ahead")
+    ahead = prefetch(upstream, size, "ahead")
     assert upstream.made == 0
-    assert next(ahead) == 0
-    wait_until(lambda: upstream.made == 5)
-    time.sleep(0.05)
-    assert upstream.made == 5
+    for taken in range(3):
+        assert next(ahead) == taken
+        wait_until(lambda: upstream.made >= taken + 1 + size)  # noqa: B023
+        time.sleep(0.05)
+        assert upstream.made == taken + 1 + size
     ahead.close()
+    assert not named("ahead")
 
 
 def test_items_before_an_error_are_delivered_first() -> None:
@@ -149,9 +153,68 @@ def test_the_first_error_is_told_not_the_one_on_closing() -> None:
         list(prefetch(BadClose(2, ValueError("the cause")), 4, "two-errors"))
 
 
-def test_no_room_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        next(prefetch([1], 0, "none"))
+def test_less_than_nothing_ahead_is_refused() -> None:
+    with pytest.raises(ValueError, match="-1 items ahead"):
+        next(prefetch([1], -1, "none"))
+
+
+class Stuck:
+    """Hangs after its first item, or as it is closed, until it is let go."""
+
+    def __init__(self, closing: bool = False) -> None:
+        self.let_go, self.closing = threading.Event(), closing
+
+    def __iter__(self) -> Iterator[int]:
+        try:
+            yield 0
+            if not self.closing:
+                self.let_go.wait(20)
+            yield 1
+        finally:
+            if self.closing:
+                self.let_go.wait(20)
+
+
+@pytest.mark.parametrize("size", [0, 2])
+def test_what_hangs_is_told_and_left_behind(size: int) -> None:
+    upstream = Stuck()
+    ahead = prefetch(upstream, size, "stuck", Pulse(), 0.3)
+    assert next(ahead) == 0
+    with pytest.raises(StallError, match="the stage stuck hangs"):
+        next(ahead)
+    assert named("stuck")
+    upstream.let_go.set()
+    wait_until(lambda: not named("stuck"))
+
+
+def test_closing_does_not_wait_for_ever() -> None:
+    upstream = Stuck(closing=True)
+    ahead = prefetch(upstream, 0, "stuck-closing", Pulse(), 0.3)
+    assert next(ahead) == 0
+    ahead.close()
+    assert named("stuck-closing")
+    upstream.let_go.set()
+    wait_until(lambda: not named("stuck-closing"))
+
+
+def test_whoever_is_told_of_a_hang_has_time_to_finish() -> None:
+    """The one after them waits anew: to finish a file takes longer than their patience differs."""
+    upstream, pulse, finished = Stuck(), Pulse(), threading.Event()
+
+    def finishing(items: Iterator[int]) -> Iterator[int]:
+        try:
+            yield from items
+        finally:
+            time.sleep(0.4)
+            finished.set()
+
+    inner = prefetch(upstream, 1, "hanging", pulse, 0.3)
+    outer = prefetch(finishing(inner), 1, "finishing", pulse, 0.5)
+    with pytest.raises(StallError, match="the stage hanging hangs"):
+        list(outer)
+    assert finished.is_set()
+    upstream.let_go.set()
+    wait_until(lambda: not named("hanging"))
 
 
 def test_nothing_starts_before_the_first_item_is_asked_for() -> None:

@@ -66,9 +66,9 @@ def test_a_photo_that_cannot_tell_who_it_is_is_refused(
 
 def test_files_that_are_no_photos_are_named(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no image")
-    with pytest.raises(ConfigError, match=r"text\.jpg is no image"):
+    with pytest.raises(ConfigError, match=r"text\.jpg is no PNG or JPEG image"):
         load(PersonRule(str(tmp_path / "text.jpg")))
-    with pytest.raises(ConfigError, match=r"cannot read the photo .*gone\.jpg"):
+    with pytest.raises(ConfigError, match=r"cannot read .*gone\.jpg"):
         load(PersonRule(str(tmp_path / "gone.jpg")))
 
 

@@ -35,6 +35,7 @@ from streamanon.fakes import (
 )
 from streamanon.metrics import StageClock
 from streamanon.pipeline import anonymise
+from streamanon.stride import Stride
 from streamanon.types import METHODS, FrameReport, Method, Observation, Picture, SafeFrame
 from streamanon.watch import observe
 
@@ -70,7 +71,7 @@ class Scene:
 
     def promised(self) -> list[list[Box]]:
         """For every frame the true faces that the look-ahead promises to cover."""
-        seen = list(observe(self.source, self.detector, self.config.detect))
+        seen = list(observe(self.source, self.detector, Stride(self.config.detect.every)))
         shots = np.cumsum([observation.cut for observation in seen]).tolist()
         return [self._promised(observation, seen, shots) for observation in seen]
 
@@ -229,7 +230,10 @@ def test_neighbours_do_not_lose_their_covers_to_one_another(spacing: int, method
 @settings(max_examples=20, deadline=None)
 @given(scenes())
 def test_failed_frames_are_withheld_and_no_others(scene: Scene) -> None:
-    failed = [o.status == "failed" for o in observe(scene.source, scene.detector, scene.config.detect)]
+    failed = [
+        o.status == "failed"
+        for o in observe(scene.source, scene.detector, Stride(scene.config.detect.every))
+    ]
     assert [frame.report.withheld for frame in scene.run()] == failed
 
 

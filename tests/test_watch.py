@@ -22,6 +22,7 @@ from streamanon.fakes import FakeDetector, FakeSource, faces_at, moving
 from streamanon.geometry import overlap, transform
 from streamanon.pixels import from_rgb, to_rgb
 from streamanon.source import probe, read_frames
+from streamanon.stride import Stride
 from streamanon.tracker import track
 from streamanon.types import Faces, Float, Observation, Picture, RawFrame
 from streamanon.watch import Watch, close_up, elsewhere, from_close_up, observe, plausible
@@ -34,23 +35,23 @@ SMALL = Picture((np.zeros((32, 32), np.uint8),), "gray")
 TRUTH = {0: moving((20, 20, 60, 70), (0, 0), 24)}
 
 
-def statuses(config: DetectConfig, source: FakeSource, fails: frozenset[int] = frozenset()) -> str:
+def statuses(every: int, source: FakeSource, fails: frozenset[int] = frozenset()) -> str:
     """One letter a frame: s(een), k (skipped), f(ailed); capital at a cut."""
-    seen = observe(source, FakeDetector(TRUTH, fails=fails), config)
+    seen = observe(source, FakeDetector(TRUTH, fails=fails), Stride(every))
     letters = {"seen": "s", "skipped": "k", "failed": "f"}
     return "".join(letters[o.status].upper() if o.cut else letters[o.status] for o in seen)
 
 
 def test_each_nth_frame_is_looked_at_from_the_first_on() -> None:
     source = FakeSource(10, 160, 96, TRUTH)
-    assert statuses(DetectConfig(every=1), source) == "s" * 10
-    assert statuses(DetectConfig(every=2), source) == "sksksksksk"
-    assert statuses(DetectConfig(every=4), source) == "skkkskkksk"
+    assert statuses(1, source) == "s" * 10
+    assert statuses(2, source) == "sksksksksk"
+    assert statuses(4, source) == "skkkskkksk"
 
 
 def test_the_first_frame_of_a_shot_is_looked_at() -> None:
     source = FakeSource(12, 160, 96, TRUTH, cuts=frozenset({6}), seed=1)
-    assert statuses(DetectConfig(every=4), source) == "skkkskSkkksk"
+    assert statuses(4, source) == "skkkskSkkksk"
 
 
 def test_what_may_be_a_cut_is_looked_at_and_is_none() -> None:
@@ -58,7 +59,7 @@ def test_what_may_be_a_cut_is_looked_at_and_is_none() -> None:
     passing = still.copy()
     passing[80:, 56:72] = 235
     frames = [frame_of(Picture((luma,), "gray"), n) for n, luma in enumerate([still] * 6 + [passing] * 2)]
-    seen = list(observe(frames, FakeDetector({}), DetectConfig(every=10)))
+    seen = list(observe(frames, FakeDetector({}), Stride(10)))
     assert [o.status == "seen" for o in seen] == [n in (0, 6) for n in range(8)]
     assert not any(o.cut for o in seen)
 
@@ -69,14 +70,14 @@ def test_a_camera_that_pans_is_looked_through_at_every_frame() -> None:
         frame_of(Picture((wide[:, shift : shift + 160].copy(),), "gray"), n)
         for n, shift in enumerate([0, 0, 0, 8, 16, 24, 24, 24, 24])
     ]
-    seen = observe(frames, FakeDetector({}), DetectConfig(every=4))
+    seen = observe(frames, FakeDetector({}), Stride(4))
     assert [o.status == "seen" for o in seen] == [n in (0, 3, 4, 5) for n in range(9)]
 
 
 def test_after_a_failure_the_next_frame_is_looked_at() -> None:
     source = FakeSource(12, 160, 96, TRUTH)
-    assert statuses(DetectConfig(every=4), source, frozenset({4, 5})) == "skkkffskkksk"
-    assert statuses(DetectConfig(every=4), source, frozenset({0})) == "fskkkskkkskk"
+    assert statuses(4, source, frozenset({4, 5})) == "skkkffskkksk"
+    assert statuses(4, source, frozenset({0})) == "fskkkskkkskk"
 
 
 @pytest.fixture(scope="module")
@@ -330,9 +331,7 @@ def test_a_lost_face_is_looked_for_once_more() -> None:
         asked.append((frame.index, len(boxes)))
         return faces_at(np.array([truth[0][frame.index]], np.float32), 0.2)
 
-    seen: list[Observation] = list(
-        track(observe(source, fake, DetectConfig(every=1)), DetectConfig(), again)
-    )
+    seen: list[Observation] = list(track(observe(source, fake, Stride(1)), DetectConfig(), again))
     assert asked == [(8, 1), (9, 1), (10, 1)]
     assert all(0 in o.faces.track_ids.tolist() for o in seen)
     assert len(seen[9].faces) == 1
@@ -345,7 +344,5 @@ def test_a_closer_look_that_fails_leaves_the_face_to_coast() -> None:
         raise DetectionError("told to fail")
 
     fake = FakeDetector(truth, {(n, 0) for n in range(8, 12)})
-    seen = list(
-        track(observe(FakeSource(12, 160, 96, truth), fake, DetectConfig(every=1)), DetectConfig(), again)
-    )
+    seen = list(track(observe(FakeSource(12, 160, 96, truth), fake, Stride(1)), DetectConfig(), again))
     assert [len(o.faces) for o in seen] == [1] * 8 + [0] * 4

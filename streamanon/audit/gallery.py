@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from streamanon.audit.judges import Judge
 from streamanon.audit.pairing import Image
 from streamanon.audit.people import FaceFrame
 from streamanon.audit.recognisers import Recogniser, similarity
-from streamanon.errors import ConfigError
+from streamanon.errors import ConfigError, SourceError
+from streamanon.images import read_image
 from streamanon.types import Float
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+FORMATS = ("PNG", "JPEG", "WebP", "BMP")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +74,11 @@ def find_photos(folder: Path) -> list[Path]:
 
 
 def read_photo(path: Path) -> Image:
-    """RGB. Raises :class:`ConfigError` for what is no image."""
-    image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ConfigError(f"{path} is no image that can be read; remove it from the folder")
-    return np.ascontiguousarray(image[..., ::-1], np.uint8)
+    """RGB. Raises :class:`ConfigError` for what is no image, is too large or damaged."""
+    try:
+        return np.ascontiguousarray(read_image(path, FORMATS)[..., ::-1])
+    except SourceError as error:
+        raise ConfigError(str(error)) from error
 
 
 def largest_face(image: Image, judge: Judge) -> FaceFrame | None:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.errors import ConfigError, StreamanonError
+from streamanon.errors import ConfigError, SourceError, StreamanonError
 from streamanon.identity.chart import Chart, align, bare_skin, chart_of_gallery, normalise, unwrap
 from streamanon.identity.codes import principal_codes
 from streamanon.identity.delegates import DelegateGallery
@@ -29,11 +29,13 @@ from streamanon.identity.texture import (
     tone_degrees,
 )
 from streamanon.identity.worn import look_at_all
+from streamanon.images import read_image
 from streamanon.mesh import MeshModel
 from streamanon.pixels import from_rgb
 from streamanon.types import Delegate, Faces, Float, Geometry, RawFrame, Target
 
 PORTRAITS = (".png", ".jpg", ".jpeg", ".webp")
+FORMATS = ("PNG", "JPEG", "WebP")
 LEAST_SCORE, LEAST_CONFIDENCE = 0.5, 0.3
 LEAST_FACE_PX = 120
 #: Cosine of two delegates' embeddings, both worn by the same head, from which they are one face.
@@ -196,13 +198,9 @@ def read_additions(
 
 def _read(path: Path) -> NDArray[np.uint8]:
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    except (OSError, cv2.error):
-        image = None
-    if image is None:
-        raise RefusedError("it is no image that can be read: save it anew or remove it")
-    return np.ascontiguousarray(image[..., ::-1], np.uint8)
+        return np.ascontiguousarray(read_image(path, FORMATS, name="it")[..., ::-1])
+    except SourceError as error:
+        raise RefusedError(str(error)) from error
 
 
 def extend(arrays: dict[str, NDArray[Any]], added: Sequence[Added], only: bool) -> dict[str, NDArray[Any]]:

@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 
 from streamanon.engines import Engines
 from streamanon.errors import ConfigError, ModelError
+from streamanon.imagesize import image_size
 from streamanon.types import Delegate, Float
 
 TEXTURE_PX = 256
@@ -169,7 +170,8 @@ def gallery_of(arrays: Mapping[str, NDArray[Any]]) -> DelegateGallery:
 
 def _decode(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A JPEG file's bytes as [256, 256, 3] uint8 RGB."""
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    fits = image_size(data.tobytes()) == (256, 256)  # before it is decoded: the file may be a user's
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if fits else None
     if image is None:
         raise ValueError("a delegate's texture cannot be decoded")
     return np.ascontiguousarray(image[..., ::-1], np.uint8)

@@ -8,13 +8,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from streamanon.config import PersonRule
-from streamanon.errors import ConfigError
+from streamanon.errors import ConfigError, SourceError
 from streamanon.identity.delegates import DelegateGallery
 from streamanon.identity.encoder import IdentityModel
+from streamanon.images import read_image
 from streamanon.mesh import MeshModel
 from streamanon.pixels import from_rgb
 from streamanon.types import Delegate, Faces, Float, RawFrame, Target
@@ -77,13 +77,9 @@ def _embedding(path: Path, detector: Detector, mesh: MeshModel, encoder: Identit
 
 def _read(path: Path) -> np.ndarray:
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise ConfigError(f"cannot read the photo {path}: {error.strerror}") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise ConfigError(f"{path} is no image that can be read: give a JPEG or PNG file")
-    return np.ascontiguousarray(image[..., ::-1])
+        return np.ascontiguousarray(read_image(path)[..., ::-1])
+    except SourceError as error:
+        raise ConfigError(str(error)) from error
 
 
 def rule_for(rules: Sequence[Rule], embedding: Float, least: float = IN_PHOTO) -> Rule | None:
