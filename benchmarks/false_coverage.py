@@ -2,8 +2,8 @@
 
     python benchmarks/false_coverage.py CLIP... [--out benchmarks/results/false_coverage]
 
-Each clip is looked at, tracked and resolved as in a run, by the defaults and by each profile. What counts as
-covered is the mosaic's ellipse, whatever the profile's method is.
+Each clip is looked at, tracked and resolved as in a run, by the defaults and by each profile. What counts
+as covered is the mosaic's ellipse, whatever the profile's method is.
 """
 
 from __future__ import annotations
