@@ -1,9 +1,15 @@
 """Settling, with a few frames of hindsight, where the faces are.
 
-The promise, for every track and within one shot: each frame that lies at most ``frames`` before one of its
-detections or at most ``coast_frames`` after one has a target for it. A gap of up to ``frames +
-coast_frames`` frames between two detections is therefore covered throughout. Targets that would lie wholly
-outside the picture are left out.
+The promise, for every track that is sure and within one shot: each frame that lies at most ``frames``
+before one of its detections or at most ``coast_frames`` after one has a target for it. A gap of up to
+``frames + coast_frames`` frames between two detections is therefore covered throughout. Targets that would
+lie wholly outside the picture are left out.
+
+A track is sure as soon as one of its detections has a score of at least 0.7, or the squares of their scores
+make 1; detections in frames that are held count as well. Until then it may be no face. Then the frames of
+its detections have targets, and of the others within reach those that are no farther from a detection than
+one look is from the next, or than it takes the detected box to make 6 % of a picture, added up over frames:
+60 frames for a box of a thousandth of the picture, 6 for one of a hundredth.
 
 Where the motion of a face can be seen (:mod:`streamanon.motion`) a target follows it, and a lost face is
 covered for longer; else it is carried on by its velocity, and in the middle of a longer gap counts as gone.
@@ -34,6 +40,11 @@ _GROWTH_FOLLOWED, _LEAST_FOLLOWED = 0.01, 0.06
 _MOST_GROWTH = 0.5
 #: A lost face is followed for so many times ``coast_frames``, and then coasts.
 _FOLLOWED = 2
+#: What makes a track sure: one such score, or such a sum of squares. Hands, hair and floors hardly reach the
+#: first; large ones, which cost most, are seldom found often enough for the second.
+_SURE_SCORE, _SURE_EVIDENCE = 0.7, 1.0
+#: In doubt, so many pictures may be covered on either side of a detection, by its box added up over frames.
+_DOUBTED_PICTURES = 0.06
 #: Velocity is measured over so many detections: fewer jitter, more lag behind a turn.
 _FIT_SIGHTINGS = 4
 
@@ -62,7 +73,8 @@ def _settle(observation: Observation, shot: _Shot) -> Resolved:
     index = observation.frame.index
     targets = _detected(observation)
     seen = {target.track_id for target in targets}
-    targets += [t for t in shot.fill(index) if t.track_id not in seen]
+    filled = (t for t in shot.fill(index) if t.track_id not in seen)
+    targets += [t for t in filled if t.distance <= shot.reach(t.track_id, index)]
     shot.forget(index)
     inside = tuple(t for t in targets if _touches(t.box, observation.frame.picture))
     return Resolved(observation.frame, inside, observation.cut, cover_all=observation.status == "failed")
@@ -113,12 +125,34 @@ class _Sighting:
         return None if near is None else near.followed(frames[1:])
 
 
+@dataclass
+class _Evidence:
+    """What speaks for a track's being a face: its best score and the sum of their squares; and the share of
+    the picture that its last detection takes.
+    """
+
+    best: float = 0.0
+    total: float = 0.0
+    share: float = 0.0
+
+    @property
+    def sure(self) -> bool:
+        return self.best >= _SURE_SCORE or self.total >= _SURE_EVIDENCE
+
+    def add(self, score: float, box: Float, picture: Picture) -> None:
+        self.best, self.total = max(self.best, score), self.total + score**2
+        self.share = float(np.prod((box[2:] - box[:2]).clip(0))) / (picture.width * picture.height)
+
+
 class _Shot:
     """What is known of the tracks of one shot: their sightings in the order of frames."""
 
     def __init__(self, config: LookaheadConfig) -> None:
         self._config = config
         self._tracks: dict[int, list[_Sighting]] = {}
+        self._evidence: dict[int, _Evidence] = {}
+        #: The frames between two looks, at most.
+        self._stride = 0
         #: The frames that are not settled yet, and those from the last one that the detector looked at.
         self._frames: deque[RawFrame] = deque()
         self._looked: deque[int] = deque()
@@ -128,12 +162,16 @@ class _Shot:
         self._frames.append(frame)
         if observation.status != "seen":
             return
-        for one in _detected(observation):
+        for one, score in zip(_detected(observation), observation.faces.scores.tolist(), strict=True):
             if one.track_id >= 0:
+                evidence = self._evidence.setdefault(one.track_id, _Evidence())
+                evidence.add(score, one.box, frame.picture)
                 known = one.track_id in self._tracks
                 self._see(one.track_id, _Sighting(frame.index, one.box, one.keypoints, frame.index, known))
         for sightings in self._tracks.values():
             self._follow_on(sightings, frame.index)
+        if self._looked:
+            self._stride = max(self._stride, frame.index - self._looked[-1])
         self._looked.append(frame.index)
 
     def _see(self, track_id: int, found: _Sighting) -> None:
@@ -182,12 +220,20 @@ class _Shot:
             elif index - before[-1].index <= self._config.coast_frames:
                 yield _carry(track_id, before[-1], before[-_FIT_SIGHTINGS:], index)
 
+    def reach(self, track_id: int, index: int) -> float:
+        """How many frames from its detections a track may be carried to frame ``index``."""
+        evidence = self._evidence[track_id]
+        if evidence.sure:
+            return np.inf
+        next_look = max(self._stride, index - self._looked[-1])
+        return max(next_look, _DOUBTED_PICTURES / max(evidence.share, 1e-9))
+
     def forget(self, index: int) -> None:
         """Drop what frames after ``index`` will not need: tracks lost for longer, and old sightings."""
         reach = self._config.frames + self._config.coast_frames
         for track_id, sightings in list(self._tracks.items()):
             if sightings[-1].index < index - reach:
-                del self._tracks[track_id]
+                del self._tracks[track_id], self._evidence[track_id]
             else:
                 place = bisect_left(sightings, index, key=lambda s: s.index)
                 del sightings[: max(place - _FIT_SIGHTINGS, 0)]

@@ -23,7 +23,7 @@ from streamanon.source import probe, read_frames
 from streamanon.types import METHODS
 
 QUICK = ["--method", "mosaic", "--backend", "onnxruntime", "--set", "compute.threads=1"]
-PROFILES = ("cctv", "dashcam", "edge", "livestream")
+PROFILES = ("cctv", "dashcam", "edge", "file", "livestream")
 PACKAGE_PARENT = Path(streamanon.__file__).parent.parent
 
 
@@ -194,7 +194,7 @@ def test_an_unknown_method_names_the_choices(run_command: Command, clip: Path, t
         (("--backend", "cuda"), "auto, tensorrt, openvino, onnxruntime"),
         (("--audio", "loud"), "copy, drop"),
         (("--seed", "x"), "identity.seed"),
-        (("--profile", "bodycam"), "known: cctv, dashcam, edge, livestream"),
+        (("--profile", "bodycam"), "known: cctv, dashcam, edge, file, livestream"),
         (("--profile", "missing.yaml"), "cannot read the profile missing.yaml"),
     ],
 )
