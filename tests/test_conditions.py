@@ -28,7 +28,8 @@ from streamanon.watch import Watch, observe
 
 DATA = Path(__file__).parent / "data"
 #: The demo's cut is in the middle of these.
-FIRST, LAST = 105, 145
+FIRST, CUT, LAST = 105, 125, 145
+DISSOLVE_FRAMES = 10
 LEAST_PX, LEAST_VISIBLE, LEAST_COVERED = 20, 0.5, 0.75
 
 Image = NDArray[np.uint8]
@@ -127,6 +128,18 @@ def interlaced(footage: Footage) -> Footage:
     return made
 
 
+def dissolved(footage: Footage) -> Footage:
+    """The first shot's last frame fades into the second shot; the faces that show more count."""
+    cut = CUT - FIRST
+    made, (last, old) = list(footage), footage[cut - 1]
+    for step in range(DISSOLVE_FRAMES):
+        share = (step + 1) / (DISSOLVE_FRAMES + 1)
+        rgb, boxes = footage[cut + step]
+        mixed = np.asarray(cv2.addWeighted(rgb, share, last, 1 - share, 0), np.uint8)
+        made[cut + step] = mixed, old if share < 0.5 else boxes
+    return made
+
+
 def dark(footage: Footage) -> Footage:
     rng = np.random.default_rng(0)
     return [
@@ -148,6 +161,7 @@ CONDITIONS: dict[str, Callable[[Footage], Footage]] = {
     "faded": faded,
     "flashed": flashed,
     "panned": panned,
+    "dissolved": dissolved,
     "interlaced": interlaced,
     "dark": dark,
 }
