@@ -274,6 +274,11 @@ def test_doubt_leaves_no_frame_out_until_the_next_look(every: int, held: int) ->
     assert found == set(range(every + min(every, config.coast_frames) + 1))
 
 
+def test_a_sure_track_that_returns_is_still_sure() -> None:
+    clip = doubted({2}, 30, 0.9)[:30] + doubted({30}, 40, 0.3)[30:]
+    assert covered(list(resolve(clip, CONFIG))) == {*range(7), *range(24, 35)}
+
+
 def test_doubt_ends_with_a_cut_and_begins_anew() -> None:
     clip = doubted({2}, 12, 0.9) + [
         observation(n, {0: (20, 20, 120, 120)} if n == 20 else {}, score=0.4) for n in range(12, 30)
