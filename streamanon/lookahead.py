@@ -27,6 +27,7 @@ import numpy as np
 from streamanon.config import LookaheadConfig
 from streamanon.geometry import grow
 from streamanon.motion import follow
+from streamanon.tracker import MAX_LOST_FRAMES
 from streamanon.types import Float, Observation, Picture, RawFrame, Resolved, Target
 
 #: The part of its speed that a carried face keeps from one frame to the next: it stops after a while, as
@@ -40,8 +41,8 @@ _GROWTH_FOLLOWED, _LEAST_FOLLOWED = 0.01, 0.06
 _MOST_GROWTH = 0.5
 #: A lost face is followed for so many times ``coast_frames``, and then coasts.
 _FOLLOWED = 2
-#: What makes a track sure: one such score, or such a sum of squares. Hands, hair and floors hardly reach the
-#: first; large ones, which cost most, are seldom found often enough for the second.
+#: What makes a track sure: one such score, or such a sum of squares. Hands, hair and floors hardly reach
+#: the first; large ones, which cost most, are seldom found often enough for the second.
 _SURE_SCORE, _SURE_EVIDENCE = 0.7, 1.0
 #: In doubt, so many pictures may be covered on either side of a detection, by its box added up over frames.
 _DOUBTED_PICTURES = 0.06
@@ -128,18 +129,20 @@ class _Sighting:
 @dataclass
 class _Evidence:
     """What speaks for a track's being a face: its best score and the sum of their squares; and the share of
-    the picture that its last detection takes.
+    the picture that its last detection, in frame ``last``, takes.
     """
 
     best: float = 0.0
     total: float = 0.0
     share: float = 0.0
+    last: int = 0
 
     @property
     def sure(self) -> bool:
         return self.best >= _SURE_SCORE or self.total >= _SURE_EVIDENCE
 
-    def add(self, score: float, box: Float, picture: Picture) -> None:
+    def add(self, score: float, box: Float, frame: RawFrame) -> None:
+        picture, self.last = frame.picture, frame.index
         self.best, self.total = max(self.best, score), self.total + score**2
         self.share = float(np.prod((box[2:] - box[:2]).clip(0))) / (picture.width * picture.height)
 
@@ -165,7 +168,7 @@ class _Shot:
         for one, score in zip(_detected(observation), observation.faces.scores.tolist(), strict=True):
             if one.track_id >= 0:
                 evidence = self._evidence.setdefault(one.track_id, _Evidence())
-                evidence.add(score, one.box, frame.picture)
+                evidence.add(score, one.box, frame)
                 known = one.track_id in self._tracks
                 self._see(one.track_id, _Sighting(frame.index, one.box, one.keypoints, frame.index, known))
         for sightings in self._tracks.values():
@@ -233,10 +236,13 @@ class _Shot:
         reach = self._config.frames + self._config.coast_frames
         for track_id, sightings in list(self._tracks.items()):
             if sightings[-1].index < index - reach:
-                del self._tracks[track_id], self._evidence[track_id]
+                del self._tracks[track_id]
             else:
                 place = bisect_left(sightings, index, key=lambda s: s.index)
                 del sightings[: max(place - _FIT_SIGHTINGS, 0)]
+        for track_id, evidence in list(self._evidence.items()):
+            if track_id not in self._tracks and evidence.last < index - MAX_LOST_FRAMES:
+                del self._evidence[track_id]
         while len(self._looked) > 1 and self._looked[0] <= index:
             self._looked.popleft()
         while self._frames and self._frames[0].index < min([index + 1, *self._looked]):
