@@ -28,6 +28,8 @@ _KEEP_SPEED = 0.95
 _MAX_SIZE_RATIO = 2.0
 #: A face whose speed is unknown moves at most this part of the picture's diagonal in a frame.
 _MAX_SPEED = 0.025
+#: Faces that overlap by less than this are not parts of one.
+APART = 0.1
 #: Farthest match of a track with and without a history, in box sizes, however long it was lost.
 _MAX_REACH, _MAX_FRESH_REACH = 1.5, 2.5
 
@@ -38,9 +40,10 @@ def track(
     """The same observations with ``faces.track_ids`` filled in; ids start at 0 with every call.
 
     Every face with a score of at least ``config.score`` is kept: it continues a track or starts one. Faces
-    from ``config.revive_score`` up only continue tracks; those that continue none, and all below, are
-    dropped, as the detector's threshold demands. Observations that are not "seen" pass unchanged. Where a
-    face is lost, ``again`` is asked for a closer look.
+    from ``config.revive_score`` up continue tracks, or start one where the face of a track that found
+    another is expected; the others, and all below, are dropped, as the detector's threshold demands.
+    Observations that are not "seen" pass unchanged. Where a face is lost, ``again`` is asked for a closer
+    look.
     """
     tracker = Tracker(config, again)
     for observation in observations:
@@ -76,7 +79,7 @@ class Tracker:
         ids = np.full(len(faces), -1, np.int64)
         confident = faces.scores >= self._config.score
         weak = ~confident & (faces.scores >= self._config.revive_score)
-        free = list(self._tracks)
+        free, expected = list(self._tracks), _are_near(self._tracks, faces.boxes, index, diagonal)
         for group in (confident, weak):
             candidates = np.flatnonzero(group)
             for row, column in _match(free, faces.boxes[candidates], index, diagonal):
@@ -84,7 +87,9 @@ class Tracker:
                 free[row].see(faces.boxes[face], index)
                 ids[face] = free[row].id
             free = [t for t in free if t.index != index]
-        for face in map(int, np.flatnonzero(confident & (ids < 0))):
+        # Where a face is expected whose track took another one, a weak one is believed, too.
+        apart = (overlap(faces.boxes, faces.boxes[ids >= 0]) < APART).all(axis=1)
+        for face in map(int, np.flatnonzero((confident | (weak & expected & apart)) & (ids < 0))):
             ids[face] = next(self._ids)
             self._tracks.append(_Track(int(ids[face]), faces.boxes[face], index))
         return faces.with_ids(ids)[ids >= 0]
@@ -160,6 +165,13 @@ def _match(tracks: list[_Track], boxes: Float, index: int, diagonal: float) -> l
             used_rows.add(row)
             used_columns.add(column)
     return pairs
+
+
+def _are_near(tracks: list[_Track], boxes: Float, index: int, diagonal: float) -> NDArray[np.bool_]:
+    """[boxes]: whether one of the tracks may have come there."""
+    if not tracks or not len(boxes):
+        return np.zeros(len(boxes), np.bool_)
+    return np.asarray(np.isfinite(_costs(tracks, boxes, index, diagonal)).any(axis=0))
 
 
 def _costs(tracks: list[_Track], boxes: Float, index: int, diagonal: float) -> NDArray[np.float64]:

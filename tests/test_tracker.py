@@ -110,6 +110,17 @@ def test_a_weak_face_does_not_take_a_track_from_a_confident_one() -> None:
     assert ids(clip)[1] == [0]
 
 
+def test_a_weak_face_starts_a_track_where_one_is_expected_that_found_another() -> None:
+    """Somebody at the picture's edge, hardly seen, is not bare because a pattern beside them is surer."""
+    walk = [observation(n, [square(20 * n)]) for n in range(4)]
+    clip = [*walk, observation(4, [square(60), square(88)], [0.9, 0.3])]
+    assert ids(clip) == [[0]] * 4 + [[0, 1]]
+    alone = [*walk, observation(4, [square(60), square(200)], [0.9, 0.3])]
+    assert ids(alone)[4] == [0]  # nobody is expected there
+    part = [*walk, observation(4, [square(78), square(86)], [0.9, 0.3])]
+    assert ids(part)[4] == [0]  # part of the same face
+
+
 def test_a_score_just_at_the_threshold_is_kept() -> None:
     low, exact = np.nextafter(np.float32(0.5), np.float32(0)), 0.5
     assert ids([observation(0, [square(0), square(100)], [float(low), exact])]) == [[0]]
