@@ -23,6 +23,7 @@ from streamanon.engines import Engines
 from streamanon.geometry import grow
 from streamanon.lookahead import resolve
 from streamanon.source import probe, read_frames
+from streamanon.stride import Stride
 from streamanon.tracker import track
 from streamanon.types import Observation, Resolved
 from streamanon.watch import Watch, observe
@@ -53,7 +54,7 @@ def measured(path: Path, config: Config, detector: FaceDetector) -> dict[str, fl
             tracks.update(one.faces.track_ids.tolist())
             yield one
 
-    seen = observe(read_frames(path, info), watch, config.detect)
+    seen = observe(read_frames(path, info), watch, Stride(config.detect.every))
     settled = resolve(noted(track(seen, config.detect, watch.again)), config.lookahead)
     frames = [(covered(one, config.cover.margin), len(one.targets)) for one in settled]
     shares, boxes = np.array(frames, np.float64).T

@@ -1,8 +1,8 @@
 """Which faces of footage with a known truth can be seen in what a contender makes of it, and why.
 
-A face counts if it is at least 10 px across and at least half of it is seen in the raw frame. It is bare if
-less than three quarters of its pixels that are seen have been changed. Why, is told by the frames in which
-the contender found it.
+A face counts if it is at least 10 px across and at least half of it is seen in the raw frame; it is in full
+view if four fifths are. It is bare if less than three quarters of its pixels that are seen have been changed.
+Why, is told by the frames in which the contender found it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from streamanon.geometry import grow, overlap
 from streamanon.types import Float
 
 BINS = ((10, 12), (12, 20), (20, 40), (40, 80), (80, 1000))
-LEAST_VISIBLE, BARE, TRIMMED = 0.5, 0.75, 0.95
+LEAST_VISIBLE, FULL_VIEW, BARE, TRIMMED = 0.5, 0.8, 0.75, 0.95
 #: A find is of a face if their boxes overlap by this much, or its middle lies in the face's.
 LEAST_OVERLAP = 0.2
 #: What is covered farther than this share of a face from every face's box is covered for nothing.
 AROUND = 0.6
+
+KINDS = ("in full view", "turned", "partly hidden")
 
 Mask = NDArray[np.bool_]
 
@@ -38,14 +40,14 @@ class Covered:
 
 @dataclass
 class Tally:
-    """``faces`` and ``bare``: face-frames by (bin, turned); ``trimmed``: of which more than a twentieth is
-    seen. ``tracks`` and ``bare_tracks`` by the bin of their largest face; ``causes``: bare face-frames by
+    """``faces`` and ``bare``: face-frames by (bin, kind of :data:`KINDS`); ``trimmed``: of which more than a
+    twentieth is seen, by bin. ``tracks`` and ``bare_tracks`` by the bin of their largest face; ``causes``: bare face-frames by
     (bin, why). ``exposed``: milliseconds. ``wasted``: the share of the picture that is covered for nothing,
     summed over the frames.
     """
 
-    faces: Counter[tuple[int, bool]] = field(default_factory=Counter)
-    bare: Counter[tuple[int, bool]] = field(default_factory=Counter)
+    faces: Counter[tuple[int, str]] = field(default_factory=Counter)
+    bare: Counter[tuple[int, str]] = field(default_factory=Counter)
     trimmed: Counter[int] = field(default_factory=Counter)
     tracks: Counter[int] = field(default_factory=Counter)
     bare_tracks: Counter[int] = field(default_factory=Counter)
@@ -63,10 +65,10 @@ class Tally:
 
 @dataclass(frozen=True)
 class _Seen:
-    """One face in one frame: its bin, and the share of it that is covered."""
+    """One face in one frame: its bin and kind, and the share of it that is covered."""
 
     bin: int
-    turned: bool
+    kind: str
     covered: float
 
 
@@ -84,7 +86,7 @@ def judge(frames: Iterable[tuple[Frame, Covered]], rate: int, ahead: int) -> Tal
             place = _bin(face.size)
             if place is not None and face.visible >= LEAST_VISIBLE:
                 share = float(covered.mask[frame.owners == face.track].mean())
-                seen[face.track][index] = _Seen(place, face.turned, share)
+                seen[face.track][index] = _Seen(place, _kind(face), share)
     for track, times in seen.items():
         _count(tally, times, found[track], rate, ahead)
     return tally
@@ -96,10 +98,10 @@ def _count(tally: Tally, times: dict[int, _Seen], found: list[int], rate: int, a
     bare = {index: one for index, one in times.items() if one.covered < BARE}
     tally.bare_tracks[largest] += bool(bare)
     for one in times.values():
-        tally.faces[one.bin, one.turned] += 1
+        tally.faces[one.bin, one.kind] += 1
         tally.trimmed[one.bin] += one.covered < TRIMMED
     for index, one in bare.items():
-        tally.bare[one.bin, one.turned] += 1
+        tally.bare[one.bin, one.kind] += 1
         tally.exposed[one.bin] += round(1000 / rate)
         tally.causes[one.bin, cause(index, found, ahead)] += 1
 
@@ -113,6 +115,12 @@ def cause(index: int, found: list[int], ahead: int) -> str:
     if index < found[0]:
         return "found too late" if found[0] - index > ahead else "before it was found"
     return "after it was last found" if index > found[-1] else "between two finds"
+
+
+def _kind(face: Face) -> str:
+    if face.visible < FULL_VIEW:
+        return "partly hidden"
+    return "turned" if face.turned else "in full view"
 
 
 def _bin(size: float) -> int | None:

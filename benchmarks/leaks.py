@@ -29,7 +29,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "scripts"))
 from leak_cast import Image, make_actors
 from leak_filmed import filmed
 from leak_footage import Clip, Frame, clip
-from leak_judge import BINS, Covered, Mask, Tally, judge
+from leak_judge import BINS, KINDS, Covered, Mask, Tally, judge
 
 from streamanon.anonymizer import Anonymizer
 from streamanon.compositor import Compositor
@@ -233,10 +233,8 @@ def facts(tally: Tally) -> dict[str, Any]:
     sizes = {}
     for number, (low, high) in enumerate(BINS):
         sizes[f"{low}-{high}" if high < 1000 else f"{low}+"] = {
-            "face_frames": sum(tally.faces[number, turned] for turned in (False, True)),
-            "bare": sum(tally.bare[number, turned] for turned in (False, True)),
-            "turned_face_frames": tally.faces[number, True],
-            "turned_bare": tally.bare[number, True],
+            "face_frames": {kind: tally.faces[number, kind] for kind in KINDS},
+            "bare": {kind: tally.bare[number, kind] for kind in KINDS},
             "trimmed": tally.trimmed[number],
             "tracks": tally.tracks[number],
             "bare_tracks": tally.bare_tracks[number],
@@ -254,26 +252,32 @@ def rows(results: Results) -> list[str]:
     told.append(_row(f"**{first[0]}, all**", first[1]))
     told.append(_row(f"{first[0]}, on the part", results.part))
     told += [_row(name, one) for name, one in others]
-    for title, kind in (("scene", results.by_scene), ("camera's fault", results.by_fault)):
+    for title, tallies in (("scene", results.by_scene), ("camera's fault", results.by_fault)):
         told += [
             "",
             f"| {FIRST}, by {title} | {' | '.join(heads)} | tracks | seconds | covered for nothing |",
         ]
-        told += ["|---" * (len(BINS) + 4) + "|", *(_row(name, one) for name, one in sorted(kind.items()))]
-    told += ["", f"| {FIRST}, all: why | {' | '.join(heads)} |", "|---" * (len(BINS) + 1) + "|"]
+        told += [
+            "|---" * (len(BINS) + 4) + "|",
+            *(_row(name, one) for name, one in sorted(tallies.items())),
+        ]
+    told += [
+        "",
+        f"| {FIRST}, all: bare, why and which | {' | '.join(heads)} |",
+        "|---" * (len(BINS) + 1) + "|",
+    ]
     for why in sorted({why for _, why in first[1].causes}):
         told.append(f"| {why} | {' | '.join(str(first[1].causes[n, why]) for n in range(len(BINS)))} |")
-    turned = (f"{first[1].bare[n, True]} of {first[1].faces[n, True]}" for n in range(len(BINS)))
-    told.append(f"| of all, turned by more than 45° | {' | '.join(turned)} |")
+    for kind in KINDS:
+        cells = (f"{first[1].bare[n, kind]} of {first[1].faces[n, kind]}" for n in range(len(BINS)))
+        told.append(f"| {kind} | {' | '.join(cells)} |")
     return told
 
 
 def _row(name: str, tally: Tally) -> str:
     cells = []
     for number in range(len(BINS)):
-        all_, bare = (
-            sum(counts[number, turned] for turned in (False, True)) for counts in (tally.faces, tally.bare)
-        )
+        all_, bare = (sum(one[number, kind] for kind in KINDS) for one in (tally.faces, tally.bare))
         cells.append(f"{bare} of {all_} ({100 * bare / all_:.2f} %)" if all_ else "–")
     tracks = f"{tally.bare_tracks.total()} of {tally.tracks.total()}"
     wasted = f"{100 * tally.wasted / max(tally.frames, 1):.2f} %"

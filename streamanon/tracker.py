@@ -29,7 +29,7 @@ _MAX_SIZE_RATIO = 2.0
 #: A face whose speed is unknown moves at most this part of the picture's diagonal in a frame.
 _MAX_SPEED = 0.025
 #: Faces that overlap by less than this are not parts of one.
-APART = 0.1
+APART = 0.2
 #: Farthest match of a track with and without a history, in box sizes, however long it was lost.
 _MAX_REACH, _MAX_FRESH_REACH = 1.5, 2.5
 
