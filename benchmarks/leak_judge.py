@@ -1,8 +1,8 @@
 """Which faces of footage with a known truth can be seen in what a contender makes of it, and why.
 
 A face counts if it is at least 10 px across and at least half of it is seen in the raw frame; it is in full
-view if four fifths are. It is bare if less than three quarters of its pixels that are seen have been changed.
-Why, is told by the frames in which the contender found it.
+view if four fifths are. It is bare if less than three quarters of its pixels that are seen have been
+changed. Why, is told by the frames in which the contender found it.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Covered:
 
 @dataclass
 class Tally:
-    """``faces`` and ``bare``: face-frames by (bin, kind of :data:`KINDS`); ``trimmed``: of which more than a
-    twentieth is seen, by bin. ``tracks`` and ``bare_tracks`` by the bin of their largest face; ``causes``: bare face-frames by
-    (bin, why). ``exposed``: milliseconds. ``wasted``: the share of the picture that is covered for nothing,
-    summed over the frames.
+    """``faces`` and ``bare``: face-frames by (bin, kind of :data:`KINDS`); ``trimmed``: of which more than
+    a twentieth is seen, by bin. ``tracks`` and ``bare_tracks`` by the bin of their largest face; ``causes``:
+    bare face-frames by (bin, why). ``exposed``: milliseconds. ``wasted``: the share of the picture that is
+    covered for nothing, summed over the frames.
     """
 
     faces: Counter[tuple[int, str]] = field(default_factory=Counter)
