@@ -41,9 +41,9 @@ class Covered:
 @dataclass
 class Tally:
     """``faces`` and ``bare``: face-frames by (bin, kind of :data:`KINDS`); ``trimmed``: of which more than
-    a twentieth is seen, by bin. ``tracks`` and ``bare_tracks`` by the bin of their largest face; ``causes``:
-    bare face-frames by (bin, why). ``exposed``: milliseconds. ``wasted``: the share of the picture that is
-    covered for nothing, summed over the frames.
+    a twentieth is seen, by bin. ``tracks`` and ``bare_tracks`` by the bin of their largest face;
+    ``causes``: bare face-frames by (bin, why). ``exposed``: milliseconds. ``wasted``: the share of the
+    picture that is covered for nothing, summed over the frames.
     """
 
     faces: Counter[tuple[int, str]] = field(default_factory=Counter)
