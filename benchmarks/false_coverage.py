@@ -69,7 +69,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     backend, engines = open_backend(ComputeConfig("onnxruntime", 1)), Engines.open()
-    profiles = {"default": Config()} | {p.stem: load_config(p) for p in sorted(PROFILES.glob("*.yaml"))}
+    profiles = {p.stem: load_config(p) for p in sorted(PROFILES.glob("*.yaml"))}
     lines = [f"| clip | profile | {' | '.join(COLUMNS)} |", "|---|---|" + "---|" * len(COLUMNS)]
     results: dict[str, dict[str, dict[str, float]]] = {}
     for path in args.clips:

@@ -4,8 +4,8 @@
 
 Faces are detected in every frame and tracked. Then each longer track is shown to the look-ahead alone, with
 the detections of a span of frames hidden: at its start, at its end, or in between; each second frame is
-looked at, as by default. The detections that were hidden tell where the face was. A face-frame counts as
-bare if less than three quarters of the ellipse in its box are covered.
+looked at, and 12 are held back. The detections that were hidden tell where the face was. A face-frame
+counts as bare if less than three quarters of the ellipse in its box are covered.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from streamanon.types import Faces, Float, Observation, Target
 from streamanon.watch import Watch, observe
 
 DETECT = DetectConfig(size="large", every=1)
-LOOKAHEAD, EVERY = LookaheadConfig(), DetectConfig().every
+LOOKAHEAD, EVERY = LookaheadConfig(12, 12), 2
 SPANS = (("start", 12), ("gap", 24), ("gap", 40), ("end", 12), ("end", 30))
 MOST_FRAMES, MOST_TRACKS, LEAST_SIGHTINGS = 250, 12, 20
 #: Frames that are seen beside a hidden span, at least.

@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-o", "--output", required=True, type=Path, help="the output file, or folder for a folder")
-    add("--profile", help="a profile: file, cctv, dashcam, livestream, edge, or the path of a YAML file")
+    add("--profile", help="file (default), cctv, dashcam, livestream, edge, or the path of a YAML file")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, e.g. output.crf=23")
     add("--method", help=f"how faces are covered: {', '.join(METHODS)}")
     add("--paranoid", action="store_true", help="cover whatever moves, too")

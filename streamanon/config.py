@@ -26,9 +26,9 @@ class DetectConfig:
     while the camera moves.
     """
 
-    size: Literal["auto", "small", "medium", "large"] = "auto"
-    every: int = 2
-    score: float = 0.4
+    size: Literal["auto", "small", "medium", "large"] = "large"
+    every: int = 1
+    score: float = 0.3
     revive_score: float = 0.15
     paranoid: bool = False
 
@@ -39,7 +39,7 @@ class LookaheadConfig:
     the detector finds late are uncovered). ``coast_frames``: how long a lost face stays covered.
     """
 
-    frames: int = 12
+    frames: int = 45
     coast_frames: int = 12
 
 
@@ -133,7 +133,7 @@ class ComputeConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole profile."""
+    """A whole profile; the defaults are those of ``configs/file.yaml``."""
 
     detect: DetectConfig = field(default_factory=DetectConfig)
     lookahead: LookaheadConfig = field(default_factory=LookaheadConfig)

@@ -26,6 +26,10 @@ def test_an_empty_profile_is_the_defaults(tmp_path: Path) -> None:
     assert load_config(profile(tmp_path, "# nothing\n")) == Config()
 
 
+def test_the_defaults_are_those_of_the_profile_for_files() -> None:
+    assert load_config(Path(__file__).parent.parent / "configs" / "file.yaml") == Config()
+
+
 def test_a_profile_changes_what_it_names(tmp_path: Path) -> None:
     config = load_config(profile(tmp_path, "detect:\n  every: 4\ncover:\n  method: mosaic\n  margin: 1\n"))
     assert config.detect == DetectConfig(every=4)

@@ -29,6 +29,7 @@ from streamanon.watch import Watch, close_up, elsewhere, from_close_up, observe,
 
 DATA = Path(__file__).parent / "data"
 EACH = DetectConfig(every=1)
+QUICK = DetectConfig("auto", 2, 0.4)
 #: Where a close-up has the face.
 WHERE = np.array([64, 64, 128, 128], np.float32)
 SMALL = Picture((np.zeros((32, 32), np.uint8),), "gray")
@@ -82,7 +83,7 @@ def test_after_a_failure_the_next_frame_is_looked_at() -> None:
 
 @pytest.fixture(scope="module")
 def detector(engines: Engines) -> FaceDetector:
-    return FaceDetector(open_backend(ComputeConfig("onnxruntime", 1)), engines, DetectConfig())
+    return FaceDetector(open_backend(ComputeConfig("onnxruntime", 1)), engines, QUICK)
 
 
 @pytest.fixture(scope="module")
