@@ -61,7 +61,7 @@ class Watch:
         self._detector = detector
         self._turn = self._told = rotation // 90 % 4
         self._looks = 0
-        self._other, self._times = self._turn, 0
+        self._other, self._times, self._doubts = self._turn, 0, 0
 
     def detect(self, frame: RawFrame, fresh: bool = False) -> Faces:
         """All of the frame, and one of its tiles after the other; in a ``fresh`` one all of them. Now and
@@ -73,11 +73,20 @@ class Watch:
             closer = closer[number : number + 1]
         found = self._detector.search(frame, self._turn, closer)
         if self._turn != self._told:  # patterns may have turned it
-            found = found.joined(elsewhere(self._detector.search(frame, self._told), found))
+            found = self._as_told(frame, found)
         if fresh or self._times or self._looks % TRY_EVERY == 0:
             found = self._turned(frame, found)
         self._looks += 1
         return found
+
+    def _as_told(self, frame: RawFrame, found: Faces) -> Faces:
+        """Also the faces that are upright as the file tells; that way is taken again if it shows more."""
+        upright = self._detector.search(frame, self._told)
+        self._doubts = self._doubts + 1 if _evidence(upright) > _evidence(found) else 0
+        if self._doubts < OFTEN:
+            return found.joined(elsewhere(upright, found))
+        self._turn, self._times, self._doubts = self._told, 0, 0
+        return upright.joined(elsewhere(found, upright))
 
     def _turned(self, frame: RawFrame, found: Faces) -> Faces:
         """Also the faces that are upright another way. The way that shows most is taken in the end."""

@@ -194,6 +194,19 @@ def test_faces_upright_as_the_file_tells_count_however_it_is_turned() -> None:
     assert len(watch.detect(frame_of(SMALL, 4))) == 1
 
 
+def test_a_camera_that_was_turned_by_mistake_is_turned_back() -> None:
+    """Upside down a near face is one as well, and which way it is painted depends on this."""
+    detector = Seen(None, None, 0.9, None)
+    watch = Watch(cast(FaceDetector, detector))
+    for n in range(4):
+        watch.detect(frame_of(SMALL, n), fresh=True)
+    detector.scores = (0.8, None, 0.7, None)
+    scores = [watch.detect(frame_of(SMALL, n)).scores.tolist() for n in range(4, 8)]
+    assert scores == [[np.float32(0.7)]] * 2 + [[np.float32(0.8)]] * 2
+    detector.scores = (0.8, None, 0.85, None)
+    assert watch.detect(frame_of(SMALL, 8)).scores.tolist() == [np.float32(0.8)]
+
+
 def test_faces_that_are_hardly_any_do_not_turn_a_camera() -> None:
     watch = Watch(cast(FaceDetector, Seen(None, None, 0.45, None)))
     assert [len(watch.detect(frame_of(SMALL, n), fresh=True)) for n in range(8)] == [0] * 8
