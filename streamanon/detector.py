@@ -81,7 +81,10 @@ class FaceDetector:
         try:
             coarse = self.look(picture, whole(picture, turn, COARSE_LONG_SIDE))
             found = coarse
-            for view in (whole(picture, turn, self._long_side(picture)), *closer):
+            long_side = self._long_side(picture)
+            middle = LONG_SIDES["medium"]  # else what is neither near nor far is looked at too closely
+            sizes = (middle, long_side) if long_side > LEAST_CLOSER * middle else (long_side,)
+            for view in (*(whole(picture, turn, size) for size in sizes), *closer):
                 fine = self.look(picture, view)
                 fine = without_parts(fine, coarse, TRAINED_PX / view.scale, self._config.score)
                 found = merge(without_halves(fine, view.region, picture), found)

@@ -26,7 +26,7 @@ from streamanon.fakes import FakeSource, leaked_pixels
 from streamanon.source import probe, read_frames
 
 HERE = Path(__file__).parent
-COVER = ("--method", "mosaic", "--backend", "onnxruntime")
+COVER = ("--method", "mosaic", "--backend", "onnxruntime", "--set", "lookahead.frames=12")
 
 
 @pytest.fixture(scope="module")
