@@ -82,8 +82,9 @@ class FaceDetector:
             coarse = self.look(picture, whole(picture, turn, COARSE_LONG_SIDE))
             found = coarse
             long_side = self._long_side(picture)
-            middle = LONG_SIDES["medium"]  # else what is neither near nor far is looked at too closely
-            sizes = (middle, long_side) if long_side > LEAST_CLOSER * middle else (long_side,)
+            middle = LONG_SIDES["medium"]  # what is large where a picture is enlarged is missed there
+            enlarged = long_side > max(middle, picture.width, picture.height)
+            sizes = (middle, long_side) if enlarged else (long_side,)
             for view in (*(whole(picture, turn, size) for size in sizes), *closer):
                 fine = self.look(picture, view)
                 fine = without_parts(fine, coarse, TRAINED_PX / view.scale, self._config.score)
