@@ -99,7 +99,7 @@ class Watch:
             self._other = best
         if self._times == OFTEN:
             self._turn, self._times = best, 0
-            return others[best]
+            return others[best].joined(elsewhere(found, others[best]))
         for faces in others.values():
             found = found.joined(elsewhere(faces[faces.scores >= SURE], found))
         return found
