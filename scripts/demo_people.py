@@ -1,4 +1,4 @@
-"""People of nobody for the demo clip: a blended delegate's face on a modelled head, neck and body.
+"""Synthetic people for the demo clip: a blended delegate's face on a modelled head, neck and body.
 
 A head is a few ellipsoids (skull, jaw, ears, hair) around the face mesh, in units of the eye distance with
 the origin between the eyes; everything turns with the head, is lit from the upper left and drawn without
@@ -13,22 +13,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.generator.light import open_mouth
-from streamanon.generator.raster import borders, inverse_maps, owners_of
-from streamanon.identity.delegates import DelegateGallery
+from streamanon.gallery.delegates import DelegateGallery
+from streamanon.generate.light import open_mouth
+from streamanon.generate.raster import borders, inverse_maps, owners_of
+from streamanon.mesh.landmarks import CHIN, IRIS_RINGS, IRISES, LOWER_LIDS, LOWER_LIP, UPPER_LIDS
 from streamanon.types import Delegate, Float
 
 LIGHT = np.array([-0.42, -0.5, -0.76], np.float32) / np.float32(np.linalg.norm([0.42, 0.5, 0.76]))
 PIVOT = np.array([0.0, 1.2, 1.2], np.float32)
 SKULL = ((0.0, -0.12, 1.15), (1.2, 1.46, 1.58))
 JAW = ((0.0, 0.72, 0.85), (0.98, 1.02, 0.9))
-UPPER_LIDS = (246, 161, 160, 159, 158, 157, 173, 466, 388, 387, 386, 385, 384, 398)
-LOWER_LIDS = (7, 163, 144, 145, 153, 154, 155, 249, 390, 373, 374, 380, 381, 382)
-LOWER_LIP = (
-    14, 87, 178, 88, 95, 317, 402, 318, 324, 17, 84, 181, 91, 146, 314, 405, 321, 375, 15, 16,
-    86, 179, 89, 96, 316, 403, 319, 325, 85, 180, 90, 77, 315, 404, 320, 307,
-)  # fmt: skip
-CHIN = (152, 148, 176, 377, 400, 175, 199, 200, 18, 83, 313, 201, 421, 208, 428, 171, 396)
 BODY_STEPS = 48  # body sprite pixels per unit
 BODY_LEFT, BODY_TOP = -4.5, 0.6
 RAISED = 0.35
@@ -37,7 +31,7 @@ PARTING, CROWN = 0.22, (0.0, 0.9, 1.0)
 
 @dataclass(frozen=True)
 class Wish:
-    """Whom to cast: traits of the delegates to blend."""
+    """Traits of the delegates to blend."""
 
     masculine: bool
     age: float
@@ -58,7 +52,7 @@ class Style:
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """A face of nobody with all that belongs to it."""
+    """A synthetic face with all that belongs to it."""
 
     name: str
     texture: NDArray[np.uint8]
@@ -103,7 +97,7 @@ def cheek_tone(delegate: Delegate) -> float:
 
 
 def pick(gallery: DelegateGallery, wish: Wish, used: set[str], count: int = 3) -> list[Delegate]:
-    """The delegates nearest to a wish that nobody else is made from."""
+    """The delegates nearest to a wish of which no other person is made."""
 
     def distance(delegate: Delegate) -> float:
         wrong = abs(delegate.masculine - float(wish.masculine))
@@ -116,7 +110,7 @@ def pick(gallery: DelegateGallery, wish: Wish, used: set[str], count: int = 3) -
 
 
 def make_person(gallery: DelegateGallery, name: str, wish: Wish, style: Style, used: set[str]) -> Person:
-    """Blend three delegates into one more nobody, a little sharpened, and dress it."""
+    """Blend three delegates into one more face, a little sharpened, and dress it."""
     chosen = pick(gallery, wish, used)
     shares = np.array([0.42, 0.32, 0.26], np.float32)
     blend = np.tensordot(shares, np.stack([d.texture for d in chosen]).astype(np.float32), 1)
@@ -361,7 +355,8 @@ def expression(shape: Float, blink: float, mouth: float) -> Float:
     points = shape.copy()
     upper, lower = list(UPPER_LIDS), list(LOWER_LIDS)
     shut = np.float32(0.92 * blink)
-    for irises, lids in ((range(468, 473), lower[:7]), (range(473, 478), lower[7:])):
+    for iris, ring, lids in zip(IRISES, IRIS_RINGS, (lower[:7], lower[7:]), strict=True):
+        irises = (iris, *ring)
         floor = points[lids, 1].mean()
         points[list(irises), 1] += shut * (floor - points[list(irises), 1])
     points[upper] += shut * (shape[lower] - shape[upper])

@@ -1,6 +1,6 @@
 """Render the demo clip and its ground truth. No real person is in it.
 
-    python scripts/make_demo.py --delegates engines/delegates-v2.npz --out tests/data
+    python scripts/make_demo.py --delegates engines/delegates-v3.npz --out tests/data
 
 writes ``demo.mp4`` (H.264 and AAC, 8 s) and ``demo.json``:
 
@@ -28,8 +28,8 @@ from demo_people import Person, Pose, Style, Wish, draw_person, make_person
 from demo_scene import FINER, HEIGHT, WIDTH, compose, corridor, desk, film, office
 from numpy.typing import NDArray
 
-from streamanon.geometry import mesh_keypoints
-from streamanon.identity.delegates import DelegateGallery, load_delegates
+from streamanon.gallery.delegates import DelegateGallery, load_delegates
+from streamanon.mesh.landmarks import mesh_keypoints
 from streamanon.types import Float
 
 FPS, RATE = 25, 44_100
@@ -41,7 +41,7 @@ Front = tuple[Float, Float] | None
 
 
 @dataclass(frozen=True)
-class Role:
+class Participant:
     """Who is in a shot, how they move (by the shot's frame), and what stands before them."""
 
     person: str
@@ -54,11 +54,11 @@ class Shot:
     """A room with its people, far to near."""
 
     room: Float
-    roles: tuple[Role, ...]
+    participants: tuple[Participant, ...]
     frames: int
 
 
-CAST: dict[str, tuple[Wish, Style]] = {
+PEOPLE: dict[str, tuple[Wish, Style]] = {
     "reader": (Wish(False, 27, 118), Style("long", (58, 38, 26), (120, 38, 48), "vneck", seed=1)),
     "walker": (Wish(True, 26, 100), Style("short", (26, 22, 20), (176, 186, 200), "shirt", seed=3)),
     "elder": (Wish(True, 62, 140), Style("bald", (150, 148, 145), (62, 74, 100), "jacket", seed=2)),
@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--delegates", type=Path, default=Path("engines/delegates-v2.npz"))
+    parser.add_argument("--delegates", type=Path, default=Path("engines/delegates-v3.npz"))
     parser.add_argument("--out", type=Path, default=Path("tests/data"))
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
@@ -179,8 +179,16 @@ def visitor(frame: int) -> Pose:
 
 
 def shots() -> tuple[Shot, Shot]:
-    first = (Role("elder", elder, desk()), Role("walker", walker), Role("reader", reader))
-    second = (Role("reader", reader_far), Role("visitor", visitor), Role("walker", walker_near))
+    first = (
+        Participant("elder", elder, desk()),
+        Participant("walker", walker),
+        Participant("reader", reader),
+    )
+    second = (
+        Participant("reader", reader_far),
+        Participant("visitor", visitor),
+        Participant("walker", walker_near),
+    )
     return Shot(office(), first, SHOTS[0]), Shot(corridor(), second, SHOTS[1])
 
 
@@ -193,7 +201,7 @@ class Truth:
     def __init__(self) -> None:
         self.frames: list[list[dict[str, Any]]] = []
         self.cuts: list[int] = []
-        self._numbers = {name: number for number, name in enumerate(CAST)}
+        self._numbers = {name: number for number, name in enumerate(PEOPLE)}
         self._tracks: dict[str, int] = {}
         self._count = 0
 
@@ -231,7 +239,7 @@ class Truth:
 def render(gallery: DelegateGallery, truth: Truth) -> Iterator[NDArray[np.uint8]]:
     """The clip's frames, RGB; fills ``truth`` on the way."""
     used: set[str] = set()
-    people = {name: make_person(gallery, name, wish, style, used) for name, (wish, style) in CAST.items()}
+    people = {name: make_person(gallery, name, wish, style, used) for name, (wish, style) in PEOPLE.items()}
     for shot in shots():
         truth.cut()
         for frame in range(shot.frames):
@@ -241,10 +249,12 @@ def render(gallery: DelegateGallery, truth: Truth) -> Iterator[NDArray[np.uint8]
 def _frame(
     gallery: DelegateGallery, people: dict[str, Person], shot: Shot, frame: int, truth: Truth
 ) -> NDArray[np.uint8]:
-    sprites = [draw_person(gallery, people[r.person], r.move(frame), HEIGHT * FINER) for r in shot.roles]
-    picture, seen = compose(shot.room, sprites, [role.front for role in shot.roles])
-    rows = zip(shot.roles, sprites, seen, strict=True)
-    truth.frame([(role.person, sprite.points, share) for role, sprite, share in rows])
+    sprites = [
+        draw_person(gallery, people[r.person], r.move(frame), HEIGHT * FINER) for r in shot.participants
+    ]
+    picture, seen = compose(shot.room, sprites, [participant.front for participant in shot.participants])
+    rows = zip(shot.participants, sprites, seen, strict=True)
+    truth.frame([(participant.person, sprite.points, share) for participant, sprite, share in rows])
     return film(picture, len(truth.frames))
 
 

@@ -15,10 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.anonymizer import Anonymizer
+from streamanon.api import Anonymizer
 from streamanon.config import load_config
-from streamanon.pixels import to_rgb
-from streamanon.source import probe, read_frames
+from streamanon.media.decode import read_frames
+from streamanon.media.probe import probe
+from streamanon.media.yuv import to_rgb
 
 ROOT = Path(__file__).parent.parent
 CLIP = ROOT / "tests" / "data" / "demo.mp4"

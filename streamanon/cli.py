@@ -1,4 +1,6 @@
-"""The command line: ``streamanon run``, ``demo``, ``audit``, ``delegates`` and ``doctor``."""
+"""The command line: ``streamanon run``, ``demo``, ``audit``, ``delegates``, ``models``, ``engines``,
+``bench`` and ``doctor``.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +13,48 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from streamanon import __version__
-from streamanon.config import Config, PersonRule, load_config
-from streamanon.errors import ConfigError, SourceError, sentence, tell
+from streamanon.config import Config, PersonRule, find_profile, load_config, settings
+from streamanon.errors import ConfigError, sentence, tell
+from streamanon.media.address import redact_text
 from streamanon.types import METHODS
 
 EXIT_ERROR = 2
+#: Of several inputs some failed and some did not.
+EXIT_SOME_FAILED = 3
+#: Settings that an image by itself does not have: it has no motion, no time and no codec.
+_OF_VIDEOS = ("output.", "lookahead.", "cover.paranoid", "cover.fade_seconds", "identity.ttl_seconds")
 EXIT_INTERRUPTED = 130
+_NOT_FITTING = (
+    "the lines of the @FILE do not fit: each line is one argument, and an address stands alone on its line"
+)
+
+
+#: What standard output can be, as FFmpeg calls it, and the suffix that stands for it here.
+_STREAMED = {"mpegts": ".ts", "matroska": ".mkv", "mp4": ".mp4", "mov": ".mov", "webm": ".webm"}
+
+#: Settings that a live output does not have: it is always H.264 and AAC.
+_NOT_LIVE = ("output.codec", "output.audio", "output.subtitles", "output.keep_metadata")
+#: Settings of the draw of a delegate, which there is none of where one is given for everybody.
+_OF_DRAWS = ("identity.epsilon", "identity.seed", "identity.key", "identity.ttl_seconds")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code. Errors print one sentence and give 2."""
-    args = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        lines = [line for argument in given for line in _lines_of(argument)]
+        args = make_parser().parse_args(lines)
+    except _UsageError as error:
+        # What comes from a file may be a password in any place: it is not quoted.
+        said = _NOT_FITTING if lines != given else redact_text(str(error))
+        tell(f"{error.usage}streamanon: {said}")
+        return EXIT_ERROR
+    except ConfigError as error:
+        tell(f"streamanon: {sentence(error)}")
+        return EXIT_ERROR
     logging.basicConfig(level=logging.WARNING, format="streamanon: %(message)s")
     _open_standard_streams()
     _forbid_core_dumps()
@@ -32,8 +63,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except Exception as error:
-        tell(f"streamanon: {sentence(error)}")
+        tell(f"streamanon: {redact_text(sentence(error))}")
         return EXIT_ERROR
+
+
+class _UsageError(Exception):
+    """What argparse says of the arguments, which it may quote, and how to use the command."""
+
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _UsageError(message, self.format_usage())
+
+
+def _lines_of(argument: str) -> list[str]:
+    """The lines of FILE for @FILE, unless there is a file of that very name, or no FILE; else itself."""
+    path = Path(argument[1:])
+    if not argument.startswith("@") or os.path.exists(argument) or not os.path.isfile(path):
+        return [argument]
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(
+            f"{argument} stands for the lines of {path}, which is no text that can be read; "
+            f"for a file of that very name write ./{argument}"
+        ) from None
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _open_standard_streams() -> None:
@@ -52,28 +111,46 @@ def _forbid_core_dumps() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
         prog="streamanon",
-        description="Every face in a video becomes a believable face of nobody.",
+        description="Replaces every face in a video with a synthetic one, the same for the same person.",
         epilog="@FILE stands for the lines of that file, one argument each: so no process list shows them.",
-        fromfile_prefix_chars="@",
     )
     parser.add_argument("--version", action="version", version=f"streamanon {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
     run = verbs.add_parser("run", help="anonymise videos, images or folders of them")
-    run.add_argument("input", metavar="INPUT", help="a video, an image (jpg, png), a folder or an address")
+    run.add_argument("input", metavar="INPUT", help="a video, an image, a folder, an address, or -")
+    run.add_argument("--recursive", action="store_true", help="go into the folders within a folder, too")
+    run.add_argument(
+        "--skip-existing", action="store_true", help="do only what has no output yet: go on with a folder"
+    )
+    run.add_argument("--duration", metavar="TIME", help="of a camera: record so much, 60s, 10m or 6h")
     run.set_defaults(command=_run)
     demo = verbs.add_parser("demo", help="anonymise the clip of synthetic people that comes along")
-    demo.set_defaults(command=_demo)
+    demo.set_defaults(command=_demo, recursive=False, skip_existing=False, duration=None)
     for verb in (run, demo):
         _add_options(verb)
+    live = verbs.add_parser("live", help="anonymise cameras and send them on, for days")
+    live.set_defaults(command=_live)
+    _add_live_options(live)
     audit = verbs.add_parser("audit", help="measure how anonymous a video is, against its original")
     audit.set_defaults(command=_audit)
     _add_audit_options(audit)
-    delegates = verbs.add_parser("delegates", help="list, show, export or add the faces of nobody")
+    delegates = verbs.add_parser(
+        "delegates", help="list, show, export or add delegates, the synthetic faces"
+    )
     delegates.set_defaults(command=_delegates)
     _add_delegates_options(delegates)
+    models = verbs.add_parser("models", help="list or add face detectors of your own")
+    models.set_defaults(command=_models)
+    _add_models_options(models)
+    engines = verbs.add_parser("engines", help="compile the models for NVIDIA GPUs, on any machine")
+    engines.set_defaults(command=_engines)
+    _add_engines_options(engines)
+    bench = verbs.add_parser("bench", help="measure how quick this machine is")
+    bench.set_defaults(command=_bench)
+    _add_bench_options(bench)
     doctor = verbs.add_parser("doctor", help="tell what this machine can do")
     doctor.set_defaults(command=_doctor)
     return parser
@@ -81,33 +158,76 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("-o", "--output", required=True, type=Path, help="the output file, or folder for a folder")
+    add("-o", "--output", required=True, help="the output file, or folder for a folder, or -")
+    add("--format", choices=_STREAMED, help="container of the standard output: -o - --format mpegts")
+    add("--overwrite", action="store_true", help="replace outputs that exist")
     add("--profile", help="file (default), cctv, dashcam, livestream, edge, or the path of a YAML file")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, e.g. output.crf=23")
-    add("--method", help=f"how faces are covered: {', '.join(METHODS)}")
-    add("--paranoid", action="store_true", help="cover whatever moves, too")
-    add("--on-error", help="what fails on a face or frame: cover it more (default), or stop")
-    add("--audio", help="copy (bit for bit) or drop")
-    add("--subtitles", help="copy (bit for bit) or drop")
-    add("--codec", help="h264, hevc, av1, vp9 or ffv1")
-    add("--crf", help="quality of the output, lower is better")
-    add("--keep-metadata", action="store_true", help="keep location, device and title tags")
-    add("--backend", help="auto, tensorrt, openvino or onnxruntime")
-    add("--epsilon", help="privacy budget of a person's draw of a delegate; 0 draws evenly")
-    add("--geometry", help="how far features move to where the delegate has them, 0..1")
-    add("--appearance", help="how far skin and features go from an average face to the delegate's, 0..1")
-    add("--delegate", metavar="ID", help="one delegate for all faces; see streamanon delegates list")
-    add("--ttl", metavar="SECONDS", help="how long to remember who left; 0: not at all")
-    add(
-        "--identity-key",
-        metavar="FILE",
-        help="a secret: faces alike get the same delegates in all runs",
-    )
-    add("--keep", metavar="PHOTO", action="append", default=[], help="leave this person visible")
-    add("--gallery", metavar="FILE", help="other delegates; see streamanon delegates add")
-    add("--seed", help="fix which delegates are drawn")
+    _add_setting_options(parser)
+    _add_keep_options(parser)
     add("--report", type=Path, metavar="FILE", help="write what was done as JSON")
     add("--quiet", action="store_true", help="no progress bar and no summary")
+
+
+def _add_keep_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--keep", metavar="PHOTO", action="append", default=[], help="leave this person visible")
+    add(
+        "--keep-region",
+        metavar="LEFT,TOP,RIGHT,BOTTOM",
+        action="append",
+        default=[],
+        help="leave faces visible whose middle stays in this part of the picture, px as players show it",
+    )
+
+
+def _add_setting_options(parser: argparse.ArgumentParser, without: Sequence[str] = ()) -> None:
+    """An option for each setting that has one."""
+    add = parser.add_argument
+    for key, hint, _default, setting in settings():
+        if setting.flag is None:
+            continue
+        if key in without:
+            parser.set_defaults(**{key: None})
+        elif hint is bool:
+            add(setting.flag, dest=key, action="store_const", const="true", help=setting.help)
+        else:
+            add(setting.flag, dest=key, metavar=setting.metavar or _choices(hint), help=setting.help)
+
+
+def _add_live_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("input", nargs="?", metavar="SOURCE", help="rtsp, rtmp, http, udp, srt, /dev/video0, or a file")
+    add(
+        "--to",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help="rtmp://, rtsp://, srt://, udp://, hls:///FOLDER, mjpeg://HOST:PORT, or a file; several times",
+    )
+    add("--config", type=Path, metavar="FILE", help="many cameras: see docs/live.md")
+    add("--check", type=Path, metavar="FILE", help="say what is wrong with such a file, and start nothing")
+    add("--profile", help="livestream (default), cctv, dashcam, edge, file, or the path of a YAML file")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, e.g. output.crf=23")
+    _add_setting_options(parser, without=_NOT_LIVE)
+    _add_keep_options(parser)
+    add("--audio", choices=("keep", "mask", "drop"), default="keep", help="mask: another voice")
+    add(
+        "--no-signal",
+        choices=("plain", "last"),
+        default="plain",
+        help="what is shown without a picture: plain grey, or the last one that was anonymised",
+    )
+    add("--rtsp-transport", choices=("tcp", "udp"), default="tcp", help="how RTSP comes")
+    add("--realtime", action="store_true", help="a file at its own speed")
+    add("--loop", action="store_true", help="a file again and again")
+    add("--duration", metavar="TIME", help="stop after so much output: 60s, 10m, 6h")
+    add("--give-up-after", metavar="TIME", help="end with an error after so long without a picture")
+    add("--segment", metavar="TIME", default="10m", help="length of files whose name holds %%Y%%m%%d…")
+    add("--keep-files", metavar="TIME", help="remove such files when they are older: 7d")
+    add("--overwrite", action="store_true", help="replace files that exist")
+    add("--status", metavar="HOST:PORT", help="serve /metrics, /healthz and /readyz")
+    add("--log", choices=("text", "json"), default="text", help="how changes of state are told")
 
 
 def _add_audit_options(parser: argparse.ArgumentParser) -> None:
@@ -116,6 +236,7 @@ def _add_audit_options(parser: argparse.ArgumentParser) -> None:
     add("anonymised", nargs="?", metavar="ANONYMISED", help="the video that any tool made of it")
     add("--json", type=Path, metavar="FILE", help="write all numbers")
     add("--html", type=Path, metavar="FILE", help="write a report to read")
+    add("--overwrite", action="store_true", help="replace these files where they exist")
     add("--gallery", type=Path, metavar="FOLDER", help="photos of people to whom the output may lead back")
     add(
         "--recogniser", type=Path, action="append", default=[], metavar="FILE", help="SFace or ArcFace ONNX"
@@ -146,82 +267,206 @@ def _add_delegates_options(parser: argparse.ArgumentParser) -> None:
     add.add_argument("folder", type=Path, metavar="FOLDER", help="png, jpg or webp files; nobody real")
     add.add_argument("-o", "--output", type=Path, required=True, help="the new gallery, an .npz file")
     add.add_argument("--only", action="store_true", help="leave the delegates out that are there already")
+    for verb in (show, export, add):
+        verb.add_argument("--overwrite", action="store_true", help="replace files that exist")
     for verb in (listed, show, export, add):
         verb.add_argument("--gallery", metavar="FILE", help="another gallery than the installed one")
 
 
+def _add_models_options(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(required=True, metavar="WHAT", dest="what")
+    verbs.add_parser("list", help="print the stored models and what each is")
+    add = verbs.add_parser("add", help="check a model and store it by its digest, for --detector NAME")
+    add.add_argument("file", type=Path, metavar="FILE", help="the ONNX export of an ultralytics YOLO")
+    add.add_argument("--name", help="what to call it; by default as its file")
+    add.add_argument("--overwrite", action="store_true", help="let the name stand for this model instead")
+    add.add_argument("--backend", default="auto", help="auto, tensorrt, openvino or onnxruntime")
+
+
+def _add_engines_options(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(required=True, metavar="WHAT", dest="what")
+    build = verbs.add_parser("build", help="compile plans of all models with TensorRT-RTX; needs no GPU")
+    add = build.add_argument
+    add("--target", required=True, metavar="SM,...", help="GPU architectures, e.g. sm86,sm89")
+    add("--precision", default="fp16", metavar="P,...", help="fp16 (where the model allows it) or fp32")
+    add("--out", type=Path, metavar="DIR", help="the folder for compute.plans; by default the cache's")
+    add("--quiet", action="store_true", help="no progress bar and no list")
+
+
+def _add_bench_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--quick", action="store_true", help="one small clip a backend, timed once")
+    add("--json", type=Path, metavar="FILE", help="write all numbers, for --compare")
+    add("--plot", type=Path, metavar="FILE", help="draw frames a second by picture size (png, svg, pdf)")
+    add("--overwrite", action="store_true", help="replace these files where they exist")
+    add("--compare", nargs=2, type=Path, metavar=("A.json", "B.json"), help="time nothing; set two beside")
+    add("--vs", choices=["deface"], help="time this program on the same clips, where it is installed")
+    add("--profile", default="livestream", help="as of streamanon run; default livestream")
+    add("--backend", default="auto", help="auto (all that work), tensorrt, openvino or onnxruntime")
+    add("--quiet", action="store_true", help="no progress bar and no tables")
+
+
+def _choices(hint: Any) -> str:
+    """What a setting of a type takes, for the help."""
+    return "|".join(map(str, get_args(hint))) if get_origin(hint) is Literal else "VALUE"
+
+
 def _config(args: argparse.Namespace) -> Config:
-    options = {
-        "cover.method": args.method,
-        "detect.paranoid": "true" if args.paranoid else None,
-        "cover.on_error": args.on_error,
-        "output.audio": args.audio,
-        "output.subtitles": args.subtitles,
-        "output.codec": args.codec,
-        "output.crf": args.crf,
-        "output.keep_metadata": "true" if args.keep_metadata else None,
-        "compute.backend": args.backend,
-        "identity.epsilon": args.epsilon,
-        "identity.geometry": args.geometry,
-        "identity.appearance": args.appearance,
-        "identity.delegate": args.delegate,
-        "identity.ttl_seconds": args.ttl,
-        "identity.gallery": args.gallery,
-        "identity.seed": args.seed,
-    }
-    given = [f"{key}={value}" for key, value in options.items() if value is not None]
-    config = load_config(_profile(args.profile), [*args.set, *given])
+    given = _given(args)
+    config = load_config(args.profile, [*args.set, *(f"{key}={vars(args)[key]}" for key in given.values())])
+    if args.keep and config.cover.method != "synthesize":
+        raise ConfigError(
+            f"--keep does nothing with the method {config.cover.method}; leave it out or use synthesize"
+        )
+    for keys, why in _idle_settings(config):
+        asked = _asked(args, *keys)
+        if asked:
+            raise ConfigError(f"{asked[0]} does nothing with {why}; leave one of them out")
+        idle = [key for key, value in _set_by_hand(config) if key.startswith(keys)]
+        if idle:
+            tell(f"streamanon: {', '.join(idle)} of the profile: of no use with {why}")
     kept = tuple(PersonRule(photo, keep=True) for photo in args.keep)
-    identity = replace(
-        config.identity,
-        people=config.identity.people + kept,
-        key=args.identity_key or config.identity.key,
-    )
-    return replace(config, identity=identity)
+    identity = replace(config.identity, people=config.identity.people + kept)
+    cover = replace(config.cover, keep_regions=(*config.cover.keep_regions, *args.keep_region))
+    return replace(config, identity=identity, cover=cover)
 
 
-def _profile(name: str | None) -> Path | None:
-    """A path as it is; a bare name from the profiles that come along."""
-    if name is None or Path(name).suffix:
-        return Path(name) if name else None
-    shipped = sorted(shipped_folder("configs").glob("*.yaml"))
-    for path in shipped:
-        if path.stem == name:
-            return path
-    raise ConfigError(f"there is no profile {name!r}; known: {', '.join(path.stem for path in shipped)}")
+def _idle_settings(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Beginnings of settings that do nothing, and what makes them so."""
+    identity = config.identity
+    if config.cover.method != "synthesize":
+        yield ("identity.",), f"the method {config.cover.method}"
+        return
+    if identity.delegate is not None:
+        # A person with a rule of their own may get another one, to which it applies.
+        appearance = () if identity.people else ("identity.appearance",)
+        yield _OF_DRAWS + appearance, "one delegate for all faces"
+    elif identity.key is not None:
+        yield ("identity.seed",), "an identity key"
 
 
-def shipped_folder(name: str) -> Path:
-    """A folder that comes along: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
-    inside = package / name
-    return inside if inside.is_dir() else package.parent / name
+def _set_by_hand(config: Config) -> Iterator[tuple[str, Any]]:
+    """Settings of identities that differ from their defaults."""
+    for key, _hint, default, _setting in settings():
+        section, name = key.split(".")
+        value = getattr(getattr(config, section), name)
+        if section == "identity" and value != default:
+            yield key, value
+
+
+def _given(args: argparse.Namespace) -> dict[str, str]:
+    """The options of settings that were given, with their keys."""
+    flags = {setting.flag: key for key, _, _, setting in settings() if setting.flag is not None}
+    return {flag: key for flag, key in flags.items() if vars(args)[key] is not None}
+
+
+def _asked(args: argparse.Namespace, *keys: str) -> list[str]:
+    """What the command line sets whose key begins with one of ``keys``, as it was written."""
+    asked = [flag for flag, key in _given(args).items() if key.startswith(keys)]
+    return asked + [f"--set {one}" for one in args.set if one.strip().startswith(keys)]
 
 
 def _demo(args: argparse.Namespace) -> int:
-    inside = Path(__file__).parent / "demo" / "demo.mp4"
-    clip = inside if inside.is_file() else Path(__file__).parent.parent / "tests" / "data" / "demo.mp4"
-    if not clip.is_file():
-        raise SourceError("the demo clip is missing: install streamanon again")
-    args.input = str(clip)
+    from streamanon.bench.clips import demo_clip
+
+    args.input = str(demo_clip())
     return _run(args)
 
 
 def _run(args: argparse.Namespace) -> int:
     # Here and not above: they load the media and model libraries, which --help and errors do not need.
-    from streamanon.anonymizer import Anonymizer
-    from streamanon.batch import find_jobs, run_jobs
-    from streamanon.metrics import write_reports
+    from streamanon.api import Anonymizer
+    from streamanon.commands.batch import run_jobs
+    from streamanon.commands.jobs import check_jobs, find_jobs
+    from streamanon.runtime.run_report import write_reports
 
     config = _config(args)
-    jobs = find_jobs(args.input, args.output)
+    if args.report is not None and not args.report.absolute().parent.is_dir():
+        raise ConfigError(f"cannot write the report {args.report}: make its folder first")
+    if args.overwrite and args.skip_existing:
+        raise ConfigError("--overwrite does all again and --skip-existing does not; leave one of them out")
+    output = _output(args)
+    _check_source(args.input)
+    if args.duration is not None:
+        from streamanon.commands.live import record
+
+        return record(args, config, output)
+    found = find_jobs(args.input, output, args.recursive)
+    jobs = found.jobs
+    check_jobs(jobs, args.overwrite, args.report, _files_of(config, args.profile), args.skip_existing)
+    asked = _asked(args, *_OF_VIDEOS)
+    if asked and all(job.is_image for job in jobs):
+        raise ConfigError(f"{asked[0]} does nothing with an image; leave it out")
+    for line in found.left_out:
+        tell(f"streamanon: {line}")
     with _stop_flag() as stop:
-        outcome = run_jobs(Anonymizer(config), jobs, args.quiet, stop)
+        outcome = run_jobs(Anonymizer(config), jobs, args.quiet, stop, args.overwrite, args.skip_existing)
     if args.report is not None and outcome.reports:
-        write_reports(args.report, outcome.reports)
+        write_reports(args.report, outcome.reports, args.overwrite)
+    if outcome.error is not None:
+        raise outcome.error
     if outcome.interrupted:
         return 128 + stop[0]
-    return EXIT_ERROR if outcome.failed else 0
+    if outcome.failed:
+        return EXIT_SOME_FAILED if outcome.done or outcome.there else EXIT_ERROR
+    return 0
+
+
+def _output(args: argparse.Namespace) -> Path:
+    """Where it goes; standard output is ``-`` with a container's suffix."""
+    from streamanon.media.address import is_address
+
+    if args.output == "-":
+        if args.format is None:
+            raise ConfigError(
+                "-o - needs a container: give --format mpegts (for a pipe), matroska, mp4, mov or webm"
+            )
+        if sys.stdout is not None and sys.stdout.isatty():
+            raise ConfigError(
+                "standard output is a terminal: pipe it into a program, as in -o - | ffplay -"
+            )
+        return Path(f"-{_STREAMED[args.format]}")
+    if args.format is not None:
+        raise ConfigError("--format is for -o -; end the output's name with the suffix of its container")
+    if is_address(args.output):
+        raise ConfigError(
+            "-o takes a file, not an address; streamanon live SOURCE --to ADDRESS sends to one"
+        )
+    return Path(args.output)
+
+
+def _check_source(source: str) -> None:
+    """What is a camera in other programs, and a standard input from which nothing will come."""
+    if source == "-" and sys.stdin is not None and sys.stdin.isatty():
+        raise ConfigError(
+            "standard input is a terminal: pipe a video into it, as in ffmpeg ... -f mpegts -"
+        )
+    if source.isdecimal() and not os.path.exists(source):
+        raise ConfigError(
+            f"there is no file {source}; a camera goes with streamanon live /dev/video{source} --to ADDRESS"
+        )
+
+
+def _live(args: argparse.Namespace) -> int:
+    from streamanon.commands.live import run_live
+
+    given = bool(_given(args) or args.set or args.keep or args.keep_region or args.profile)
+    if given and args.config is not None:
+        raise ConfigError("--config names each camera's profile and settings: give it without others")
+    args.profile = args.profile or "livestream"
+    return run_live(args, _config(args))
+
+
+def _files_of(config: Config, profile: str | None) -> list[Path | str]:
+    """The files that the settings name."""
+    identity = config.identity
+    named = [
+        find_profile(profile) if profile else None,
+        identity.key,
+        identity.gallery,
+        *(rule.photo for rule in identity.people),
+    ]
+    return [name for name in named if name is not None]
 
 
 @contextmanager
@@ -246,19 +491,37 @@ def _stop_flag() -> Iterator[list[int]]:
 
 
 def _audit(args: argparse.Namespace) -> int:
-    from streamanon.audit.command import run_audit
+    from streamanon.commands.audit import run_audit
 
     return run_audit(args)
 
 
 def _delegates(args: argparse.Namespace) -> int:
-    from streamanon.identity.command import run_delegates
+    from streamanon.commands.delegates import run_delegates
 
     return run_delegates(args)
 
 
+def _models(args: argparse.Namespace) -> int:
+    from streamanon.commands.models import run_models
+
+    return run_models(args)
+
+
+def _engines(args: argparse.Namespace) -> int:
+    from streamanon.commands.engines import run_engines
+
+    return run_engines(args)
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from streamanon.commands.bench import run_benchmark
+
+    return run_benchmark(args, find_profile(args.profile))
+
+
 def _doctor(_args: argparse.Namespace) -> int:
-    from streamanon.doctor import describe
+    from streamanon.commands.doctor import describe
 
     tell(describe(), sys.stdout)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -18,48 +19,132 @@ from streamanon.types import Method
 
 
 @dataclass(frozen=True)
-class DetectConfig:
-    """``size``: the detector's input, smallest to largest, or "auto" by the frame's size. ``every``: look
-    at each n-th frame (1 to 10); the look-ahead fills in the others. ``score``: what starts a track;
-    ``revive_score``: what continues one.
-    ``paranoid``: cover whatever moves, too, for faces that the detector never finds; all of the picture
-    while the camera moves.
+class Setting:
+    """What is known of one setting; help, command line and reference are made from it. ``flag``: its option
+    of ``streamanon run``, if it has one of its own. ``low`` to ``high``: what a number may be.
     """
 
-    size: Literal["auto", "small", "medium", "large"] = "large"
-    every: int = 1
-    score: float = 0.3
-    revive_score: float = 0.15
-    paranoid: bool = False
+    help: str
+    flag: str | None = None
+    metavar: str | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def _setting(
+    default: Any,
+    help: str,
+    flag: str | None = None,
+    *,
+    metavar: str | None = None,
+    limits: tuple[float, float] | tuple[None, None] = (None, None),
+) -> Any:
+    return field(default=default, metadata={"setting": Setting(help, flag, metavar, *limits)})
+
+
+@dataclass(frozen=True)
+class DetectConfig:
+    """Detector input and thresholds."""
+
+    size: Literal["auto", "small", "medium", "large"] = _setting(
+        "large", "input size of the detector; auto: by the frame's size"
+    )
+    interval_seconds: float = _setting(
+        0.08,
+        "detection interval; the look-ahead fills in the frames between; 0: every frame",
+        limits=(0.0, 0.4),
+    )
+    score: float = _setting(
+        0.3, "probability of a face from which a detection starts a track", limits=(0.01, 1.0)
+    )
+    revive_score: float = _setting(
+        0.15,
+        "probability of a face from which a detection continues a track; also the detector score below"
+        " which detections are discarded",
+        limits=(0.01, 1.0),
+    )
+    model: str | None = _setting(
+        None,
+        "a face detector of your own: the ONNX export of an ultralytics YOLO, or the name of a stored one",
+        "--detector",
+        metavar="FILE",
+    )
+    classes: tuple[str | int, ...] = _setting(
+        (),
+        "classes of that model that are faces, by name or number; by default the one called face, or"
+        " the only one",
+    )
 
 
 @dataclass(frozen=True)
 class LookaheadConfig:
-    """``frames``: how many frames the output is held back (0: none, and the first frames of a face that
-    the detector finds late are uncovered). ``coast_frames``: how long a lost face stays covered.
-    """
+    """How far a face is covered beyond its detections."""
 
-    frames: int = 45
-    coast_frames: int = 12
+    seconds: float = _setting(
+        1.8,
+        "output delay, at most 600 frames; a face found late is covered for this long before its first"
+        " detection; 0: no delay",
+        limits=(0.0, 10.0),
+    )
+    coast_seconds: float = _setting(0.48, "how long a lost face stays covered", limits=(0.0, 10.0))
+    sure: float = _setting(
+        0.9,
+        "probability of being a face from which a track is also covered between and around its detections",
+        limits=(0.5, 0.999),
+    )
 
 
 @dataclass(frozen=True)
 class CoverConfig:
-    """``method``: what covers a face. ``min_face_px``: narrower faces get a mosaic instead of a
-    synthesised face. ``min_confidence``: so do faces whose mesh is less sure than this. ``max_yaw_deg``:
-    and profiles. ``margin``: how much the mosaic, blur or solid cover, an ellipse, exceeds the detected box
-    on each side; below 0.21 it would not hold the box's corners, so that is the least. ``on_error``: what
-    fails in finding, measuring or painting faces is covered more, and told at the end; or "stop" finishes
-    the file where it is, with exit code 2.
-    """
+    """What covers a face, and when a synthetic face is not trusted."""
 
-    method: Method = "synthesize"
-    min_face_px: float = 20.0
-    min_confidence: float = 0.3
-    max_yaw_deg: float = 60.0
-    margin: float = 0.35
-    fade_frames: int = 4
-    on_error: Literal["cover", "stop"] = "cover"
+    method: Method = _setting("synthesize", "how faces are covered", "--method")  # noqa: RUF009
+    min_face_px: float = _setting(
+        20.0, "narrower faces are filled from their surroundings", limits=(0, 10_000)
+    )
+    min_confidence: float = _setting(
+        0.3, "faces whose mesh confidence is lower are filled, too", limits=(0.0, 1.0)
+    )
+    max_yaw_deg: float = _setting(
+        60.0, "faces turned farther than this are filled, too", limits=(0.0, 90.0)
+    )
+    margin: float = _setting(
+        0.28,
+        "share of the detected box by which an ellipse that covers exceeds it on each side; below"
+        " 0.21 it would not hold the box's corners",
+        limits=(0.21, 2.0),
+    )
+    fade_seconds: float = _setting(
+        0.16, "how long a synthetic face takes to fade in over the fill, or out", limits=(0.0, 4.0)
+    )
+    on_error: Literal["cover", "stop"] = _setting(
+        "cover",
+        "when finding, measuring or painting a face fails: cover more and say so at the end, or stop with"
+        " exit code 2 and leave what was done in NAME.partial",
+        "--on-error",
+    )
+    keep_regions: tuple[str, ...] = _setting(
+        (),
+        "leave faces visible whose middle stays within one of these, each left,top,right,bottom in px as"
+        " players show it",
+    )
+    paranoid: bool = _setting(
+        False,
+        "cover whatever moves in plain colour, too: for faces that the detector never finds; all of the"
+        " picture while the camera moves",
+        "--paranoid",
+    )
+
+
+def parse_region(text: str) -> tuple[float, float, float, float]:
+    """The edges of "left,top,right,bottom", px. Raises :class:`ConfigError`."""
+    try:
+        left, top, right, bottom = (float(part) for part in text.split(","))
+    except ValueError:
+        left = top = right = bottom = 0.0
+    if not (0 <= left < right and 0 <= top < bottom):
+        raise ConfigError(f"a region is left,top,right,bottom in px, as in 600,100,900,500, not {text!r}")
+    return left, top, right, bottom
 
 
 @dataclass(frozen=True)
@@ -85,50 +170,108 @@ class PersonRule:
 
 @dataclass(frozen=True)
 class IdentityConfig:
-    """``epsilon``: privacy budget of a person's draw of a delegate; 0 draws evenly, more prefers who fits.
-    ``geometry``: how far eyes, brows, nose and mouth move to where the delegate has them, 0..1.
-    ``appearance``: how far the skin and features go from the mean of the delegates that fit a person to
-    the one drawn, 0..1. ``delegate``: the id of one that all faces get, instead of a draw.
-    ``gallery``: a file of delegates by ``streamanon delegates add``, instead of the installed ones.
-    ``ttl_seconds``: how long somebody who left is remembered, so that they get the same delegate when they
-    return; 0 is never. ``key``: a file of secret bytes; the same gives the same person mostly the same
-    delegate in every run. ``seed``: fixes which delegates are drawn; without one every run draws others.
-    ``people``: rules for people known by a photo.
-    """
+    """Which synthetic face a person gets; for the method synthesize."""
 
-    epsilon: float = 12.0
-    geometry: float = 0.8
-    appearance: float = 1.0
-    delegate: str | None = None
-    gallery: str | None = None
-    ttl_seconds: float = 60.0
-    key: str | None = None
-    seed: int | None = None
-    people: tuple[PersonRule, ...] = ()
+    epsilon: float = _setting(
+        12.0,
+        "privacy budget of a person's draw of a delegate; 0 draws evenly, more prefers who fits",
+        "--epsilon",
+        limits=(0.0, 100.0),
+    )
+    geometry: float = _setting(
+        0.8,
+        "how far eyes, brows, nose and mouth move to where the delegate has them, 0 to 1",
+        "--geometry",
+        limits=(0.0, 1.0),
+    )
+    appearance: float = _setting(
+        1.0,
+        "how far skin and features go from the mean of the delegates that fit to the one drawn, 0 to 1",
+        "--appearance",
+        limits=(0.0, 1.0),
+    )
+    delegate: str | None = _setting(
+        None, "one delegate for all faces; see streamanon delegates list", "--delegate", metavar="ID"
+    )
+    gallery: str | None = _setting(
+        None, "other delegates; see streamanon delegates add", "--gallery", metavar="FILE"
+    )
+    ttl_seconds: float = _setting(
+        60.0,
+        "how long somebody who left is remembered, to get the same delegate on return; 0: not at all",
+        "--ttl",
+        metavar="SECONDS",
+        limits=(0.0, 86_400.0),
+    )
+    key: str | None = _setting(
+        None,
+        "a file of secret bytes: the same gives the same person mostly the same delegate in every run",
+        "--identity-key",
+        metavar="FILE",
+    )
+    seed: int | None = _setting(None, "fixes which delegates are drawn", "--seed", limits=(0, 2**32 - 1))
+    people: tuple[PersonRule, ...] = _setting((), "rules for people known by a photo; see the profile")
 
 
 @dataclass(frozen=True)
 class OutputConfig:
-    """``crf``: constant rate factor, lower is better. ``audio`` and ``subtitles``: packets are copied bit
-    for bit, or dropped. ``keep_metadata``: keep location, device and title tags.
-    """
+    """How the output file is written."""
 
-    codec: Literal["h264", "hevc", "av1", "vp9", "ffv1"] = "h264"
-    crf: int = 20
-    preset: str = "veryfast"
-    audio: Literal["copy", "drop"] = "copy"
-    subtitles: Literal["copy", "drop"] = "copy"
-    keep_metadata: bool = False
+    codec: Literal["h264", "hevc", "av1", "vp9", "ffv1"] = _setting("h264", "video codec", "--codec")
+    crf: int = _setting(20, "constant rate factor, lower is better", "--crf", limits=(0, 63))
+    preset: str = _setting("veryfast", "speed preset of the encoder")
+    pixel_format: Literal["compatible", "keep"] = _setting(
+        "compatible",
+        "compatible: 4:2:0 in 8 bits, or 10 for HDR, which players show; keep: the source's chroma and"
+        " bits. ffv1 always keeps them",
+        "--pixel-format",
+    )
+    audio: Literal["copy", "drop"] = _setting(
+        "copy", "audio: copied bit for bit, or encoded anew where it does not fit; or dropped", "--audio"
+    )
+    subtitles: Literal["copy", "drop"] = _setting(
+        "copy",
+        "text subtitles: copied bit for bit, or converted where they do not fit; or dropped",
+        "--subtitles",
+    )
+    keep_metadata: bool = _setting(False, "keep location, device and title tags", "--keep-metadata")
 
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """``backend``: "auto" takes the first that works; a named one that cannot be loaded is an error.
-    ``threads``: per model, 0 for one per core.
-    """
+    """Where the networks run."""
 
-    backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = "auto"
-    threads: int = 0
+    backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = _setting(
+        "auto",
+        "auto takes the first that works; a named one that does not load is an error",
+        "--backend",
+    )
+    threads: int = _setting(
+        0,
+        "most threads of one network on a CPU, 0 for one per core; small networks use one",
+        limits=(0, 256),
+    )
+    device: int = _setting(
+        0,
+        "number of the GPU, from 0; for the backend tensorrt and the providers cuda, tensorrt and directml",
+        limits=(0, 63),
+    )
+    precision: Literal["auto", "fp32"] = _setting(
+        "auto",
+        "auto: half precision or bfloat16 where the hardware is quicker with it and the model allows it;"
+        " fp32: float32 everywhere",
+    )
+    providers: tuple[Literal["cuda", "tensorrt", "coreml", "directml"], ...] = _setting(
+        (),
+        "execution providers of ONNX Runtime, the preferred one first; the CPU does what they cannot."
+        " They make onnxruntime the backend",
+    )
+    plans: str | None = _setting(
+        None,
+        "folder of TensorRT's plans, as streamanon engines build --out writes it; by default the user's"
+        " cache folder",
+        metavar="FOLDER",
+    )
 
 
 @dataclass(frozen=True)
@@ -143,78 +286,135 @@ class Config:
     compute: ComputeConfig = field(default_factory=ComputeConfig)
 
     def __post_init__(self) -> None:
-        for key, low, high in _LIMITS:
+        for key, _hint, _default, setting in settings():
             section, name = key.split(".")
             value = getattr(getattr(self, section), name)
-            if not low <= value <= high:
-                raise ConfigError(f"{key} must lie between {low} and {high}, not {value}")
+            if value is None or setting.low is None or setting.high is None:
+                continue
+            if not setting.low <= value <= setting.high:
+                raise ConfigError(f"{key} must lie between {setting.low} and {setting.high}, not {value}")
+        for region in self.cover.keep_regions:
+            parse_region(region)
 
 
-_LIMITS: tuple[tuple[str, float, float], ...] = (
-    ("detect.every", 1, 10),
-    ("detect.score", 0.01, 1.0),
-    ("detect.revive_score", 0.01, 1.0),
-    ("lookahead.frames", 0, 250),
-    ("lookahead.coast_frames", 0, 250),
-    ("cover.min_face_px", 0, 10_000),
-    ("cover.min_confidence", 0.0, 1.0),
-    ("cover.max_yaw_deg", 0.0, 90.0),
-    ("cover.margin", 0.0, 2.0),
-    ("cover.fade_frames", 0, 100),
-    ("identity.epsilon", 0.0, 100.0),
-    ("identity.geometry", 0.0, 1.0),
-    ("identity.appearance", 0.0, 1.0),
-    ("identity.ttl_seconds", 0.0, 86_400.0),
-    ("output.crf", 0, 63),
-    ("compute.threads", 0, 256),
-)
+def settings() -> list[tuple[str, Any, Any, Setting]]:
+    """All settings: "section.name", type, default and description."""
+    return [
+        (f"{section}.{one.name}", get_type_hints(kind)[one.name], one.default, one.metadata["setting"])
+        for section, kind in get_type_hints(Config).items()
+        for one in dataclasses.fields(kind)
+    ]
 
 
-def load_config(profile: Path | None = None, overrides: Iterable[str] = ()) -> Config:
-    """Read a YAML profile and apply ``section.key=value`` overrides, later ones last.
+#: Keys of earlier versions, and what took their place.
+_RENAMED = {
+    "detect.every": "detect.interval_seconds, in seconds",
+    "lookahead.frames": "lookahead.seconds, in seconds: 45 frames at 25 a second are 1.8",
+    "lookahead.coast_frames": "lookahead.coast_seconds, in seconds: 12 frames at 25 a second are 0.48",
+    "cover.fade_frames": "cover.fade_seconds, in seconds: 4 frames at 25 a second are 0.16",
+    "detect.paranoid": "cover.paranoid",
+}
+
+
+def load_config(profile: Path | str | None = None, overrides: Iterable[str] = ()) -> Config:
+    """Read a YAML profile, by path or, of those that come along, by name, and apply ``section.key=value``
+    overrides, later ones last.
 
     Raises :class:`ConfigError` for a file that is missing or is no YAML, for an unknown key (with the
     nearest known one), and for a value of the wrong kind.
     """
     values: dict[str, Any] = {}
     if profile is not None:
-        values = _read_profile(profile)
+        values = read_yaml(find_profile(profile))
+    if isinstance(overrides, str):
+        raise ConfigError(f"overrides are a list of section.key=value, not the text {overrides!r}")
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key.strip():
             raise ConfigError(f"--set takes section.key=value, not {override!r}")
-        _assign(values, key.strip(), _parse(text, override))
-    return typing.cast(Config, _build(Config, values, ""))
+        _assign(values, key.strip(), _Text(text))
+    return typing.cast(Config, build(Config, values, ""))
+
+
+def find_profile(profile: Path | str) -> Path:
+    """A path as it is; a name without a suffix from the profiles that come along. Raises
+    :class:`ConfigError` for an unknown name.
+    """
+    if not isinstance(profile, (Path, str)):
+        raise ConfigError(f"a profile is a name, a path or a Config, not a {type(profile).__name__}")
+    path = Path(profile)
+    if isinstance(profile, Path) or path.suffix or path.name != str(profile):
+        return path
+    shipped = {one.stem: one for one in sorted(shipped_folder("configs").glob("*.yaml"))}
+    if profile not in shipped:
+        raise ConfigError(f"there is no profile {profile!r}; known: {', '.join(shipped)}")
+    return shipped[profile]
+
+
+def shipped_folder(name: str) -> Path:
+    """A folder that comes along: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
 
 
 def as_dict(config: Config) -> dict[str, Any]:
-    """The settings as plain nested dictionaries, without the names of people's photos and of the key."""
+    """The settings as plain nested dictionaries, without people's photos, the key, and folders."""
     content = dataclasses.asdict(config)
-    identity = content["identity"]
+    model, identity = content["detect"]["model"], content["identity"]
+    content["detect"]["model"] = Path(model).name if model is not None else None
     identity["key"] = "given" if identity["key"] is not None else None
+    if identity["gallery"] is not None:
+        identity["gallery"] = Path(identity["gallery"]).name
+    if content["compute"]["plans"] is not None:
+        content["compute"]["plans"] = Path(content["compute"]["plans"]).name
     identity["people"] = [rule | {"photo": "given"} for rule in identity["people"]]
     return content
 
 
-def _read_profile(path: Path) -> dict[str, Any]:
+class _Text(str):
+    """A value from the command line, to be read by its setting's type."""
+
+
+class _ProfileLoader(yaml.SafeLoader):
+    """YAML as people read it: numbers are decimal, and no key stands twice. PyYAML makes 90 of 1:30, 8 of
+    010 and text of 1e1, and of two sections with one name it drops the first without a word.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        known: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in known:
+                raise yaml.constructor.ConstructorError(problem=f"{name} stands there twice")
+            known.add(name)
+        return super().construct_mapping(node, deep)
+
+
+_NUMBERS = {"int": r"[-+]?[0-9]+", "float": r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?"}
+_ProfileLoader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in forms if tag.rpartition(":")[2] not in _NUMBERS]
+    for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _name, _form in _NUMBERS.items():
+    _tag = f"tag:yaml.org,2002:{_name}"
+    _ProfileLoader.add_implicit_resolver(_tag, re.compile(f"^{_form}$"), list("-+.0123456789"))
+_ProfileLoader.add_constructor("tag:yaml.org,2002:int", lambda _loader, node: int(node.value))
+
+
+def read_yaml(path: Path, what: str = "the profile") -> dict[str, Any]:
+    """The sections of a YAML file; ``what`` it is, for messages. Raises :class:`ConfigError`."""
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = yaml.load(path.read_text(encoding="utf-8"), _ProfileLoader)
     except OSError as error:
-        raise ConfigError(f"cannot read the profile {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot read {what} {path}: {error.strerror}; check the path") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: bad UTF-8, or a date like 2020-13-01
-        raise ConfigError(f"the profile {path} is not valid YAML: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{what} {path} is not valid YAML: {str(error).splitlines()[0]}") from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
-        raise ConfigError(f"the profile {path} must hold sections with keys, not a {type(loaded).__name__}")
+        raise ConfigError(f"{what} {path} must hold sections with keys, not a {type(loaded).__name__}")
     return loaded
-
-
-def _parse(text: str, override: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"cannot read the value in --set {override}") from error
 
 
 def _assign(values: dict[str, Any], key: str, value: Any) -> None:
@@ -226,11 +426,16 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
     values[name] = value
 
 
-def _build(kind: type[Any], values: Mapping[str, Any], prefix: str) -> Any:
+def build(kind: type[Any], values: Mapping[str, Any], prefix: str) -> Any:
+    """A dataclass of its keys' values; ``prefix``: what stands before them in messages. Raises
+    :class:`ConfigError` for an unknown key and for a value of the wrong kind.
+    """
     hints = get_type_hints(kind)
     built: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
+        if name in _RENAMED:
+            raise ConfigError(f"{name} is now {_RENAMED[name]}")
         if key not in hints:
             raise ConfigError(f"unknown setting {name!r}{_nearest(str(key), hints, prefix)}")
         built[key] = _convert(hints[key], value, name)
@@ -245,11 +450,41 @@ def _nearest(key: str, known: Iterable[str], prefix: str) -> str:
     return f"; known here: {', '.join(names)}"
 
 
+def _read_text(hint: Any, text: str, name: str) -> Any:
+    """A value of the type, or the text itself, which is then refused. Not by YAML: it cuts text off at " #"
+    and makes 90 of 1:30.
+    """
+    if isinstance(hint, types.UnionType):
+        if text.strip() == "null":
+            return None
+        hint = next(part for part in get_args(hint) if part is not type(None))
+    if get_origin(hint) is tuple:
+        try:
+            return yaml.load(text, _ProfileLoader)
+        except (yaml.YAMLError, ValueError) as error:
+            raise ConfigError(f"cannot read the value of {name}: give a list as in a profile") from error
+    if get_origin(hint) is Literal:
+        return text.strip()
+    if hint is bool:
+        return {"true": True, "false": False}.get(text.strip().lower(), text)
+    if hint in (int, float):
+        try:
+            return hint(text)
+        except ValueError:
+            return str(text)
+    return str(text)
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
 def _convert(hint: Any, value: Any, name: str) -> Any:
+    if isinstance(value, _Text):
+        value = _read_text(hint, value, name)
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, Mapping):
             raise ConfigError(f"{name} is a section and takes keys, not {value!r}")
-        return _build(typing.cast("type[Any]", hint), value, f"{name}.")
+        return build(typing.cast("type[Any]", hint), value, f"{name}.")
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             raise ConfigError(f"{name} must be one of {', '.join(map(str, get_args(hint)))}, not {value!r}")
@@ -262,9 +497,10 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
     if isinstance(hint, types.UnionType):
         if value is None:
             return None
-        hint = next(part for part in get_args(hint) if part is not type(None))
+        kinds = [part for part in get_args(hint) if part is not type(None)]
+        hint = next((kind for kind in kinds if type(value) is kind), kinds[0])
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
-        raise ConfigError(f"{name} must be a {hint.__name__}, not {value!r}")
+        raise ConfigError(f"{name} must be {_KINDS[hint]}, not {value!r}")
     return value

@@ -7,13 +7,13 @@
     ├── SourceError (OSError)         the input cannot be opened or read
     ├── SinkError (OSError)           the output cannot be written
     ├── ModelError (RuntimeError)     a model or backend cannot be loaded or run
-    ├── StallError (TimeoutError)     a stage hangs: nothing moved for minutes
+    ├── StallError (TimeoutError)     a stage stalled: no frame for minutes
     ├── FaultError (RuntimeError)     something failed, and cover.on_error is "stop"
     ├── DetectionError (RuntimeError) one frame's detection failed: the frame is covered whole
     └── SynthesisError (RuntimeError) one face could not be made: the next rung covers it
 
 The first six end the run. The last two are recoverable and are caught inside the chain, where the
-answer is always to cover more.
+answer is always to cover more. DetectionError is raised, too, for a lone image that is covered whole.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ModelError(StreamanonError, RuntimeError):
 
 
 class StallError(StreamanonError, TimeoutError):
-    """Fatal: a stage hangs."""
+    """Fatal: a stage stalled: it delivered no frame for minutes."""
 
 
 class FaultError(StreamanonError, RuntimeError):
@@ -55,7 +55,9 @@ class FaultError(StreamanonError, RuntimeError):
 
 
 class DetectionError(StreamanonError, RuntimeError):
-    """Recoverable: detection failed on one frame, which is then covered whole."""
+    """Recoverable: detection failed on one frame, which is then covered whole. Raised for an image by
+    itself of which nothing can be shown.
+    """
 
 
 class SynthesisError(StreamanonError, RuntimeError):
@@ -63,20 +65,25 @@ class SynthesisError(StreamanonError, RuntimeError):
 
 
 def sentence(error: BaseException) -> str:
-    """One line on any error: the message of one of ours, else what it was and where. Messages of others are
-    not shown, as they may quote an address with its password.
+    """One line on any error, with its notes: the message of one of ours, else what it was and where.
+
+    Messages of others are not shown, as they may quote an address with its password.
     """
+    return "; ".join([_said(error), *getattr(error, "__notes__", ())])
+
+
+def _said(error: BaseException) -> str:
     if isinstance(error, StreamanonError):
         return " ".join(str(error).split())
     if isinstance(error, MemoryError):
-        return "there is not enough memory; scale the input down, or set lookahead.frames lower"
+        return "not enough memory: scale the input down, or set a shorter look-ahead"
     package = Path(__file__).parent
     steps = traceback.extract_tb(error.__traceback__)
     ours = [step for step in steps if package in Path(step.filename).parents]
     place = f" in {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
     if isinstance(error, OSError) and error.strerror:
-        return f"the system says{place}: {error.strerror}"
-    return f"unexpected {type(error).__name__}{place}; this is a defect, please report it"
+        return f"system error{place}: {error.strerror}"
+    return f"unexpected {type(error).__name__}{place}; this is a bug: please report it"
 
 
 def tell(line: str, stream: TextIO | None = None) -> None:

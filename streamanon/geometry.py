@@ -1,6 +1,8 @@
-"""Where a face lies: alignment from keypoints, boxes, head turn. Pure functions."""
+"""Where a face lies: alignment from keypoints, affine maps, boxes. Pure functions."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,19 +10,11 @@ from numpy.typing import NDArray
 from streamanon.types import Float
 
 CROP_PX = 128
-#: Outer eye corners (as seen in the image: left, right) and mouth corners of the mesh.
-EYE_CORNERS = (33, 263)
-MOUTH_CORNERS = (61, 291)
-IRISES = (468, 473)
-NOSE_TIP = 4
-OVAL_SIDES = (234, 454)
-INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
-OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
-
-BROWS = ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276))
-NOSE = (1, 2, 4, 5, 6, 19, 94, 98, 327, 97, 326, 168, 195, 197, 64, 294, 48, 278, 115, 344)
-OVAL: tuple[int, ...] = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378)
-OVAL += (400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
+#: The side of an aligned crop, in distances between the eyes and from eyes to mouth, whichever is more; and
+#: at least, px. All networks that see aligned crops were trained with these.
+EYES_PER_CROP, EYES_TO_MOUTH_PER_CROP, LEAST_CROP_SIDE_PX = 3.4, 3.6, 4.0
+#: Where the crop's centre lies between the eyes (0) and the mouth (1).
+CROP_CENTRE = 0.45
 
 
 def alignment(keypoints: Float, crop_px: int = CROP_PX) -> Float:
@@ -30,50 +24,73 @@ def alignment(keypoints: Float, crop_px: int = CROP_PX) -> Float:
     that a turned head, whose eyes close up, keeps its scale; the centre lies 45 % of the way from the
     eyes to the mouth.
     """
-    eyes, mouth = (keypoints[0] + keypoints[1]) / 2, (keypoints[3] + keypoints[4]) / 2
-    across, down = keypoints[1] - keypoints[0], mouth - eyes
-    right = across + np.array([down[1], -down[0]])
-    length = float(np.hypot(*right))
-    cos, sin = (right / length) if length > 1e-6 else (1.0, 0.0)
-    side = max(3.4 * float(np.hypot(*across)), 3.6 * float(np.hypot(*down)), 4.0)
-    centre = eyes + 0.45 * down
-    linear = crop_px / side * np.array([[cos, sin], [-sin, cos]])
-    shift = (crop_px - 1) / 2 - linear @ centre
-    return np.column_stack([linear, shift]).astype(np.float32)
+    # In Python's numbers: a NumPy call on two of them takes longer than the sum.
+    (left_x, left_y), (right_x, right_y), _, *mouth = keypoints.tolist()
+    (mouth_x, mouth_y) = ((a + b) / 2 for a, b in zip(*mouth, strict=True))
+    eyes_x, eyes_y = (left_x + right_x) / 2, (left_y + right_y) / 2
+    across_x, across_y, down_x, down_y = (
+        right_x - left_x,
+        right_y - left_y,
+        mouth_x - eyes_x,
+        mouth_y - eyes_y,
+    )
+    level_x, level_y = across_x + down_y, across_y - down_x
+    length = math.hypot(level_x, level_y)
+    cos, sin = (level_x / length, level_y / length) if length > 1e-6 else (1.0, 0.0)
+    side = max(
+        EYES_PER_CROP * math.hypot(across_x, across_y),
+        EYES_TO_MOUTH_PER_CROP * math.hypot(down_x, down_y),
+        LEAST_CROP_SIDE_PX,
+    )
+    centre_x, centre_y = eyes_x + CROP_CENTRE * down_x, eyes_y + CROP_CENTRE * down_y
+    cos, sin, middle = crop_px / side * cos, crop_px / side * sin, (crop_px - 1) / 2
+    rows = (
+        (cos, sin, middle - cos * centre_x - sin * centre_y),
+        (-sin, cos, middle + sin * centre_x - cos * centre_y),
+    )
+    return np.array(rows, np.float32)
 
 
 def invert(matrix: Float) -> Float:
-    """The inverse of an affine map [2, 3]."""
-    linear = np.linalg.inv(matrix[:, :2].astype(np.float64))
-    return np.column_stack([linear, -linear @ matrix[:, 2]]).astype(np.float32)
+    """The inverse of an affine map [2, 3]; ValueError where it has none."""
+    (a, b, x), (c, d, y) = matrix.tolist()
+    area = a * d - b * c
+    if not area:
+        raise ValueError("a map onto a line has no inverse")
+    a, b, c, d = d / area, -b / area, -c / area, a / area
+    return np.array(((a, b, -a * x - b * y), (c, d, -c * x - d * y)), np.float32)
+
+
+def scale_of(matrix: Float) -> float:
+    """How much longer an affine map [2, 3] makes things, in the mean."""
+    (a, b, _), (c, d, _) = matrix.tolist()
+    return math.sqrt(abs(a * d - b * c))
 
 
 def transform(matrix: Float, points: Float) -> Float:
     """Move points [..., 2 or 3] by a similarity [2, 3]; a third coordinate is scaled along."""
-    moved = points[..., :2] @ matrix[:, :2].T + matrix[:, 2]
+    moved = np.empty(points.shape, np.float32)
+    moved[..., :2] = points[..., :2] @ matrix[:, :2].T + matrix[:, 2]
     if points.shape[-1] == 3:
-        scale = np.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
-        moved = np.concatenate([moved, points[..., 2:] * scale], axis=-1)
-    return np.asarray(moved, np.float32)
+        moved[..., 2] = points[..., 2] * scale_of(matrix)
+    return moved
 
 
-def mesh_keypoints(points: Float) -> Float:
-    """The five detection keypoints [5, 2] of a mesh [478, 2 or 3]."""
-    return points[[*IRISES, NOSE_TIP, *MOUTH_CORNERS], :2]
+#: A box ends at the picture's edge if no more of its longer side than this share lies between.
+EDGE_SHARE = 0.03
 
 
-def yaw_degrees(points: Float) -> float:
-    """How far a head is turned, 0 for frontal, positive when the nose points right in the image.
+def is_cut(box: Float, width: int, height: int) -> bool:
+    """Whether a face's box [4] xyxy px reaches the edge of a picture, so that part of it lies outside."""
+    near = EDGE_SHARE * float((box[2:] - box[:2]).max())
+    return bool(
+        box[0] <= near or box[1] <= near or box[2] >= width - 1 - near or box[3] >= height - 1 - near
+    )
 
-    From where the nose tip lies between the sides of the face oval, along the line between them.
-    """
-    left, right = points[OVAL_SIDES[0], :2], points[OVAL_SIDES[1], :2]
-    across = right - left
-    length = float(across @ across)
-    if length < 1e-6:
-        return 90.0
-    offset = 2 * float((points[NOSE_TIP, :2] - left) @ across) / length - 1
-    return float(np.degrees(np.arcsin(np.clip(offset / 1.15, -1, 1))))
+
+def sizes_of(boxes: Float) -> Float:
+    """The roots of the areas of boxes [N, 4]: [N]."""
+    return np.asarray(np.sqrt(np.prod((boxes[:, 2:] - boxes[:, :2]).clip(0), axis=1)), np.float32)
 
 
 def grow(box: Float, margin: float) -> Float:
@@ -95,13 +112,15 @@ def spreading(places: Float, moving: NDArray[np.intp], still: NDArray[np.intp]) 
     """How much of each moving point's move every point makes, [N, moving], for points at ``places`` [N, 2]:
     near ones most (inverse cubes of distances), the ``still`` ones none.
     """
-    centred = places.astype(np.float64) - places.mean(axis=0)
-    goals = centred[np.concatenate([moving, still])]
-    lengths = (centred**2).sum(axis=1), (goals**2).sum(axis=1)
-    apart = (lengths[0][:, None] + lengths[1] - 2 * centred @ goals.T).clip(1e-6)
+    spread = np.zeros((len(places), len(moving)), np.float32)
+    spread[moving] = np.eye(len(moving), dtype=np.float32)
+    goals, free = np.concatenate([moving, still]), np.ones(len(places), bool)
+    free[goals] = False
+    others = np.flatnonzero(free)
+    x, y = places[:, 0].astype(np.float32), places[:, 1].astype(np.float32)
+    apart = (x[others, None] - x[goals]) ** 2 + (y[others, None] - y[goals]) ** 2
+    np.maximum(apart, np.float32(1e-6), out=apart)
     weights = 1 / (apart * np.sqrt(apart))
     weights /= weights.sum(axis=1, keepdims=True)
-    spread = weights[:, : len(moving)]
-    spread[moving] = np.eye(len(moving))
-    spread[still] = 0
-    return np.asarray(spread, np.float32)
+    spread[others] = weights[:, : len(moving)]
+    return spread

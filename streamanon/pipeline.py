@@ -1,7 +1,7 @@
-"""The chain, written once: decode, detect, track, hold back, resolve, composite, encode.
+"""The chain: decode, detect, track, hold back, measure, assign, synthesise, composite, encode.
 
-Each group of stages runs in a thread of its own, a few frames ahead. Without threads the same chain runs
-in one, which is how tests and profilers want it.
+Each group of stages runs in its own thread, a few frames ahead. With ``threaded=False`` the same chain
+runs in the caller's thread, for tests and profilers.
 """
 
 from __future__ import annotations
@@ -12,78 +12,98 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack
 from typing import TypeVar
 
-from streamanon.compositor import Compositor, composite
 from streamanon.config import Config
-from streamanon.faults import GuardedWatcher
-from streamanon.flow import Pulse, prefetch
-from streamanon.lookahead import resolve
-from streamanon.metrics import StageClock
-from streamanon.moving import cover_motion
-from streamanon.steady import NEIGHBOURS
-from streamanon.stride import Stride
-from streamanon.tracker import track
+from streamanon.cover.composite import composite
+from streamanon.cover.covering import Covering
+from streamanon.cover.keeping import keep
+from streamanon.cover.measure import measure
+from streamanon.cover.synthesis import assign, synthesise
+from streamanon.detect.detection_interval import DetectionInterval
+from streamanon.detect.guarded import GuardedSearcher
+from streamanon.detect.search import Searcher, observe
+from streamanon.mesh.smoothing import NEIGHBOURS
+from streamanon.runtime.prefetch import Pulse, prefetch
+from streamanon.track.lookahead import resolve
+from streamanon.track.motion_mask import MotionMask
+from streamanon.track.tracker import track
 from streamanon.types import RawFrame, SafeFrame
-from streamanon.watch import Watcher, observe
 
 T = TypeVar("T")
 #: A last stage, which yields each frame once it is written.
 Write = Callable[[Iterable[SafeFrame]], Generator[SafeFrame, None, None]]
-AHEAD_FRAMES = 5
-#: A runtime may build its engines at the first frame, which takes minutes.
+#: Each frame that waits between two threads is held in memory. A detection takes as long as several frames,
+#: so those that it lets wait are more.
+AHEAD_FRAMES, FEW_AHEAD_FRAMES = 5, 2
+#: Time-out of the watchdog. Long, as a backend may compile its models at the first frame, for minutes.
 STALL_SECONDS = 300.0
 
 
 def anonymise(
     frames: Iterable[RawFrame],
     config: Config,
-    watcher: Watcher,
-    compositor: Compositor,
-    clock: StageClock,
+    searcher: Searcher,
+    covering: Covering,
     threaded: bool = True,
     stall_seconds: float = STALL_SECONDS,
     write: Write | None = None,
-    stride: Stride | None = None,
+    interval: DetectionInterval | None = None,
+    ahead: int = AHEAD_FRAMES,
 ) -> Generator[SafeFrame, None, None]:
     """Yield one safe frame for every raw one, in order. Close the generator to stop early.
 
     An error in any stage rises here, after the frames that were finished before it; so does
-    :class:`StallError`, from a stage that hangs in a thread. What fails in looking for faces and in
-    covering them is covered, and counted in ``compositor.faults``.
+    :class:`StallError`, from a stage that hangs in its thread. A failure to detect or to cover faces covers
+    more. Faults and all other results of the run are collected in ``covering.context``.
 
-    ``write`` works on no frame before the one before it was taken here: whoever takes them knows which are
-    written, and may stop it in between. ``stride``: of this stream; by default one that knows no load.
+    ``write`` starts a frame only after the one before it was taken from this generator, so the caller knows
+    which frames are written, and can stop in between. ``interval``: the stream's detection interval; by
+    default ``detect.interval_seconds``, whatever the load. ``ahead``: how many frames each thread works
+    ahead; of a live stream, few: each is delay as soon as a stage is slow.
     """
-    pulse, guarded = Pulse(), GuardedWatcher(watcher, compositor.faults)
-    stride = stride or Stride(config.detect.every)
-    # What hangs is waited for by all that comes after it: the first of them, who knows its name, tells.
-    patience = itertools.count(stall_seconds)
+    context, pulse = covering.context, Pulse()
+    clock, guarded = context.clock, GuardedSearcher(searcher, context.faults)
+    interval = interval or DetectionInterval(config.detect.interval_seconds)
+    # Staggered time-outs, so that the error names the stalled stage and not one that waits for it.
+    timeouts = itertools.count(stall_seconds)
     with ExitStack() as stack:
 
         def hand_over(
-            items: Generator[T, None, None], name: str, ahead: int = AHEAD_FRAMES
+            items: Generator[T, None, None], name: str, ahead: int = ahead
         ) -> Generator[T, None, None]:
-            # A stage that fails does not close what it iterates over; the stack does, last one first.
+            # A failed stage does not close its input; the stack closes all of them, the last one first.
             if threaded:
-                items = prefetch(items, ahead, name, pulse, next(patience))
+                items = prefetch(items, ahead, name, pulse, next(timeouts))
             stack.callback(_close, items)
             return items
 
-        decoded = hand_over(clock.watch(frames, "decode"), "decode")
-        seen = observe(clock.watch(decoded, "detect/wait"), guarded, stride)
-        settled = resolve(track(seen, config.detect, guarded.again), config.lookahead)
-        if config.detect.paranoid:
-            settled = cover_motion(settled, config.lookahead.frames)
-        resolved = hand_over(clock.watch(settled, "detect"), "detect")
-        later = min(NEIGHBOURS, config.lookahead.frames)
-        covered = composite(clock.watch(resolved, "composite/wait"), compositor, later)
-        done = hand_over(clock.watch(covered, "composite"), "composite")
+        decoded = hand_over(clock.watch(frames, "decode"), "decode", FEW_AHEAD_FRAMES)
+        detected = observe(clock.watch(decoded, "detect/wait"), guarded, interval)
+        motion = MotionMask() if config.cover.paranoid else None
+        if motion is not None:
+            detected = motion.watch(detected)
+        tracked = track(detected, config.detect, guarded.redetect)
+        held_back = resolve(tracked, config.lookahead)
+        if motion is not None:
+            held_back = motion.cover(held_back)
+        resolved = hand_over(clock.watch(held_back, "detect"), "detect")
+        later = NEIGHBOURS if config.lookahead.seconds else 0
+        measured = measure(clock.watch(resolved, "measure/wait"), covering.measurer, later)
+        meshes = hand_over(clock.watch(measured, "measure"), "measure", FEW_AHEAD_FRAMES)
+        decided = keep(clock.watch(meshes, "composite/wait"), covering.keeping)
+        assigned = assign(decided, covering.synthesiser)
+        synthesised = synthesise(assigned, covering.synthesiser)
+        composited = composite(synthesised, covering.compositor)
+        done = hand_over(clock.watch(composited, "composite"), "composite", FEW_AHEAD_FRAMES)
         if write is not None:
-            stored = write(clock.watch(done, "encode/wait"))
-            done = hand_over(clock.watch(stored, "encode"), "encode", ahead=0)
-        yield from done
+            encoded = write(clock.watch(done, "encode/wait"))
+            done = hand_over(clock.watch(encoded, "encode"), "encode", ahead=0)
+        for frame in done:
+            context.tally.count(frame)
+            context.account, context.detections_skipped = covering.account, interval.skipped
+            yield frame
 
 
 def _close(items: Generator[T, None, None]) -> None:
-    """Not what a thread that was left behind, hanging or at a second Ctrl-C, still works on."""
+    """Close a stage, unless an abandoned thread (stalled, or after a second Ctrl-C) still runs it."""
     if inspect.getgeneratorstate(items) != inspect.GEN_RUNNING:
         items.close()

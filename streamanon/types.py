@@ -1,4 +1,4 @@
-"""What the stages hand to one another: small immutable types that import nothing of ours.
+"""The data types passed between stages: small immutable types that import nothing of ours.
 
 Pixel coordinates have x to the right, y down, and their origin at the centre of the top-left pixel.
 Floating point arrays are float32. No ``repr`` here ever shows pixels.
@@ -6,9 +6,10 @@ Floating point arrays are float32. No ``repr`` here ever shows pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import InitVar, dataclass, field, fields
 from fractions import Fraction
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 Float = NDArray[np.float32]
 Plane = NDArray[Any]  # uint8 or uint16
 
-Method = Literal["synthesize", "mosaic", "blur", "solid"]
-METHODS: tuple[Method, ...] = ("synthesize", "mosaic", "blur", "solid")
+Method = Literal["synthesize", "fill", "mosaic", "blur", "solid"]
+METHODS: tuple[Method, ...] = ("synthesize", "fill", "mosaic", "blur", "solid")
 
 Status = Literal["seen", "skipped", "failed"]
 
@@ -95,13 +96,16 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class RawFrame:
-    """A decoded frame. ``pts`` counts in ``time_base`` seconds; ``index`` counts frames from 0."""
+    """A decoded frame. ``pts`` counts in ``time_base`` seconds; ``index`` counts frames from 0.
+    ``damaged``: what it shows is not to be trusted, so that it is covered whole.
+    """
 
     index: int
     pts: int
     time_base: Fraction
     picture: Picture
     duration: int | None = None
+    damaged: bool = False
 
     @property
     def pts_seconds(self) -> float:
@@ -144,7 +148,7 @@ class Faces:
         return Faces(self.boxes[keep], self.scores[keep], self.keypoints[keep], self.track_ids[keep])
 
     def joined(self, other: Faces) -> Faces:
-        """These faces and then those."""
+        """These faces followed by the others."""
         if not len(other):
             return self
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(Faces))
@@ -156,22 +160,27 @@ class Faces:
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """A frame with what the detector made of it.
+    """A frame with its detections.
 
-    ``status``: "seen" (``faces`` holds what was found, perhaps nothing), "skipped" (not looked at, by the
-    stride) or "failed". ``cut``: whether this frame is the first of a new shot.
+    ``status``: "seen" (``faces`` holds the detections, perhaps none), "skipped" (no detection, by the
+    detection interval) or "failed". ``cut``: whether this frame is the first of a new shot. ``denied``:
+    tracks that were found in no face of this frame, but in something that is probably none, with its
+    probability 0..1.
     """
 
     frame: RawFrame
     faces: Faces
     status: Status
     cut: bool = False
+    denied: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
     """One face to cover in one frame. ``detected`` is false where the box was carried, filled in or
-    coasted, ``distance`` frames away from the nearest detection.
+    coasted, ``distance`` frames away from the nearest detection. ``growth``: the share of the face's size
+    by which its box was grown on each side, as nobody knows exactly where it is. ``sure``: whether it is
+    probably a face, by all that is known of its track.
     """
 
     track_id: int
@@ -179,6 +188,8 @@ class Target:
     keypoints: Float  # [5, 2] px
     detected: bool
     distance: int = 0
+    growth: float = 0.0
+    sure: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,33 +225,76 @@ class Geometry:
 
 @dataclass(frozen=True, eq=False)
 class Delegate:
-    """Nobody's face: ``texture`` [256, 256, 3] uint8 RGB in UV space, ``shape`` [478, 3] (unit
+    """Nobody's face: ``stored``, its texture in UV space, [512, 512, 3] or [256, 256, 3] uint8 RGB, or the
+    bytes [n] of its JPEG file, which is decoded each time that it is asked for; ``shape`` [478, 3] (unit
     inter-ocular distance, origin between the eyes), ``code`` [C]; and how it presents.
     """
 
     id: str
-    texture: NDArray[np.uint8] = field(repr=False)
+    stored: NDArray[np.uint8] = field(repr=False)
     shape: Float = field(repr=False)
     code: Float = field(repr=False)
     masculine: float
     age: float
 
     def __post_init__(self) -> None:
-        _require(self.texture.shape == (256, 256, 3), "texture must be [256, 256, 3]")
+        sizes = ((512, 512, 3), (256, 256, 3))
+        _require(self.stored.ndim == 1 or self.stored.shape in sizes, "a texture is [512, 512, 3]")
         _require(self.shape.shape == (478, 3), "shape must be [478, 3]")
+
+    @property
+    def fine(self) -> NDArray[np.uint8]:
+        """The texture as it is stored, [512, 512, 3] or [256, 256, 3]. Raises ValueError."""
+        if self.stored.ndim == 3:
+            return self.stored
+        import cv2  # not for whoever only asks for the command line's help
+
+        image = cv2.imdecode(self.stored, cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError("a delegate's texture cannot be decoded")
+        return np.ascontiguousarray(image[..., ::-1], np.uint8)
+
+    @property
+    def texture(self) -> NDArray[np.uint8]:
+        """The texture [256, 256, 3]. Raises ValueError."""
+        fine = self.fine
+        if len(fine) == 256:
+            return fine
+        import cv2
+
+        return np.asarray(cv2.resize(fine, (256, 256), interpolation=cv2.INTER_AREA), np.uint8)
+
+    @cached_property
+    def skin(self) -> Float:
+        """The mean colour [3] of the cheeks and the nose, RGB 0..255."""
+        return np.asarray(self.texture[110:170, 70:186].mean(axis=(0, 1)), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
-class Role:
+class Assignment:
     """What a person becomes. ``geometry`` 0..1: how far the features move to where the delegate has them.
-    ``feature`` [256]: the person's distracted feature, which tells the delegate's identity. ``visible``:
-    left as they are in this frame, because the user asked for it.
+    ``feature`` [256]: the person's distracted feature, which carries the delegate's identity.
     """
 
     delegate: Delegate
     geometry: float
     feature: Float = field(repr=False)
-    visible: bool = False
+
+
+@dataclass(frozen=True)
+class Account:
+    """What the draws of delegates cost. ``switches``: people who got a second delegate because they were
+    recognised too late; ``most``: the most draws for one person, as far as is known. ``sensitivity`` and
+    ``utility``: of the exponential mechanism, for the report.
+    """
+
+    draws: int = 0
+    switches: int = 0
+    most: int = 0
+    sensitivity: ClassVar[float] = 1.0
+    utility: ClassVar[str] = (
+        "0..1: sex presentation, age and skin alike; 0 for delegates near the person's identity"
+    )
 
 
 @dataclass(frozen=True)
@@ -266,10 +320,16 @@ class FrameReport:
     moving: tuple[tuple[int, int, int, int], ...] = ()
 
 
+#: Known to :mod:`streamanon.cover.seal` alone, which checks that every face has its cover.
+_SEAL = object()
+
+
 @dataclass(frozen=True, eq=False)
 class SafeFrame:
     """A frame in which every known face is covered, but for people whom the user named to be kept visible.
-    Only the compositor makes one, and the sink takes nothing else.
+
+    Only :mod:`streamanon.cover.seal` makes one (else ``TypeError``, also from ``dataclasses.replace``), and
+    the sink takes nothing else.
     """
 
     index: int
@@ -278,6 +338,17 @@ class SafeFrame:
     picture: Picture
     report: FrameReport
     duration: int | None = None
+    seal: InitVar[object] = None
+
+    def __post_init__(self, seal: object) -> None:
+        if seal is not _SEAL:
+            raise TypeError("a SafeFrame is made by covering a frame, in streamanon.cover.seal alone")
+        object.__setattr__(self, "_seal", seal)
+
+    @property
+    def is_sealed(self) -> bool:
+        """False for one that was made past the constructor."""
+        return self.__dict__.get("_seal") is _SEAL
 
     @property
     def pts_seconds(self) -> float:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from clips import write_clip
+from remembering import Key, remembered
 
-from streamanon.engines import Engines
 from streamanon.errors import ModelError
+from streamanon.runtime.backends import Model
+from streamanon.runtime.models import Engines
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What models compile to goes to a folder of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +33,20 @@ def engines() -> Engines:
     """The real models; skips while one of them is missing or being retrained."""
     engines = Engines.open()
     try:
-        for name in ("face-detector", "face-mesh", "delegates"):
+        for name in ("face-detector", "face-verifier", "face-mesh", "delegates"):
             engines.path(name)
     except ModelError as error:
         pytest.skip(str(error))
     return engines
+
+
+@pytest.fixture(scope="session")
+def _loaded_models() -> dict[Key, Model]:
+    return {}
+
+
+@pytest.fixture(scope="module")
+def remembering_models(_loaded_models: dict[Key, Model]) -> Iterator[None]:
+    """The real models, loaded once for all modules that use this, and run once for each input."""
+    with remembered(_loaded_models):
+        yield

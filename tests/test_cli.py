@@ -11,15 +11,17 @@ import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 from clips import write_clip
 
 import streamanon
-from streamanon.cli import EXIT_ERROR, EXIT_INTERRUPTED, _stop_flag, main
-from streamanon.engines import Engines
-from streamanon.source import probe, read_frames
+from streamanon.cli import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_SOME_FAILED, _stop_flag, main
+from streamanon.media.decode import read_frames
+from streamanon.media.probe import probe
+from streamanon.runtime.models import Engines
 from streamanon.types import METHODS
 
 QUICK = ["--method", "mosaic", "--backend", "onnxruntime", "--set", "compute.threads=1"]
@@ -91,10 +93,128 @@ def test_a_folder_becomes_a_folder(
     (tmp_path / "in" / "a.mp4").write_bytes(clip.read_bytes())
     (tmp_path / "in" / "bad.mp4").write_bytes(b"no video")
     told = run_command("run", tmp_path / "in", "-o", tmp_path / "out", *QUICK)
-    assert told.code == EXIT_ERROR
+    assert told.code == EXIT_SOME_FAILED
     assert "bad.mp4" in told.err
+    assert told.out.splitlines()[-1] == "1 of 2 done, 1 failed"
     assert (tmp_path / "out" / "a.mp4").is_file()
     assert not (tmp_path / "out" / "bad.mp4").exists()
+
+
+def test_failures_are_in_the_report(
+    run_command: Command, clip: Path, tmp_path: Path, engines: Engines
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.mp4").write_bytes(clip.read_bytes())
+    (tmp_path / "in" / "bad.mp4").write_bytes(b"no video")
+    report = tmp_path / "r.json"
+    run_command("run", tmp_path / "in", "-o", tmp_path / "out", "--report", report, *QUICK)
+    first, second = json.loads(report.read_text())
+    assert first["output"]["name"] == "a.mp4"
+    assert second["input"] == {"name": "bad.mp4"}
+    assert second["error"].startswith("bad.mp4 is not a video file")
+    assert str(tmp_path) not in report.read_text()
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+
+
+def test_the_failure_of_the_only_input_is_in_the_report(
+    run_command: Command, tmp_path: Path, engines: Engines
+) -> None:
+    report = tmp_path / "r.json"
+    told = run_command("run", tmp_path / "no.mp4", "-o", tmp_path / "out.mp4", "--report", report, *QUICK)
+    assert "there is no file" in told.error
+    assert json.loads(report.read_text())["error"].startswith("there is no file no.mp4")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("in.mp4", "-o", "-"), "give --format mpegts"),
+        (("in.mp4", "-o", "out.mp4", "--format", "mp4"), "--format is for -o -"),
+        (("in.mp4", "-o", "rtmp://live.example/app/secretkey"), "streamanon live SOURCE --to ADDRESS"),
+        (("0", "-o", "out.mp4"), "streamanon live /dev/video0 --to"),
+        (("in.mp4", "-o", "o.mp4", "--overwrite", "--skip-existing"), "leave one of them out"),
+        (("in.mp4", "-o", "o.mp4", "--recursive"), "--recursive is for folders"),
+    ],
+)
+def test_wrong_inputs_and_outputs_say_what_to_use(
+    arguments: tuple[str, ...], words: str, run_command: Command
+) -> None:
+    error = run_command("run", *arguments).error
+    assert words in error
+    assert "secretkey" not in error
+
+
+def test_terminals_are_no_videos(run_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda _: True})())
+    assert "pipe a video into it" in run_command("run", "-", "-o", "out.mp4").error
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", type("Terminal", (), {"isatty": lambda _: True})())
+        code = main(["run", "in.mp4", "-o", "-", "--format", "mpegts"])
+    assert code == EXIT_ERROR
+
+
+def _piped(data: bytes, *arguments: object) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "streamanon", "run", *map(str, arguments), *QUICK],
+        input=data,
+        capture_output=True,
+        env=os.environ | {"PYTHONPATH": str(PACKAGE_PARENT)},
+        timeout=100,
+    )
+
+
+@pytest.mark.parametrize("name", ["mpegts", "matroska", "mp4"])
+def test_standard_input_becomes_standard_output(name: str, tmp_path: Path, engines: Engines) -> None:
+    clip = write_clip(tmp_path / "in.ts", pts=60, audio=["aac"])
+    done = _piped(clip.read_bytes(), "-", "-o", "-", "--format", name)
+    assert done.returncode == 0, done.stderr
+    assert b"done, 60 frames" in done.stderr
+    (tmp_path / "out").write_bytes(done.stdout)
+    info = probe(tmp_path / "out")
+    assert (len(list(read_frames(tmp_path / "out", info))), info.audio_streams) == (60, 1)
+    with av.open(str(clip)) as before, av.open(str(tmp_path / "out")) as after:
+        counts = [sum(1 for p in one.demux(audio=0) if p.size) for one in (before, after)]
+    assert counts[0] == counts[1] > 0
+
+
+def test_standard_output_may_be_a_file(clip: Path, tmp_path: Path, engines: Engines) -> None:
+    with (tmp_path / "out.mkv").open("wb") as out:
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "streamanon",
+                "run",
+                str(clip),
+                "-o",
+                "-",
+                "--format",
+                "matroska",
+                *QUICK,
+            ],
+            stdout=out,
+            stderr=subprocess.DEVNULL,
+            check=True,
+            env=os.environ | {"PYTHONPATH": str(PACKAGE_PARENT)},
+        )
+    assert len(list(read_frames(tmp_path / "out.mkv", probe(tmp_path / "out.mkv")))) == 12
+
+
+def test_what_cannot_come_through_a_pipe_is_told(tmp_path: Path, engines: Engines) -> None:
+    clip = write_clip(tmp_path / "in.mov", codec="mjpeg", pixel_format="yuvj420p", size=(640, 480), pts=30)
+    assert clip.stat().st_size > 500_000  # its index is at the end
+    done = _piped(clip.read_bytes(), "-", "-o", tmp_path / "out.mp4")
+    assert done.returncode == EXIT_ERROR
+    (line,) = done.stderr.decode().splitlines()
+    assert "give the file itself if it is an MP4" in line
+    with clip.open() as redirected:  # a file that standard input is can be read as any
+        subprocess.run(
+            [sys.executable, "-m", "streamanon", "run", "-", "-o", str(tmp_path / "out.mp4"), *QUICK],
+            stdin=redirected,
+            check=True,
+            env=os.environ | {"PYTHONPATH": str(PACKAGE_PARENT)},
+        )
+    assert probe(tmp_path / "out.mp4").frames == 30
 
 
 def test_quiet_prints_nothing(run_command: Command, clip: Path, tmp_path: Path, engines: Engines) -> None:
@@ -106,7 +226,7 @@ def test_the_report_has_numbers_only(
     run_command: Command, clip: Path, tmp_path: Path, engines: Engines
 ) -> None:
     report = tmp_path / "report.json"
-    told = run_command("run", clip, "-o", tmp_path / "o.mp4", "--report", report, "--seed", "3", *QUICK)
+    told = run_command("run", clip, "-o", tmp_path / "o.mp4", "--report", report, "--crf", "30", *QUICK)
     assert told.code == 0
     content = json.loads(report.read_text())
     assert set(content) == {
@@ -116,7 +236,8 @@ def test_the_report_has_numbers_only(
             "frames",
             "face_frames",
             "tracks",
-            "looks_left_out",
+            "detections_skipped",
+            "backends_passed_over",
             "delegates",
             "seconds",
             "frames_per_second",
@@ -124,9 +245,9 @@ def test_the_report_has_numbers_only(
         *("stage_seconds", "backend", "models", "settings", "notes", "faults", "interrupted"),
     }
     assert content["frames"]["in"] == content["frames"]["out"] == 12
-    assert content["settings"]["identity"]["seed"] == 3
+    assert content["settings"]["output"]["crf"] == 30
     assert content["settings"]["cover"]["method"] == "mosaic"
-    assert set(content["stage_seconds"]) == {"decode", "detect", "composite", "encode"}
+    assert set(content["stage_seconds"]) == {"decode", "detect", "measure", "composite", "encode"}
     keys = set(_keys(content))
     assert not [
         key for key in keys if re.search("pixel(?!_format)|likeness|embedding|points|texture|box", key)
@@ -185,15 +306,27 @@ def test_an_unknown_method_names_the_choices(run_command: Command, clip: Path, t
     [
         (("--set", "cover.methd=solid"), "did you mean 'cover.method'"),
         (("--set", "covr.method=solid"), "did you mean 'cover'"),
-        (("--set", "detect.every"), "section.key=value"),
-        (("--set", "detect.every=0"), "between 1 and 10"),
-        (("--set", "detect.every=often"), "detect.every"),
+        (("--set", "detect.interval_seconds"), "section.key=value"),
+        (("--set", "detect.interval_seconds=1"), "between 0.0 and 0.4"),
+        (("--set", "detect.interval_seconds=often"), "detect.interval_seconds"),
         (("--crf", "99"), "between 0 and 63"),
-        (("--crf", "good"), "output.crf must be a int"),
+        (("--crf", "good"), "output.crf must be a whole number"),
         (("--codec", "divx"), "h264, hevc, av1, vp9, ffv1"),
         (("--backend", "cuda"), "auto, tensorrt, openvino, onnxruntime"),
         (("--audio", "loud"), "copy, drop"),
         (("--seed", "x"), "identity.seed"),
+        (("--ttl", "1:30"), "identity.ttl_seconds must be a number"),
+        (("--gallery", "set #2.npz"), "cannot read the gallery set #2.npz"),
+        (("--gallery", "none.npz", "--method", "mosaic"), "--gallery does nothing with the method mosaic"),
+        (("--keep", "ann.jpg", "--method", "blur"), "--keep does nothing with the method blur"),
+        (("--set", "identity.seed=1", "--method", "blur"), "--set identity.seed=1 does nothing"),
+        (("--delegate", "d001", "--epsilon", "3"), "--epsilon does nothing with one delegate"),
+        (("--delegate", "d001", "--appearance", "0.5"), "--appearance does nothing with one delegate"),
+        (("--identity-key", "none.key", "--seed", "3"), "--seed does nothing with an identity key"),
+        (("--seed", "-1"), "identity.seed must lie between 0 and"),
+        (("--keep", "none.jpg"), "none.jpg"),
+        (("--identity-key", "none.key"), "cannot read the identity key none.key"),
+        (("--report", "none/r.json"), "cannot write the report none/r.json"),
         (("--profile", "bodycam"), "known: cctv, dashcam, edge, file, livestream"),
         (("--profile", "missing.yaml"), "cannot read the profile missing.yaml"),
     ],
@@ -203,6 +336,56 @@ def test_bad_options_are_told(
 ) -> None:
     assert words in run_command("run", clip, "-o", tmp_path / "out.mp4", *option).error
     assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("profile", "words"),
+    [
+        (
+            "cover: {method: solid}\nidentity: {geometry: 0.5, seed: 3}",
+            "identity.geometry, identity.seed of the profile: of no use with the method solid",
+        ),
+        (
+            "identity: {delegate: d001, appearance: 0.5}",
+            "identity.appearance of the profile: of no use with one delegate for all faces",
+        ),
+        (
+            "identity: {key: my.key, seed: 3}",
+            "identity.seed of the profile: of no use with an identity key",
+        ),
+    ],
+)
+def test_settings_of_a_profile_that_do_nothing_are_told(
+    profile: str, words: str, run_command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "own.yaml").write_text(profile)
+    told = run_command("run", tmp_path / "no", "-o", tmp_path / "b.mp4", "--profile", tmp_path / "own.yaml")
+    assert f"streamanon: {words}\n" in told.err
+
+
+@pytest.mark.parametrize(
+    "option", [("--crf", "40"), ("--paranoid",), ("--ttl", "5"), ("--set", "lookahead.seconds=1")]
+)
+def test_options_of_videos_are_refused_for_images(
+    option: tuple[str, ...], run_command: Command, tmp_path: Path
+) -> None:
+    cv2.imwrite(str(tmp_path / "in.png"), np.zeros((8, 8, 3), np.uint8))
+    told = run_command("run", tmp_path / "in.png", "-o", tmp_path / "out.png", *option)
+    assert (
+        f"{' '.join(option) if option[0] == '--set' else option[0]} does nothing with an image"
+        in told.error
+    )
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize("option", ["--identity-key", "--keep", "--gallery", "--profile"])
+def test_no_output_replaces_what_the_run_reads(option: str, run_command: Command, tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("detect: {interval_seconds: 0}\n")
+    for output in (("-o", own), ("-o", tmp_path / "out.mp4", "--report", own)):
+        told = run_command("run", "in.mp4", *output, option, own, "--overwrite")
+        assert "own.yaml is read by this run" in told.error
+    assert own.read_text() == "detect: {interval_seconds: 0}\n"
 
 
 @pytest.mark.parametrize(
@@ -235,6 +418,59 @@ def test_an_empty_folder_is_told(run_command: Command, tmp_path: Path, engines: 
     (tmp_path / "in").mkdir()
     error = run_command("run", tmp_path / "in", "-o", tmp_path / "out", *QUICK).error
     assert "holds no video and no image" in error
+
+
+def test_what_exists_is_replaced_only_when_asked(
+    run_command: Command, clip: Path, tmp_path: Path, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.mp4"
+    output.write_bytes(b"mine")
+    with monkeypatch.context() as patch:  # before any work
+        patch.setattr("streamanon.api.Anonymizer.__init__", lambda *_: pytest.fail("work was done"))
+        assert "exists already" in run_command("run", clip, "-o", output, *QUICK).error
+    assert output.read_bytes() == b"mine"
+    assert run_command("run", clip, "-o", output, "--overwrite", *QUICK).code == 0
+    assert probe(output).frames == 12
+
+
+def test_a_folder_with_one_output_that_exists_is_refused(
+    run_command: Command, clip: Path, tmp_path: Path, engines: Engines
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "in" / "a.mp4").write_bytes(clip.read_bytes())
+    cv2.imwrite(str(tmp_path / "in" / "b.png"), np.full((60, 80, 3), 120, np.uint8))
+    (tmp_path / "out" / "b.png").write_bytes(b"mine")
+    paths = ("run", tmp_path / "in", "-o", tmp_path / "out")
+    assert "b.png exists already" in run_command(*paths, *QUICK).error
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
+    assert run_command(*paths, "--overwrite", *QUICK).code == 0
+    assert (tmp_path / "out" / "b.png").read_bytes() != b"mine"
+
+
+def test_a_report_never_replaces_the_input_or_output(
+    run_command: Command, clip: Path, tmp_path: Path, engines: Engines
+) -> None:
+    own, output = tmp_path / "a.mp4", tmp_path / "o.mp4"
+    own.write_bytes(clip.read_bytes())
+    for report in (own, output, tmp_path / "." / "o.mp4"):
+        told = run_command("run", own, "-o", output, "--report", report, *QUICK)
+        assert "give another name" in told.error
+        assert own.read_bytes() == clip.read_bytes()
+        assert not output.exists()
+
+
+def test_a_report_that_exists_is_replaced_only_if_asked(
+    run_command: Command, clip: Path, tmp_path: Path, engines: Engines
+) -> None:
+    report = tmp_path / "r.json"
+    report.write_text("mine")
+    paths = ("run", clip, "-o", tmp_path / "o.mp4", "--report", report, "--quiet")
+    assert "r.json exists already" in run_command(*paths, *QUICK).error
+    assert report.read_text() == "mine"
+    assert not (tmp_path / "o.mp4").exists()
+    assert run_command(*paths, "--overwrite", *QUICK).code == 0
+    assert json.loads(report.read_text())["frames"]
 
 
 def test_a_report_that_cannot_be_written_is_told(
@@ -284,12 +520,13 @@ def _start(*arguments: object) -> subprocess.Popen[str]:
 
 
 def test_ctrl_c_finishes_a_playable_file(tmp_path: Path, engines: Engines) -> None:
-    clip = write_clip(tmp_path / "in.mp4", pts=600, size=(320, 240))
+    clip = write_clip(tmp_path / "in.mp4", pts=600, size=(160, 120))
     report, output = tmp_path / "r.json", tmp_path / "out.mkv"
     process = _start("run", clip, "-o", output, "--report", report, *QUICK)
     try:
         until = time.monotonic() + 60
-        while not (output.is_file() and output.stat().st_size > 3000):
+        partial = tmp_path / "out.partial.mkv"
+        while not (partial.is_file() and partial.stat().st_size > 3000):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < until
             time.sleep(0.02)

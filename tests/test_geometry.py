@@ -2,20 +2,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamanon.geometry import (
     CROP_PX,
-    NOSE_TIP,
-    OVAL_SIDES,
     alignment,
     grow,
     invert,
-    mesh_keypoints,
+    is_cut,
     overlap,
+    scale_of,
+    spreading,
     transform,
-    yaw_degrees,
 )
 from streamanon.types import Float
 
@@ -122,33 +121,47 @@ def test_overlap_is_symmetric_and_a_part(a: tuple[int, ...], b: tuple[int, ...])
     assert overlap(first, second) == pytest.approx(overlap(second, first))
 
 
-def head(nose_at: float, degrees: float = 0.0) -> Float:
-    """A mesh whose nose tip lies at a part of the way from the left to the right side of the oval."""
-    points = np.zeros((478, 3), np.float32)
-    points[OVAL_SIDES[1], 0] = 100
-    points[NOSE_TIP, :2] = (100 * nose_at, 30)
-    points[:, :2] = rotated(points[:, :2], degrees, shift=200)
-    return points
+@given(st.floats(-180, 180), st.floats(0.2, 20), st.floats(-500, 2000))
+def test_an_inverse_and_a_scale_are_those_of_linear_algebra(
+    degrees: float, scale: float, shift: float
+) -> None:
+    matrix = alignment(rotated(FACE, degrees, scale, shift))
+    whole = np.linalg.inv(np.vstack([matrix.astype(np.float64), [0, 0, 1]]))[:2]
+    np.testing.assert_allclose(invert(matrix), whole, rtol=1e-5, atol=1e-3)
+    assert scale_of(matrix) == pytest.approx(np.sqrt(np.linalg.det(matrix[:, :2])), rel=1e-5)
 
 
-@given(st.floats(0, 1), st.floats(-90, 90))
-def test_yaw_grows_as_the_nose_goes_right_whatever_the_roll(nose_at: float, roll: float) -> None:
-    assume(abs(nose_at - 0.5) > 0.05)
-    level, mirrored = yaw_degrees(head(nose_at)), yaw_degrees(head(1 - nose_at))
-    assert np.sign(level) == np.sign(nose_at - 0.5)
-    assert level == pytest.approx(-mirrored, abs=0.1)
-    # The nose is off the line between the sides; only its place along the line counts.
-    assert yaw_degrees(head(nose_at, roll)) == pytest.approx(level, abs=0.2)
+def test_a_map_onto_a_line_has_no_inverse() -> None:
+    with pytest.raises(ValueError, match="no inverse"):
+        invert(np.array([[1, 2, 0], [2, 4, 0]], np.float32))
 
 
-def test_a_frontal_head_has_no_yaw_and_a_profile_much() -> None:
-    assert yaw_degrees(head(0.5)) == pytest.approx(0, abs=1e-3)
-    assert yaw_degrees(head(1.3)) == 90
-    assert yaw_degrees(np.zeros((478, 3), np.float32)) == 90
+def test_moves_spread_by_inverse_cubes_of_distances() -> None:
+    """Against the sum for one point after the other."""
+    rng = np.random.default_rng(1)
+    places = rng.uniform(0, 100, (60, 2)).astype(np.float32)
+    places[50] = places[3]  # in one spot with a point that moves
+    moving, still = np.arange(20), np.arange(20, 40)
+    spread = spreading(places, moving, still)
+    for point in range(40, 60):
+        apart = np.linalg.norm(places[point].astype(np.float64) - places[:40], axis=1).clip(1e-3)
+        weights = apart**-3 / (apart**-3).sum()
+        np.testing.assert_allclose(spread[point], weights[:20], atol=1e-5)
+    np.testing.assert_array_equal(spread[:20], np.eye(20))
+    assert not spread[20:40].any()
 
 
-def test_mesh_keypoints_are_in_the_order_of_the_detector() -> None:
-    points = np.arange(478 * 3, dtype=np.float32).reshape(478, 3)
-    found = mesh_keypoints(points)
-    assert found.shape == (5, 2)
-    assert (found[:, 0] / 3).tolist() == [468, 473, 4, 61, 291]
+@pytest.mark.parametrize(
+    ("box", "cut"),
+    [
+        ((60, 40, 99, 100), True),  # right
+        ((60, 40, 96, 100), False),
+        ((-20, 40, 30, 100), True),
+        ((40, 1, 80, 61), True),
+        ((40, 120, 90, 198), True),
+        ((40, 60, 90, 120), False),
+        ((9, 60, 59, 120), False),
+    ],
+)
+def test_which_boxes_the_pictures_edge_cuts(box: tuple[float, ...], cut: bool) -> None:
+    assert is_cut(np.array(box, np.float32), 100, 200) == cut

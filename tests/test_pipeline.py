@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from clips import write_clip
 
-from streamanon.compositor import Compositor, Held, Synthesis
 from streamanon.config import (
     Config,
     CoverConfig,
@@ -19,26 +18,32 @@ from streamanon.config import (
     LookaheadConfig,
     OutputConfig,
 )
+from streamanon.cover.composite import Compositor
+from streamanon.cover.covering import Covering
+from streamanon.cover.synthesis import Synthesis, Synthesised
+from streamanon.detect.detection_interval import Extent
 from streamanon.errors import FaultError, SourceError
-from streamanon.fakes import (
+from streamanon.media.decode import read_frames
+from streamanon.media.encode import VideoSink
+from streamanon.media.probe import SourceInfo, probe
+from streamanon.pipeline import anonymise
+from streamanon.testing.fakes import (
     FakeDetector,
     FakeGenerator,
     FakeMesh,
     FakeSource,
-    fake_casting,
+    fake_assigner,
     moving,
 )
-from streamanon.metrics import StageClock
-from streamanon.pipeline import anonymise
-from streamanon.sink import VideoSink
-from streamanon.source import SourceInfo, probe, read_frames
 from streamanon.types import Faces, Picture, RawFrame, SafeFrame
 
 COUNT = 40
 TRUTH = {0: moving((20, 20, 60, 70), (1, 0), COUNT), 1: moving((100, 30, 130, 66), (0, 0.5), COUNT)}
 SOURCE = FakeSource(COUNT, 200, 120, TRUTH, cuts=frozenset({22}))
 MISSES = {(n, face) for n in range(COUNT) for face in (0, 1) if (n * 7 + face * 3) % 5 == 0}
-MOSAIC = Config(cover=CoverConfig("mosaic"), lookahead=LookaheadConfig(6, 6))
+HELD_FRAMES = 6
+HELD_SECONDS = HELD_FRAMES / 25
+MOSAIC = Config(cover=CoverConfig("mosaic"), lookahead=LookaheadConfig(HELD_SECONDS, HELD_SECONDS))
 
 
 @pytest.fixture(autouse=True)
@@ -48,19 +53,19 @@ def _no_thread_is_left() -> Iterator[None]:
     assert set(threading.enumerate()) <= before
 
 
-def mosaic() -> Compositor:
-    return Compositor(MOSAIC.cover, None, np.random.default_rng(0))
+def mosaic() -> Covering:
+    return Covering(MOSAIC.cover, None, np.random.default_rng(0))
 
 
 def chain(
     frames: Iterator[RawFrame] | FakeSource = SOURCE,
     detector: FakeDetector | None = None,
-    compositor: Compositor | None = None,
+    compositor: Covering | None = None,
     threaded: bool = True,
     config: Config = MOSAIC,
 ) -> Generator[SafeFrame, None, None]:
     detector = detector or FakeDetector(TRUTH, MISSES)
-    return anonymise(frames, config, detector, compositor or mosaic(), StageClock(), threaded)
+    return anonymise(frames, config, detector, compositor or mosaic(), threaded)
 
 
 @pytest.mark.parametrize("threaded", [True, False])
@@ -74,13 +79,13 @@ def test_as_many_frames_come_out_and_in_order(count: int, threaded: bool) -> Non
 
 
 def test_threads_change_nothing() -> None:
-    def synthesis() -> Compositor:
+    def synthesis() -> Covering:
         parts = Synthesis(
             FakeMesh(),
-            fake_casting(3),
+            fake_assigner(3),
             FakeGenerator(),
         )
-        return Compositor(CoverConfig(), parts)
+        return Covering(CoverConfig(), parts)
 
     for make in (mosaic, synthesis):
         plain = list(chain(threaded=False, compositor=make()))
@@ -113,21 +118,26 @@ class Watched:
 
 
 class FailingDetector(FakeDetector):
-    def detect(self, frame: RawFrame, fresh: bool = False) -> Faces:
+    def detect(self, frame: RawFrame, extent: Extent = "next") -> Faces:
         if frame.index == 10:
             raise RuntimeError("detector broke")
-        return super().detect(frame, fresh)
+        return super().detect(frame, extent)
 
 
 class FailingCompositor(Compositor):
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(MOSAIC.cover, None)
-        self.error = error
+    error: BaseException
 
-    def compose(self, held: Held, later: Sequence[Held] = ()) -> SafeFrame:
-        if held.resolved.frame.index == 7:
+    def composite(self, frame: Synthesised) -> SafeFrame:
+        if frame.resolved.frame.index == 7:
             raise self.error
-        return super().compose(held, later)
+        return super().composite(frame)
+
+
+def failing(error: BaseException) -> Covering:
+    covering = Covering(MOSAIC.cover, None)
+    covering.compositor = FailingCompositor(MOSAIC.cover, covering.tracks, covering.faults)
+    covering.compositor.error = error
+    return covering
 
 
 @pytest.mark.parametrize("threaded", [True, False])
@@ -141,20 +151,20 @@ def test_an_error_in_the_source_comes_after_the_frames_before_it(
     with pytest.raises(type(error)) as caught:
         collect(chain(source.frames(), threaded=threaded), got)
     assert caught.value is error
-    assert got == list(range(20 - MOSAIC.lookahead.frames))
+    assert got == list(range(20 - HELD_FRAMES))
     assert source.closed.wait(5)
 
 
 @pytest.mark.parametrize("threaded", [True, False])
 def test_an_unknown_error_in_the_detector_covers_its_frame_or_stops(threaded: bool) -> None:
-    config = Config(DetectConfig(every=1), LookaheadConfig(4, 4), CoverConfig("mosaic"))
-    compositor = Compositor(config.cover, None)
+    config = Config(DetectConfig(interval_seconds=0), LookaheadConfig(0.16, 0.16), CoverConfig("mosaic"))
+    compositor = Covering(config.cover, None)
     frames = list(chain(Watched().frames(), FailingDetector(TRUTH), compositor, threaded, config))
     assert [frame.index for frame in frames if frame.report.withheld] == [10]
     assert compositor.faults.counts == {"frames: detection failed (RuntimeError)": 1}
     source = Watched()
     got: list[int] = []
-    stops = Compositor(CoverConfig("mosaic", on_error="stop"), None)
+    stops = Covering(CoverConfig("mosaic", on_error="stop"), None)
     with pytest.raises(FaultError, match=r"detection failed \(RuntimeError\)"):
         collect(chain(source.frames(), FailingDetector(TRUTH), stops, threaded, config), got)
     assert got == list(range(6))
@@ -167,7 +177,7 @@ def test_an_error_in_the_compositor_surfaces(error: BaseException, threaded: boo
     source = Watched()
     got: list[int] = []
     with pytest.raises(type(error)) as caught:
-        collect(chain(source.frames(), None, FailingCompositor(error), threaded), got)
+        collect(chain(source.frames(), None, failing(error), threaded), got)
     assert caught.value is error
     assert got == list(range(7))
     assert source.closed.wait(5)
@@ -182,7 +192,7 @@ def test_closing_early_stops_everything(taken: int, threaded: bool) -> None:
     frames.close()
     if taken:
         assert source.closed.wait(5)
-    assert source.read <= taken + MOSAIC.lookahead.frames + 3 * 6
+    assert source.read <= taken + HELD_FRAMES + 3 * 6
     assert next(frames, None) is None
 
 
@@ -222,10 +232,11 @@ def test_the_sink_takes_no_raw_frame(tmp_path: Path, clip: Path) -> None:
 
 
 def test_the_clock_counts_every_stage() -> None:
-    clock = StageClock()
-    list(anonymise(SOURCE, MOSAIC, FakeDetector(TRUTH), mosaic(), clock))
-    assert clock.items("decode") == clock.items("composite") == COUNT
-    assert set(clock.stages()) == {"decode", "detect", "composite"}
+    covering = mosaic()
+    list(chain(compositor=covering))
+    clock = covering.context.clock
+    assert covering.context.frames_in == clock.items("decode") == clock.items("composite") == COUNT
+    assert set(clock.stages()) == {"decode", "detect", "measure", "composite"}
     assert all(seconds >= 0 for seconds in clock.stages().values())
 
 
@@ -256,19 +267,22 @@ def test_pixels_away_from_faces_come_out_bit_for_bit(
     )
     truth = {0: moving((30, 20, 60, 58), (2, 1), 8), 1: moving((100, 40, 150, 110), (1, -1), 8)}
     cover = CoverConfig(method)  # type: ignore[arg-type]
-    config = Config(lookahead=LookaheadConfig(3, 3), cover=cover, output=OutputConfig(codec="ffv1"))
+    config = Config(
+        DetectConfig(interval_seconds=0),
+        LookaheadConfig(0.12, 0.12),
+        cover,
+        output=OutputConfig(codec="ffv1"),
+    )
     parts = Synthesis(
         FakeMesh(),
-        fake_casting(),
+        fake_assigner(),
         FakeGenerator(),
     )
-    compositor = Compositor(cover, parts if method == "synthesize" else None)
+    compositor = Covering(cover, parts if method == "synthesize" else None)
     info: SourceInfo = probe(source)
     reports = []
     with VideoSink(tmp_path / "out.mkv", info, config.output, source) as sink:
-        for frame in anonymise(
-            read_frames(source, info), config, FakeDetector(truth), compositor, StageClock()
-        ):
+        for frame in anonymise(read_frames(source, info), config, FakeDetector(truth), compositor):
             sink.write(frame)
             reports.append(frame.report)
     assert sink.notes == ()

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from streamanon.testing.safe_frames import unchecked_safe_frame
 from streamanon.types import (
     PIXEL_FORMATS,
     Delegate,
     Faces,
-    FrameReport,
     Geometry,
     Picture,
     RawFrame,
@@ -92,8 +92,8 @@ def test_empty_faces_have_the_right_shapes() -> None:
 @pytest.mark.parametrize("kind", [RawFrame, SafeFrame])
 def test_time_in_seconds(kind: Any) -> None:
     picture = Picture(planes_for("gray"), "gray")
-    extra = {"report": FrameReport(())} if kind is SafeFrame else {}
-    frame = kind(index=0, pts=3003, time_base=Fraction(1, 90_000), picture=picture, **extra)
+    frame: Any = RawFrame(index=0, pts=3003, time_base=Fraction(1, 90_000), picture=picture)
+    frame = unchecked_safe_frame(frame) if kind is SafeFrame else frame
     assert frame.pts_seconds == pytest.approx(0.0333666, rel=1e-4)
 
 
@@ -101,7 +101,7 @@ def test_no_repr_shows_pixels() -> None:
     pixels = np.full((6, 6), 201, np.uint8)
     picture = Picture((pixels,), "gray")
     frame = RawFrame(0, 0, Fraction(1, 25), picture)
-    safe = SafeFrame(0, 0, Fraction(1, 25), picture, FrameReport(()))
+    safe = unchecked_safe_frame(frame)
     texture = np.full((256, 256, 3), 201, np.uint8)
     shape, code = np.full((478, 3), 201, np.float32), np.full(4, 201, np.float32)
     delegate = Delegate("d", texture, shape, code, 0.5, 40.0)

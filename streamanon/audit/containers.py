@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from streamanon.audit.pairing import Times
-from streamanon.source import open_input
+from streamanon.media.demux import open_input
 
 #: Tags that say nothing about where, when, by whom or with what a video was taken.
 HARMLESS = frozenset(

@@ -12,7 +12,7 @@ from streamanon.audit.pairing import Image
 from streamanon.audit.people import FaceFrame
 from streamanon.audit.recognisers import Recogniser, similarity
 from streamanon.errors import ConfigError, SourceError
-from streamanon.images import read_image
+from streamanon.media.images import read_image
 from streamanon.types import Float
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -76,7 +76,7 @@ def find_photos(folder: Path) -> list[Path]:
 def read_photo(path: Path) -> Image:
     """RGB. Raises :class:`ConfigError` for what is no image, is too large or damaged."""
     try:
-        return np.ascontiguousarray(read_image(path, FORMATS)[..., ::-1])
+        return read_image(path, FORMATS)
     except SourceError as error:
         raise ConfigError(str(error)) from error
 

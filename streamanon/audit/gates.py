@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from streamanon.audit.identities import IdentityResult
 from streamanon.audit.recognisers import EncoderRecogniser
-from streamanon.audit.result import AuditResult, Interval
+from streamanon.audit.result import AuditResult, Interval, Reidentification
 from streamanon.errors import ConfigError
 
 DEFAULT = "leak>0"
@@ -71,6 +71,15 @@ IDENTITY_MEASURES: Mapping[str, Callable[[IdentityResult], float | None]] = {
 }
 
 
+#: Those that are shares of people or of their faces, and what guessing would give.
+_Share = tuple[Callable[[Reidentification], Interval | None], Callable[[Reidentification], float]]
+_SHARES: dict[str, _Share] = {
+    "reid": (lambda one: one.accepted_people, lambda one: 0.0),
+    "rank1": (lambda one: one.rank1, lambda one: one.chance or 0.0),
+    "intrusion": (lambda one: one.intrusions, lambda one: 0.0),
+}
+
+
 @dataclass(frozen=True)
 class Gate:
     """One condition under which an audit fails."""
@@ -87,8 +96,38 @@ class Gate:
 
 
 def breaches(gates: Iterable[Gate], result: AuditResult) -> tuple[str, ...]:
-    """The conditions that hold for a pair of videos."""
-    return tuple(str(gate) for gate in gates if gate.breached(MEASURES[gate.name](result)))
+    """The conditions that hold for a pair of videos. What too few people leave open does not."""
+    return tuple(str(gate) for gate in gates if _judged(gate, result) is True)
+
+
+def left_open(gates: Iterable[Gate], result: AuditResult) -> tuple[str, ...]:
+    """The conditions of which too few people tell nothing."""
+    return tuple(str(gate) for gate in gates if _judged(gate, result) is None)
+
+
+def _judged(gate: Gate, result: AuditResult) -> bool | None:
+    """Whether a condition holds; None where too few people leave that open. With few people a share counts
+    as more than the limit if its whole interval is, and is more than guessing would give.
+    """
+    share = _SHARES.get(gate.name)
+    measured = MEASURES[gate.name](result)
+    if share is None or measured is None or gate.sign not in (">", ">=") or gate.limit <= 0:
+        return gate.breached(measured)
+    few = [one for one in _counted(result.reidentification) if not one.tells]
+    if not few:
+        return gate.breached(measured)
+    interval, guessing = share
+    for one in few:
+        found = interval(one)
+        if found is not None and found.low > max(gate.limit, guessing(one)):
+            return True
+    return None
+
+
+def _counted(ones: Iterable[Reidentification]) -> list[Reidentification]:
+    """All recognisers but streamanon's own, unless there is no other."""
+    found = list(ones)
+    return [one for one in found if one.recogniser != EncoderRecogniser.name] or found
 
 
 def identity_breaches(gates: Iterable[Gate], result: IdentityResult) -> tuple[str, ...]:

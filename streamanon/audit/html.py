@@ -12,11 +12,15 @@ import cv2
 from streamanon.audit.measure import Thumbnail
 from streamanon.audit.pairing import Image
 from streamanon.audit.recognisers import EncoderRecogniser
-from streamanon.audit.result import AuditResult, Interval, Reidentification
+from streamanon.audit.result import FEWEST_PEOPLE, AuditResult, Interval, Reidentification
 from streamanon.errors import ConfigError
 
 NOT_MEASURED = "not measured"
+TOO_FEW = "too few people to tell"
 THUMBNAIL_PX = 160
+
+#: Share of faces taken for the person's own from which the first screen says so.
+WORTH_TELLING = 0.01
 
 
 @dataclass(frozen=True)
@@ -38,19 +42,28 @@ class Shown:
     output: str
 
 
+def check_libraries() -> None:
+    """Raises :class:`ConfigError` where jinja2 or matplotlib is missing."""
+    try:
+        import jinja2  # noqa: F401
+
+        from streamanon.audit import plots  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            f"--html needs {error.name}, which is not installed: pip install 'streamanon[audit]'"
+        ) from None
+
+
 def render(result: AuditResult, thumbnails: Sequence[Thumbnail] = ()) -> str:
     """The report. ``thumbnails`` show real faces: give them only where the user asked for them.
 
     Raises :class:`ConfigError` where jinja2 or matplotlib is missing.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+    check_libraries()
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-        from streamanon.audit import plots
-    except ImportError as error:
-        raise ConfigError(
-            f"--html needs {error.name}, which is not installed: pip install 'streamanon[audit]'"
-        ) from None
+    from streamanon.audit import plots
+
     environment = Environment(
         loader=PackageLoader("streamanon.audit", "."),
         autoescape=select_autoescape(default=True),
@@ -85,12 +98,22 @@ def headline(result: AuditResult) -> str:
             f" for {leaks.seconds_seen:.1f} seconds in all."
         )
     worst = _worst(result)
-    if worst is not None and worst.accepted is not None and worst.accepted.value > 0.01:
+    if worst is not None and not worst.tells and not _is_known_again(worst):
+        return (
+            "No real face can be seen in the output. Whether people can be recognised too few of them tell:"
+            f" {worst.people}, and {FEWEST_PEOPLE} are needed."
+        )
+    if worst is not None and worst.accepted is not None and worst.accepted.value > WORTH_TELLING:
         return (
             f"No real face can be seen, but {worst.recogniser} still takes {percent(worst.accepted.value)}"
             " of the output's faces for the person's own."
         )
     return "No real face can be seen in the output."
+
+
+def _is_known_again(one: Reidentification) -> bool:
+    """Whether even few people are enough to tell."""
+    return one.accepted_people is not None and one.accepted_people.low > WORTH_TELLING
 
 
 def cards(result: AuditResult) -> list[Row]:
@@ -128,7 +151,7 @@ def recogniser_rows(one: Reidentification) -> list[Row]:
             interval(one.accepted),
             "output faces above the threshold; less is better",
         ),
-        Row("led back to the person", interval(one.rank1), _chance(one)),
+        Row("led back to the person", interval(one.rank1) if one.tells else TOO_FEW, _chance(one)),
     ]
     if one.gallery_people:
         rows += [

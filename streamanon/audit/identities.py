@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from streamanon.audit.gallery import find_photos, largest_face, read_photo
 from streamanon.audit.judges import Judge
-from streamanon.audit.measure import Likeness, compare_meshes
+from streamanon.audit.measure import Fidelity, compare_meshes
 from streamanon.audit.pairing import Image
 from streamanon.audit.people import FaceFrame
 from streamanon.audit.recognisers import Recogniser
 from streamanon.audit.result import Interval, rounded
 from streamanon.errors import ConfigError
 from streamanon.geometry import overlap
-from streamanon.mesh import MeshModel
-from streamanon.pixels import from_rgb
+from streamanon.media.yuv import from_rgb
+from streamanon.mesh.face_mesh import MeshModel
 from streamanon.types import Float, Geometry, Target
 
 SCHEMA = "streamanon-identities/1"
@@ -124,7 +124,7 @@ class _Seen:
     outputs: dict[str, list[Float]] = field(default_factory=dict)
     found: list[bool] = field(default_factory=list)
     traits: list[tuple[bool, bool]] = field(default_factory=list)
-    likenesses: list[Likeness] = field(default_factory=list)
+    fidelities: list[Fidelity] = field(default_factory=list)
 
 
 def read_originals(
@@ -219,7 +219,7 @@ def _compare(
         return
     made = _measured(output, face, mesh)
     points = real.points, made.points
-    seen.likenesses.append(compare_meshes(0, hit, image, output, *points))
+    seen.fidelities.append(compare_meshes(0, hit, image, output, *points))
     seen.traits.append(_same_traits(real, made))
 
 
@@ -271,15 +271,15 @@ def _accepted(values: Float, threshold: float) -> Interval | None:
 
 
 def _kept(seen: _Seen) -> Kept:
-    likenesses = seen.likenesses
+    fidelities = seen.fidelities
     sexes, ages = ([pair[which] for pair in seen.traits] for which in (0, 1))
     return Kept(
         faces_found=Interval.of_counts(sum(seen.found), len(seen.found)),
         same_sex=Interval.of_counts(sum(sexes), len(sexes)),
         same_age=Interval.of_counts(sum(ages), len(ages)),
-        landmark_nme=float(np.mean([one.nme for one in likenesses])) if likenesses else None,
-        yaw_error_deg=float(np.mean([one.yaw for one in likenesses])) if likenesses else None,
-        skin_delta_e=float(np.median([one.skin for one in likenesses])) if likenesses else None,
+        landmark_nme=float(np.mean([one.nme for one in fidelities])) if fidelities else None,
+        yaw_error_deg=float(np.mean([one.yaw for one in fidelities])) if fidelities else None,
+        skin_delta_e=float(np.median([one.skin for one in fidelities])) if fidelities else None,
     )
 
 

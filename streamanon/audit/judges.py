@@ -14,15 +14,16 @@ import cv2.utils.logging as log
 import numpy as np
 
 from streamanon.audit.pairing import Image
-from streamanon.backends import open_backend
 from streamanon.config import ComputeConfig, DetectConfig
-from streamanon.detector import FaceDetector
-from streamanon.engines import Engines
+from streamanon.detect.yolo import FaceDetector
 from streamanon.errors import ConfigError
 from streamanon.geometry import overlap
-from streamanon.pixels import from_rgb
+from streamanon.media.yuv import from_rgb
+from streamanon.runtime.backends import open_backend
+from streamanon.runtime.models import Engines
 from streamanon.types import Faces, Float, RawFrame
 
+#: Boxes of two judges that overlap by so much (intersection over union) are one face.
 SAME_FACE_IOU = 0.4
 
 
@@ -38,11 +39,11 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Sightings:
-    """The faces of one frame; ``witnesses`` [N]: how many of the judges found each."""
+class JointDetections:
+    """The faces of one frame; ``votes`` [N]: by how many judges each was found."""
 
     faces: Faces
-    witnesses: np.ndarray[Any, np.dtype[np.int64]]
+    votes: np.ndarray[Any, np.dtype[np.int64]]
 
 
 class OwnJudge:
@@ -114,9 +115,9 @@ def open_judges(compute: ComputeConfig, yunet: Path | None = None) -> list[Judge
     return judges
 
 
-def look(image: Image, judges: list[Judge]) -> Sightings:
+def detect_all(image: Image, judges: list[Judge]) -> JointDetections:
     """What all judges find, each face once: the first judge's box where several found it."""
-    faces, witnesses = Faces.empty(), np.zeros(0, np.int64)
+    faces, votes = Faces.empty(), np.zeros(0, np.int64)
     for judge in judges:
         found = judge.find(image)
         if not len(found):
@@ -124,10 +125,10 @@ def look(image: Image, judges: list[Judge]) -> Sightings:
         ious = overlap(found.boxes, faces.boxes) if len(faces) else np.zeros((len(found), 0), np.float32)
         known = ious.max(axis=1, initial=0) >= SAME_FACE_IOU
         for best in np.unique(ious[known].argmax(axis=1)) if known.any() else []:
-            witnesses[best] += 1
+            votes[best] += 1
         faces = _joined(faces, found[~known])
-        witnesses = np.concatenate([witnesses, np.ones(int((~known).sum()), np.int64)])
-    return Sightings(faces, witnesses)
+        votes = np.concatenate([votes, np.ones(int((~known).sum()), np.int64)])
+    return JointDetections(faces, votes)
 
 
 def _joined(one: Faces, two: Faces) -> Faces:

@@ -2,8 +2,8 @@
 
 The face's detail (what is finer than about a tenth of it) is looked for in the same place, a few pixels
 around it and a few frames before and after. Correlation does not mind contrast, light or another codec.
-What a codec changes is read off the surroundings, which nobody meant to change: a face that differs no more
-than they do was not covered; a generated face with the same expression differs more.
+What the codec changes is measured in the surroundings, which are not covered: a face that differs no more
+than they do was not covered either; a generated face with the same expression differs more.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ LEAST_LIKENESS = 0.6
 SLACK, SHARE = 5.0, 0.08
 #: At least this share of the surroundings is taken to be untouched.
 UNTOUCHED = 0.4
+#: Detail of a face is what a blur takes away: its sigma, of the face's size, and px.
+DETAIL_SIGMA, DETAIL_SIGMA_PX = 0.1, 0.5
+#: A region with less detail than that (standard deviation, levels) correlates with nothing.
+EMPTY = 1e-3
 #: Detail of less than this (standard deviation, levels) is noise.
 FLAT = 1.0
 #: A flat face counts as seen where it changed by less than this, mean level.
@@ -72,13 +76,13 @@ def _exposure(original: Float, others: list[Float], box: Float, boxes: Float) ->
     here, there = view.cut(original), [view.cut(other) for other in others]
     change = min(float(np.abs(view.inner(here) - view.inner(cut)).mean()) for cut in there)
     fine, finest = view.detail(here), [view.detail(cut) for cut in there]
-    # Cut first: strong detail around a faint face must not spill into it.
+    # Cut first: else strong detail around a faint face would be blurred into it.
     slip = view.slip
     face = view.detail(view.inner(here, slip))[slip:-slip, slip:-slip]
     if face.std() < FLAT:
         return Exposure(1.0 if change < UNCHANGED else 0.0, 1.0, change)
     context = view.context(boxes, original.shape)
-    # The least: in frames shown at another time the surroundings may have moved.
+    # The least of all: in frames of another time the surroundings may have moved.
     differs = min(_unexplained(fine, other, context, max(4, view.face_px // 4)) for other in finest)
     regions = [view.detail(view.inner(cut, slip)) for cut in there]
     found = [Exposure(_found(face, region), _needed(region, differs), change) for region in regions]
@@ -116,7 +120,9 @@ class _View:
         return np.asarray(cv2.resize(region, self._size.tolist(), interpolation=method), np.float32)
 
     def detail(self, cut: Float) -> Float:
-        return np.asarray(cut - cv2.GaussianBlur(cut, (0, 0), 0.1 * self.face_px + 0.5), np.float32)
+        return np.asarray(
+            cut - cv2.GaussianBlur(cut, (0, 0), DETAIL_SIGMA * self.face_px + DETAIL_SIGMA_PX), np.float32
+        )
 
     def inner(self, cut: Float, slip: int = 0) -> Float:
         x0, y0, x1, y1 = self._local(self._box, INNER)
@@ -142,7 +148,7 @@ class _View:
 
 def _found(face: Float, region: Float) -> float:
     """The best normalised correlation of a face within a slightly larger region."""
-    if any(f > r for f, r in zip(face.shape, region.shape, strict=True)) or region.std() < 1e-3:
+    if any(f > r for f, r in zip(face.shape, region.shape, strict=True)) or region.std() < EMPTY:
         return 0.0
     scores = cv2.matchTemplate(region, face, cv2.TM_CCOEFF_NORMED)
     return float(np.nan_to_num(scores, posinf=0.0, neginf=0.0).max())

@@ -13,11 +13,21 @@ from numpy.typing import NDArray
 from streamanon.audit.judges import Judge
 from streamanon.audit.leaks import Exposure, exposures, to_grey
 from streamanon.audit.pairing import Image, Pair
-from streamanon.audit.people import FaceFrame, Person
+from streamanon.audit.people import INNER_GROWTH, FaceFrame, Person
 from streamanon.audit.recognisers import Recogniser
-from streamanon.geometry import grow, overlap, yaw_degrees
-from streamanon.mesh import MeshModel
-from streamanon.pixels import from_rgb
+from streamanon.geometry import grow, overlap
+from streamanon.media.yuv import from_rgb
+from streamanon.mesh.face_mesh import MeshModel
+from streamanon.mesh.landmarks import (
+    CHEEKS,
+    EYE_SIDES,
+    INNER_MOUTH_CORNERS,
+    IRISES,
+    LID_MIDDLES,
+    LIP_MIDDLES,
+    SKIN_POINTS,
+    yaw_degrees,
+)
 from streamanon.types import Float, Target
 
 #: So many frames of a track are shown to the recognisers, spread evenly.
@@ -26,18 +36,26 @@ SAMPLES = 10
 LEAST_FACE_PX = 20.0
 #: Nor darker ones, all of which look alike to them (standard deviation of the luma, levels).
 LEAST_CONTRAST = 8.0
-#: Each n-th frame is looked at for faces and changes elsewhere in the output.
+#: In each n-th frame faces and changes elsewhere in the output are measured.
 EVERY = 5
 #: Around a face, as shares of its size, changes are the cover's.
 COVERED = 0.9
-LIDS, LIPS = ((159, 145), (386, 374)), ((13, 14), (78, 308))
-EYE_SIDES = ((33, 133), (362, 263))
-IRISES = (468, 473)
-CHEEKS = (50, 280, 205, 425, 101, 330)
+#: Elsewhere a pixel counts as changed if a channel differs by more than this, levels.
+CHANGED_LEVELS = 24
+#: A face of the output is found if a box of the judge's overlaps it by so much (intersection over union).
+FOUND_IOU = 0.4
+#: Faces whose mesh in the original is less sure than that are not compared by it.
+LEAST_MESH_CONFIDENCE = 0.3
+#: Faces are aligned at this size, px, to measure flicker.
+FLICKER_PX = 48
+#: What a thumbnail shows around a face, as a share of its size.
+THUMBNAIL_MARGIN = 0.5
+#: Below this a length, px, is taken for none, so that nothing is divided by 0.
+TINY_PX = 1e-3
 
 
 @dataclass(frozen=True)
-class Encounter:
+class EmbeddingPair:
     """A face of the original and what the output shows there, as a recogniser describes them."""
 
     track: int
@@ -47,7 +65,7 @@ class Encounter:
 
 
 @dataclass(frozen=True)
-class Likeness:
+class Fidelity:
     """How one output face keeps what a viewer sees: pose, expression, gaze, skin."""
 
     track: int
@@ -73,11 +91,11 @@ class Thumbnail:
 
 @dataclass
 class Measurements:
-    """All that the second pass saw."""
+    """All that the second pass measured."""
 
     exposures: dict[tuple[int, int], Exposure] = field(default_factory=dict)
-    encounters: dict[str, list[Encounter]] = field(default_factory=lambda: defaultdict(list))
-    likenesses: list[Likeness] = field(default_factory=list)
+    embedding_pairs: dict[str, list[EmbeddingPair]] = field(default_factory=lambda: defaultdict(list))
+    fidelities: list[Fidelity] = field(default_factory=list)
     flicker: list[tuple[float, float]] = field(default_factory=list)
     outside_error: list[float] = field(default_factory=list)
     outside_changed: list[float] = field(default_factory=list)
@@ -85,9 +103,9 @@ class Measurements:
     thumbnails: list[Thumbnail] = field(default_factory=list)
 
 
-class Meter:
-    """Goes through pairs once. ``mesh`` measures geometry in both videos; ``thumbnails`` of the worst leaks
-    are kept, at most so many.
+class Measurer:
+    """Measures pairs of frames, one after the other. ``mesh`` measures geometry in both videos;
+    ``thumbnails`` of the worst leaks are kept, at most so many.
     """
 
     def __init__(
@@ -130,7 +148,7 @@ class Meter:
         self._flicker(pair, output, faces)
         for face in faces:
             if (face.track, face.index) in self._sampled:
-                self._encounter(pair.original, output, face)
+                self._embed(pair.original, output, face)
         if pair.index % EVERY == 0:
             self._utility(pair, output, faces)
             self._outside(pair, boxes)
@@ -145,13 +163,13 @@ class Meter:
         ordered = sorted([*others, thumbnail], key=lambda one: -one.likeness)
         self.measured.thumbnails = ordered[: self._thumbnails]
 
-    def _encounter(self, original: Image, output: Image, face: FaceFrame) -> None:
+    def _embed(self, original: Image, output: Image, face: FaceFrame) -> None:
         for recogniser in self._recognisers:
             place = recogniser.place(original, face)
             here, there = recogniser.describe(original, place), recogniser.describe(output, place)
             if np.isfinite(here).all() and np.isfinite(there).all():
-                found = Encounter(face.track, face.index, here, there)
-                self.measured.encounters[recogniser.name].append(found)
+                found = EmbeddingPair(face.track, face.index, here, there)
+                self.measured.embedding_pairs[recogniser.name].append(found)
 
     def _flicker(self, pair: Pair, output: Image, faces: list[FaceFrame]) -> None:
         """Change from one frame to the next of the same face, aligned, in both videos."""
@@ -172,13 +190,13 @@ class Meter:
             return
         boxes = np.array([face.box for face in large], np.float32)
         found = self._judge.find(output).boxes
-        hits = overlap(boxes, found).max(axis=1) >= 0.4 if len(found) else np.zeros(len(boxes), bool)
+        hits = overlap(boxes, found).max(axis=1) >= FOUND_IOU if len(found) else np.zeros(len(boxes), bool)
         targets = [Target(face.track, face.box, face.keypoints, True) for face in large]
         meshes = [self._mesh.measure(from_rgb(image), targets) for image in (pair.original, output)]
         for face, hit, real, made in zip(large, hits, *meshes, strict=True):
-            if real.confidence >= 0.3:
+            if real.confidence >= LEAST_MESH_CONFIDENCE:
                 points = real.points, made.points
-                self.measured.likenesses.append(
+                self.measured.fidelities.append(
                     compare_meshes(face.track, bool(hit), pair.original, output, *points)
                 )
 
@@ -191,12 +209,14 @@ class Meter:
         if away.any() and pair.output is not None:
             difference = (pair.original.astype(np.int16) - pair.output)[away].astype(np.float32)
             self.measured.outside_error.append(float((difference**2).mean()))
-            self.measured.outside_changed.append(float((np.abs(difference).max(axis=1) > 24).mean()))
+            self.measured.outside_changed.append(
+                float((np.abs(difference).max(axis=1) > CHANGED_LEVELS).mean())
+            )
 
 
 def _shown(pair: Pair, face: FaceFrame) -> tuple[Image, Image]:
     assert pair.output is not None
-    x0, y0, x1, y1 = (max(0, int(value)) for value in grow(face.box, 0.5))
+    x0, y0, x1, y1 = (max(0, int(value)) for value in grow(face.box, THUMBNAIL_MARGIN))
     return pair.original[y0:y1, x0:x1].copy(), pair.output[y0:y1, x0:x1].copy()
 
 
@@ -210,28 +230,35 @@ def sample_frames(person: Person) -> list[int]:
 
 
 def _aligned(frame: Float, face: FaceFrame) -> Float:
-    """The inner face at 48 px, grey."""
-    x0, y0, x1, y1 = (float(value) for value in grow(face.box, -0.12))
-    scale = np.array([48 / max(1.0, x1 - x0), 48 / max(1.0, y1 - y0)])
+    """The inner face [48, 48], grey."""
+    x0, y0, x1, y1 = (float(value) for value in grow(face.box, INNER_GROWTH))
+    scale = FLICKER_PX / np.maximum(1.0, np.array([x1 - x0, y1 - y0]))
     matrix = np.column_stack([np.diag(scale), -scale * [x0, y0]])
-    return np.asarray(cv2.warpAffine(frame, matrix, (48, 48), flags=cv2.INTER_AREA), np.float32)
+    return np.asarray(
+        cv2.warpAffine(frame, matrix, (FLICKER_PX, FLICKER_PX), flags=cv2.INTER_AREA), np.float32
+    )
 
 
 def compare_meshes(
     track: int, found: bool, original: Image, output: Image, real: Float, made: Float
-) -> Likeness:
+) -> Fidelity:
     """``real``, ``made``: one face's mesh points [478, 3] in original and output."""
     skin, made_skin = _skin(original, real), _skin(output, real)
     between_eyes = float(np.linalg.norm(real[IRISES[0], :2] - real[IRISES[1], :2]))
-    error = np.linalg.norm(real[:468, :2] - made[:468, :2], axis=1).mean() / max(between_eyes, 1e-3)
+    error = np.linalg.norm(real[:SKIN_POINTS, :2] - made[:SKIN_POINTS, :2], axis=1).mean() / max(
+        between_eyes, TINY_PX
+    )
     shift = np.abs(gaze(real) - gaze(made)).mean()
-    return Likeness(
+    return Fidelity(
         track,
         found,
         nme=float(error),
         yaw=abs(yaw_degrees(real) - yaw_degrees(made)),
-        lids=(openness(real, LIDS, EYE_SIDES), openness(made, LIDS, EYE_SIDES)),
-        lips=(openness(real, LIPS[:1], LIPS[1:]), openness(made, LIPS[:1], LIPS[1:])),
+        lids=(openness(real, LID_MIDDLES, EYE_SIDES), openness(made, LID_MIDDLES, EYE_SIDES)),
+        lips=(
+            openness(real, (LIP_MIDDLES,), (INNER_MOUTH_CORNERS,)),
+            openness(made, (LIP_MIDDLES,), (INNER_MOUTH_CORNERS,)),
+        ),
         gaze=float(shift),
         skin=float(np.linalg.norm(skin - made_skin)),
     )
@@ -244,7 +271,7 @@ def openness(
     shares = []
     for (a, b), (c, d) in zip(across, along, strict=True):
         width = float(np.linalg.norm(points[c, :2] - points[d, :2]))
-        shares.append(float(np.linalg.norm(points[a, :2] - points[b, :2])) / max(width, 1e-3))
+        shares.append(float(np.linalg.norm(points[a, :2] - points[b, :2])) / max(width, TINY_PX))
     return float(np.mean(shares))
 
 
@@ -266,7 +293,7 @@ def gaze(points: Float) -> NDArray[np.float64]:
     for iris, (left, right) in zip(IRISES, EYE_SIDES, strict=True):
         across = points[right, :2] - points[left, :2]
         offset = points[iris, :2] - points[left, :2]
-        places.append(float(offset @ across) / max(float(across @ across), 1e-3))
+        places.append(float(offset @ across) / max(float(across @ across), TINY_PX))
     return np.array(places)
 
 

@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.errors import SourceError
-from streamanon.pixels import to_rgb
-from streamanon.source import probe, read_frames
+from streamanon.media.decode import read_frames
+from streamanon.media.probe import probe
+from streamanon.media.yuv import to_rgb
 
 Image = NDArray[np.uint8]
 
+#: The step of a video of one frame, seconds.
+DEFAULT_STEP_SECONDS = 0.04
 #: How many frames before and after may show what an original frame shows.
 REACH = 3
 
@@ -39,7 +42,7 @@ class Times:
     @property
     def step(self) -> float:
         """The usual time between frames, seconds."""
-        return float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else 0.04
+        return float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else DEFAULT_STEP_SECONDS
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,22 +9,28 @@ from itertools import pairwise
 
 import numpy as np
 
-from streamanon.audit.judges import Judge, Sightings, look
+from streamanon.audit.judges import JointDetections, Judge, detect_all
 from streamanon.audit.pairing import Image
 from streamanon.config import DetectConfig
+from streamanon.detect.shot_cuts import CutDetector, thumbnail
 from streamanon.geometry import grow
-from streamanon.pixels import from_rgb
-from streamanon.shots import CutDetector, thumbnail
-from streamanon.tracker import Tracker
+from streamanon.media.yuv import from_rgb
+from streamanon.track.tracker import Tracker
 from streamanon.types import LUMA, Faces, Float, Observation, RawFrame
 
-#: Between two detections at most this many frames apart the face was there all the time.
+#: Gaps between two detections of at most this many frames are filled: the face was there.
 BRIDGE_FRAMES = 5
-#: A track counts that two judges saw at once, or that was seen in at least this many frames.
+#: A track counts if two judges found it in one frame, or if it was found in at least this many frames,
+#: or in every frame of a shorter video.
 SURE_FRAMES = 4
+#: Smaller faces do not count.
 MIN_FACE_PX = 8.0
-#: A face that varies by less than this (standard deviation, levels) is black, or a wall: nothing to see.
+#: The tracker's time from one frame to the next: pairs of frames come without times.
+FRAME_SECONDS = Fraction(1, 25)
+#: A face whose luma varies by less than this (standard deviation, levels) is black, or no face.
 LEAST_CONTRAST = 4.0
+#: The inner face: its box grown by this share of its size, without what is beside the face.
+INNER_GROWTH = -0.12
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,34 +70,37 @@ def find_people(images: Iterable[Image], judges: list[Judge]) -> list[Person]:
     tracker, cuts = Tracker(DetectConfig(score=0.0, revive_score=0.0)), CutDetector()
     seen: dict[int, list[FaceFrame]] = {}
     most: dict[int, int] = {}
+    frames = 0
     for index, image in enumerate(images):
-        sightings = look(image, judges)
-        frame = RawFrame(index, index, Fraction(1), from_rgb(image))
+        frames += 1
+        detections = detect_all(image, judges)
+        frame = RawFrame(index, index, FRAME_SECONDS, from_rgb(image))
         cut = cuts.is_cut(thumbnail(frame.picture))
-        tracked = tracker.step(Observation(frame, _numbered(sightings), "seen", cut)).faces
+        tracked = tracker.step(Observation(frame, _numbered(detections), "seen", cut)).faces
         for row, track in enumerate(tracked.track_ids.tolist()):
             box = tracked.boxes[row]
             face = FaceFrame(track, index, box, tracked.keypoints[row], contrast=_contrast(image, box))
             if face.size_px >= MIN_FACE_PX and face.contrast >= LEAST_CONTRAST:
                 seen.setdefault(track, []).append(face)
                 most[track] = max(most.get(track, 0), round(float(tracked.scores[row])))
+    enough = min(SURE_FRAMES, frames)
     return [
-        Person(track, tuple(_bridged(faces)), most[track] >= 2 or len(faces) >= SURE_FRAMES)
+        Person(track, tuple(_bridged(faces)), most[track] >= 2 or len(faces) >= enough)
         for track, faces in sorted(seen.items())
     ]
 
 
 def _contrast(image: Image, box: Float) -> float:
-    """Of the middle of a box, without what is beside the face."""
-    x0, y0, x1, y1 = (max(0, round(float(value))) for value in grow(box, -0.12))
+    """Standard deviation of the inner face's luma, levels."""
+    x0, y0, x1, y1 = (max(0, round(float(value))) for value in grow(box, INNER_GROWTH))
     region = image[y0:y1, x0:x1].astype(np.float32) @ LUMA
     return float(region.std()) if region.size else 0.0
 
 
-def _numbered(sightings: Sightings) -> Faces:
-    """The faces with the number of witnesses for a score: it comes through the tracker."""
-    faces = sightings.faces
-    return Faces(faces.boxes, sightings.witnesses.astype(np.float32), faces.keypoints, faces.track_ids)
+def _numbered(detections: JointDetections) -> Faces:
+    """The faces with their votes as scores: the tracker passes scores on."""
+    faces = detections.faces
+    return Faces(faces.boxes, detections.votes.astype(np.float32), faces.keypoints, faces.track_ids)
 
 
 def _bridged(faces: list[FaceFrame]) -> list[FaceFrame]:

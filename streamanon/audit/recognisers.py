@@ -17,15 +17,15 @@ import numpy as np
 
 from streamanon.audit.pairing import Image
 from streamanon.audit.people import FaceFrame
-from streamanon.backends import open_backend
-from streamanon.backends.onnxruntime import create
 from streamanon.config import ComputeConfig
-from streamanon.engines import Engines
 from streamanon.errors import ConfigError, StreamanonError
 from streamanon.geometry import alignment
 from streamanon.identity.encoder import CROP_PX, IdentityEncoder
-from streamanon.mesh import aligned_crop
-from streamanon.pixels import from_rgb
+from streamanon.media.yuv import from_rgb
+from streamanon.mesh.face_mesh import aligned_crop
+from streamanon.runtime.backends import open_backend
+from streamanon.runtime.backends.onnxruntime import create
+from streamanon.runtime.models import Engines
 from streamanon.types import Float
 
 #: Where ArcFace's 112 px crops have eyes, nose and mouth corners (InsightFace, alignment template).
@@ -146,7 +146,7 @@ class OnnxRecogniser(_Cosine):
         if not path.is_file():
             raise ConfigError(f"there is no file {path}; check --recogniser")
         try:
-            self._model = create(0).load(path, precise=True)
+            self._model = create(ComputeConfig()).load(path, precise=True)
             length = int(np.ravel(self._model.run(np.zeros((1, 3, 112, 112), np.float32))[0]).size)
         except (StreamanonError, RuntimeError, ValueError) as error:
             raise ConfigError(f"{path} takes no 112 px faces: give an ArcFace-style ONNX file") from error

@@ -10,6 +10,10 @@ from typing import Any
 from streamanon.audit.containers import ContainerFacts
 
 SCHEMA = "streamanon-audit/1"
+#: Standard deviations of a normal distribution on either side that hold 95 %.
+Z_95 = 1.96
+#: With fewer people a share of them says little: guessing gives a rank-1 of one in so many.
+FEWEST_PEOPLE = 20
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,10 @@ class Interval:
 
     @staticmethod
     def of_counts(hits: int, of: int) -> Interval | None:
-        """Wilson's interval: honest for few and for none. None where nothing was counted."""
+        """Wilson's interval, which holds for few counts and for none. None where nothing was counted."""
         if not of:
             return None
-        z, share = 1.96, hits / of
+        z, share = Z_95, hits / of
         middle = (share + z * z / (2 * of)) / (1 + z * z / of)
         half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
         return Interval(share, max(0.0, middle - half), min(1.0, middle + half), of)
@@ -85,6 +89,7 @@ class Reidentification:
     what guessing would give; ``accepted``: output faces taken for the original's at a false accept rate of
     1e-3; ``gallery_rank1``: original people whose photo in the gallery the output leads to; ``intrusions``:
     output tracks accepted as somebody else. ``genuine``, ``impostor``: similarities for a histogram.
+    ``people``: output tracks; ``accepted_people``: those of them of whom most faces are accepted.
     """
 
     recogniser: str
@@ -98,11 +103,18 @@ class Reidentification:
     intrusions: Interval | None
     genuine: tuple[float, ...]
     impostor: tuple[float, ...]
+    people: int
+    accepted_people: Interval | None
+
+    @property
+    def tells(self) -> bool:
+        """Whether there are enough people for shares of them to mean something."""
+        return self.people >= FEWEST_PEOPLE
 
 
 @dataclass(frozen=True)
 class Utility:
-    """What the output keeps; means over face-frames unless told. ``skin_delta_e``: median.
+    """What the output keeps; means over face-frames unless said otherwise. ``skin_delta_e``: median.
     ``psnr_outside``: dB, away from all faces; ``changed_outside``: share of pixels there that differ by
     more than 24 levels.
     """
@@ -134,6 +146,8 @@ class OverTime:
 
 @dataclass(frozen=True)
 class AuditResult:
+    """``failed``: the conditions that hold; ``too_few``: those that too few people leave open."""
+
     original: str
     output: str
     judges: tuple[str, ...]
@@ -143,6 +157,7 @@ class AuditResult:
     over_time: OverTime
     container: ContainerFacts
     failed: tuple[str, ...] = ()
+    too_few: tuple[str, ...] = ()
     schema: str = SCHEMA
 
     def as_dict(self) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from streamanon.audit.containers import compare_containers
 from streamanon.audit.gallery import describe_photos, read_photos
-from streamanon.audit.gates import Gate, breaches
+from streamanon.audit.gates import Gate, breaches, left_open
 from streamanon.audit.judges import open_judges
-from streamanon.audit.measure import Meter, Thumbnail
+from streamanon.audit.measure import Measurer, Thumbnail
 from streamanon.audit.pairing import read_pairs, read_rgb_frames, read_times
 from streamanon.audit.people import find_people
 from streamanon.audit.recognisers import open_recognisers
@@ -23,10 +23,10 @@ from streamanon.audit.summarise import (
     summarise_time,
     summarise_utility,
 )
-from streamanon.backends import open_backend
 from streamanon.config import ComputeConfig
-from streamanon.engines import Engines
-from streamanon.mesh import FaceMesh
+from streamanon.mesh.face_mesh import FaceMesh
+from streamanon.runtime.backends import open_backend
+from streamanon.runtime.models import Engines
 
 T = TypeVar("T")
 
@@ -61,9 +61,11 @@ def audit(
     photos = read_photos(options.gallery, judges[0]) if options.gallery else []
     mesh = FaceMesh(open_backend(options.compute), Engines.open())
     count = len(times[0].seconds)
-    people = find_people(_told(read_rgb_frames(original), "finding faces", count, progress), judges)
-    pairs = _told(read_pairs(original, output, times), "comparing", count, progress)
-    measured = Meter(people, judges, recognisers, mesh, options.thumbnails).run(pairs)
+    people = find_people(
+        _with_progress(read_rgb_frames(original), "finding faces", count, progress), judges
+    )
+    pairs = _with_progress(read_pairs(original, output, times), "comparing", count, progress)
+    measured = Measurer(people, judges, recognisers, mesh, options.thumbnails).run(pairs)
     result = AuditResult(
         original=times[0].name,
         output=times[1].name,
@@ -71,7 +73,7 @@ def audit(
         leaks=summarise_leaks(people, measured, times[0]),
         reidentification=tuple(
             summarise_recogniser(
-                one, measured.encounters[one.name], describe_photos(photos, one) if photos else None
+                one, measured.embedding_pairs[one.name], describe_photos(photos, one) if photos else None
             )
             for one in recognisers
         ),
@@ -79,10 +81,11 @@ def audit(
         over_time=summarise_time(measured, recognisers),
         container=compare_containers(original, output, times),
     )
-    return dataclasses.replace(result, failed=breaches(options.gates, result)), measured.thumbnails
+    failed, too_few = breaches(options.gates, result), left_open(options.gates, result)
+    return dataclasses.replace(result, failed=failed, too_few=too_few), measured.thumbnails
 
 
-def _told(
+def _with_progress(
     items: Iterable[T], name: str, count: int, progress: Callable[[str, int, int], None] | None
 ) -> Iterator[T]:
     for number, item in enumerate(items, 1):

@@ -10,7 +10,7 @@ import numpy as np
 
 from streamanon.audit.gallery import Gallery
 from streamanon.audit.leaks import HIDDEN
-from streamanon.audit.measure import Encounter, Measurements
+from streamanon.audit.measure import EmbeddingPair, Measurements
 from streamanon.audit.pairing import Times
 from streamanon.audit.people import Person
 from streamanon.audit.recognisers import Recogniser, similarity
@@ -26,7 +26,16 @@ from streamanon.audit.result import (
 )
 from streamanon.types import Float
 
+#: Lower bounds of the bins by face size, px.
 SIZES = (0, 10, 20, 40, 80)
+#: PSNR of a picture that did not change, dB, and the mean squared error below which none did.
+MOST_PSNR_DB, LEAST_ERROR = 99.0, 1e-5
+#: Changes of less than this from frame to frame, levels, are noise: no flicker is measured.
+LEAST_CHANGE = 0.5
+#: A correlation needs so many pairs, and values that vary by more than that (standard deviation).
+FEWEST_PAIRS, LEAST_SPREAD = 5, 1e-6
+#: Neighbouring samples of one face differ by pose and light, too; a switch is below the threshold by more.
+SWITCH_SLACK = 0.1
 
 
 def summarise_leaks(people: list[Person], measured: Measurements, times: Times) -> Leaks:
@@ -76,13 +85,13 @@ def _spells(indices: Sequence[int], times: Times) -> tuple[Spell, ...]:
 
 
 def summarise_recogniser(
-    recogniser: Recogniser, encounters: list[Encounter], gallery: Gallery | None
+    recogniser: Recogniser, embedding_pairs: list[EmbeddingPair], gallery: Gallery | None
 ) -> Reidentification:
     """``gallery`` holds photos of people, described by this recogniser."""
-    by_track = _by_track(encounters)
+    by_track = _by_track(embedding_pairs)
     originals = {track: _mean([e.original for e in met]) for track, met in by_track.items()}
     outputs = {track: _mean([e.output for e in met]) for track, met in by_track.items()}
-    genuine = [similarity(recogniser, e.original, e.output) for e in encounters]
+    genuine = [similarity(recogniser, e.original, e.output) for e in embedding_pairs]
     impostor = [
         similarity(recogniser, originals[one], originals[two])
         for one in originals
@@ -90,8 +99,9 @@ def summarise_recogniser(
         if one < two
     ]
     accepted = sum(value >= recogniser.threshold for value in genuine)
-    hits = sum(_leads_home(recogniser, track, outputs[track], originals) for track in outputs)
+    hits = sum(_finds_itself(recogniser, track, outputs[track], originals) for track in outputs)
     several = len(originals) > 1
+    known_again = sum(_mostly_accepted(recogniser, met) for met in by_track.values())
     named = gallery.name_people(recogniser, originals) if gallery else {}
     return Reidentification(
         recogniser=recogniser.name,
@@ -105,10 +115,17 @@ def summarise_recogniser(
         intrusions=_intrusions(recogniser, gallery, named, outputs),
         genuine=tuple(genuine),
         impostor=tuple(impostor),
+        people=len(outputs),
+        accepted_people=Interval.of_counts(known_again, len(outputs)),
     )
 
 
-def _leads_home(recogniser: Recogniser, track: int, output: Float, originals: dict[int, Float]) -> bool:
+def _mostly_accepted(recogniser: Recogniser, met: list[EmbeddingPair]) -> bool:
+    likes = [similarity(recogniser, pair.original, pair.output) for pair in met]
+    return sum(like >= recogniser.threshold for like in likes) * 2 > len(likes)
+
+
+def _finds_itself(recogniser: Recogniser, track: int, output: Float, originals: dict[int, Float]) -> bool:
     """Whether the nearest original is the track's own, or the same person's at another time."""
     best = max(originals, key=lambda other: similarity(recogniser, output, originals[other]))
     same = similarity(recogniser, originals[best], originals[track]) >= recogniser.threshold
@@ -138,7 +155,7 @@ def _intrusions(
 
 
 def summarise_utility(measured: Measurements) -> Utility:
-    seen = measured.likenesses
+    seen = measured.fidelities
     error = float(np.mean(measured.outside_error)) if measured.outside_error else None
     return Utility(
         faces_found=Interval.of_counts(sum(one.found for one in seen), len(seen)),
@@ -148,17 +165,19 @@ def summarise_utility(measured: Measurements) -> Utility:
         mouth_correlation=_correlation([one.lips for one in seen]),
         gaze_error=_average(one.gaze for one in seen),
         skin_delta_e=float(np.median([one.skin for one in seen])) if seen else None,
-        psnr_outside=None if error is None else float(min(99.0, 10 * np.log10(255**2 / max(error, 1e-5)))),
+        psnr_outside=None
+        if error is None
+        else float(min(MOST_PSNR_DB, 10 * np.log10(255**2 / max(error, LEAST_ERROR)))),
         changed_outside=_average(measured.outside_changed),
     )
 
 
 def summarise_time(measured: Measurements, recognisers: list[Recogniser]) -> OverTime:
     """By the first recogniser, which is the most independent one."""
-    flicker = [there / here for here, there in measured.flicker if here > 0.5]
+    flicker = [there / here for here, there in measured.flicker if here > LEAST_CHANGE]
     first = recognisers[0] if recognisers else None
     stability, before, switches = [], [], 0
-    for met in _by_track(measured.encounters[first.name]).values() if first else ():
+    for met in _by_track(measured.embedding_pairs[first.name]).values() if first else ():
         assert first is not None
         steps = [similarity(first, a.output, b.output) for a, b in pairwise(met)]
         stability += steps
@@ -173,14 +192,10 @@ def summarise_time(measured: Measurements, recognisers: list[Recogniser]) -> Ove
     )
 
 
-#: Neighbouring samples of one face differ by pose and light, too; a switch differs more than two people do.
-SWITCH_SLACK = 0.1
-
-
-def _by_track(encounters: Iterable[Encounter]) -> dict[int, list[Encounter]]:
-    found: dict[int, list[Encounter]] = defaultdict(list)
-    for encounter in encounters:
-        found[encounter.track].append(encounter)
+def _by_track(embedding_pairs: Iterable[EmbeddingPair]) -> dict[int, list[EmbeddingPair]]:
+    found: dict[int, list[EmbeddingPair]] = defaultdict(list)
+    for pair in embedding_pairs:
+        found[pair.track].append(pair)
     return found
 
 
@@ -194,8 +209,8 @@ def _average(values: Iterable[float]) -> float | None:
 
 
 def _correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Pearson's; None for fewer than five or for values that do not vary."""
+    """Pearson's; None for few pairs or for values that do not vary."""
     values = np.array(pairs).reshape(-1, 2)
-    if len(values) < 5 or min(values.std(axis=0)) < 1e-6:
+    if len(values) < FEWEST_PAIRS or min(values.std(axis=0)) < LEAST_SPREAD:
         return None
     return float(np.corrcoef(values.T)[0, 1])

@@ -1,5 +1,1 @@
-"""Whom a face becomes: the gallery of delegates and how one of them is chosen."""
-
-from streamanon.identity.delegates import DelegateGallery, load_delegates
-
-__all__ = ["DelegateGallery", "load_delegates"]
+"""Whom a face becomes: how a delegate is chosen, kept and known again; at run time only."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,17 +13,23 @@ import numpy as np
 
 from streamanon.config import PersonRule
 from streamanon.errors import ConfigError, SourceError
-from streamanon.identity.delegates import DelegateGallery
+from streamanon.gallery.delegates import DelegateGallery
 from streamanon.identity.encoder import IdentityModel
-from streamanon.images import read_image
-from streamanon.mesh import MeshModel
-from streamanon.pixels import from_rgb
+from streamanon.media.images import read_image
+from streamanon.media.yuv import from_rgb
+from streamanon.mesh.face_mesh import MeshModel
 from streamanon.types import Delegate, Faces, Float, RawFrame, Target
 
 LEAST_FACE_PX = 60.0
 LEAST_CONFIDENCE = 0.5
+#: Of several faces in a photo the one is meant that is so many times as wide as all others but those whose
+#: detection score is less.
+MUCH_WIDER, DOUBTFUL_SCORE = 1.5, 0.5
 #: Cosine from which somebody is taken for the person in a photo: one in a thousand strangers is.
 IN_PHOTO = 0.80
+
+
+_log = logging.getLogger(__name__)
 
 
 class Detector(Protocol):
@@ -39,6 +46,11 @@ class Rule:
     geometry: float | None
     appearance: float | None
 
+    @property
+    def changes_cover(self) -> bool:
+        """Whether it says how the person is covered."""
+        return any(one is not None for one in (self.delegate, self.geometry, self.appearance))
+
 
 def load_rules(
     people: Sequence[PersonRule],
@@ -47,7 +59,9 @@ def load_rules(
     encoder: IdentityModel,
     gallery: DelegateGallery,
 ) -> tuple[Rule, ...]:
-    """Raises :class:`ConfigError` for a photo that does not show one large, frontal face."""
+    """Raises :class:`ConfigError` for a photo that does not show one large, frontal face. Of several faces
+    the largest is taken where the others are much smaller or doubtful, and that is logged.
+    """
     return tuple(
         Rule(
             embedding=_embedding(Path(rule.photo), detector, mesh, encoder),
@@ -63,21 +77,35 @@ def load_rules(
 def _embedding(path: Path, detector: Detector, mesh: MeshModel, encoder: IdentityModel) -> Float:
     picture = from_rgb(_read(path))
     faces = detector.detect(RawFrame(0, 0, Fraction(1), picture))
-    if len(faces.boxes) != 1:
-        raise ConfigError(
-            f"{len(faces.boxes)} faces were found in {path}: give a photo of the person alone"
-        )
-    if float(np.ptp(faces.boxes[0, [0, 2]])) < LEAST_FACE_PX:
+    row = _main_face(faces, path)
+    if float(np.ptp(faces.boxes[row, [0, 2]])) < LEAST_FACE_PX:
         raise ConfigError(f"the face in {path} is less than {LEAST_FACE_PX:.0f} px wide: give a larger one")
-    measured = mesh.measure(picture, [Target(0, faces.boxes[0], faces.keypoints[0], True)])[0]
+    measured = mesh.measure(picture, [Target(0, faces.boxes[row], faces.keypoints[row], True)])[0]
     if measured.confidence < LEAST_CONFIDENCE:
         raise ConfigError(f"the face in {path} is turned or covered: give a photo from the front")
     return encoder.describe(picture, measured.points).embedding
 
 
+def _main_face(faces: Faces, path: Path) -> int:
+    """The face that is meant, by its row."""
+    if not len(faces):
+        raise ConfigError(f"no face was found in {path}: give a photo of the person from the front")
+    widths = np.ptp(faces.boxes[:, [0, 2]], axis=1)
+    row = int(np.argmax(np.where(faces.scores >= DOUBTFUL_SCORE, widths, widths / MUCH_WIDER)))
+    rivals = (widths * MUCH_WIDER > widths[row]) & (faces.scores >= DOUBTFUL_SCORE)
+    rivals[row] = False
+    if rivals.any():
+        raise ConfigError(
+            f"{rivals.sum() + 1} faces of like size were found in {path}: cut out the one that is meant"
+        )
+    if len(faces) > 1:
+        _log.warning("%d faces were found in %s, and the largest is taken", len(faces), path.name)
+    return row
+
+
 def _read(path: Path) -> np.ndarray:
     try:
-        return np.ascontiguousarray(read_image(path)[..., ::-1])
+        return read_image(path)
     except SourceError as error:
         raise ConfigError(str(error)) from error
 

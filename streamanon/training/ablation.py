@@ -22,8 +22,8 @@ import torch
 from torch.nn import functional
 
 from streamanon.audit.measure import frechet
-from streamanon.engines import Engines
 from streamanon.identity.encoder import CROP_PX
+from streamanon.runtime.models import Engines
 from streamanon.training import generator
 from streamanon.training.crops import Bank
 from streamanon.training.generator import WEIGHTS, Adversary, Judges, Tensors, collate, painted

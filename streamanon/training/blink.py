@@ -5,13 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from streamanon.mesh.landmarks import LIDS
 from streamanon.types import Float
 
-#: Upper and lower lid of each eye, from corner to corner as seen in the image.
-LIDS = (
-    ((33, 246, 161, 160, 159, 158, 157, 173, 133), (33, 7, 163, 144, 145, 153, 154, 155, 133)),
-    ((362, 398, 384, 385, 386, 387, 388, 466, 263), (362, 382, 381, 380, 374, 373, 390, 249, 263)),
-)
 #: How far above the upper lid skin is drawn down, in heights and in widths of the eye.
 REACH = (0.9, 0.16)
 MOST_SLOPE = 0.25

@@ -18,14 +18,16 @@ import cv2
 import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 
-from streamanon.backends.onnxruntime import create
-from streamanon.engines import Engines
-from streamanon.geometry import CROP_PX, alignment, mesh_keypoints, transform, yaw_degrees
-from streamanon.identity.chart import Chart, chart_of_gallery, unwrap
-from streamanon.identity.delegates import open_gallery
+from streamanon.config import ComputeConfig
+from streamanon.gallery.delegates import open_gallery
+from streamanon.gallery.uv_chart import Chart, chart_of_gallery, unwrap
+from streamanon.geometry import CROP_PX, alignment, transform
 from streamanon.identity.encoder import IdentityEncoder
-from streamanon.mesh import FaceMesh, aligned_crop
-from streamanon.pixels import from_rgb
+from streamanon.media.yuv import from_rgb
+from streamanon.mesh.face_mesh import FaceMesh, aligned_crop
+from streamanon.mesh.landmarks import mesh_keypoints, yaw_degrees
+from streamanon.runtime.backends.onnxruntime import create
+from streamanon.runtime.models import Engines
 from streamanon.training.portraits import Portrait, read_portraits
 from streamanon.types import Float, Target
 
@@ -141,7 +143,7 @@ class Reader:
     """Turns portraits into faces of the bank."""
 
     def __init__(self) -> None:
-        engines, backend = Engines.open(), create(1)
+        engines, backend = Engines.open(), create(ComputeConfig(threads=1))
         self._mesh, self._encoder = FaceMesh(backend, engines), IdentityEncoder(backend, engines)
         self._chart: Chart = chart_of_gallery(open_gallery(engines))
 

@@ -19,12 +19,13 @@ import cv2
 import numpy as np
 from scipy import linalg  # type: ignore[import-untyped]
 
-from streamanon.backends.onnxruntime import create
-from streamanon.engines import Engines
+from streamanon.config import ComputeConfig
+from streamanon.gallery.delegates import open_gallery
 from streamanon.geometry import alignment
-from streamanon.identity.delegates import open_gallery
 from streamanon.identity.distraction import ATTRIBUTES, Distraction
 from streamanon.identity.encoder import CROP_PX, IdentityEncoder, IdentityFeature
+from streamanon.runtime.backends.onnxruntime import create
+from streamanon.runtime.models import Engines
 from streamanon.training.encoder import load_weights
 from streamanon.training.mesh import presentation
 from streamanon.training.portraits import Portrait, read_portraits
@@ -226,7 +227,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("engines"))
     args = parser.parse_args()
     engines = Engines.open(args.engines)
-    seen = look(args.data, IdentityEncoder(create(1), engines))
+    seen = look(args.data, IdentityEncoder(create(ComputeConfig(threads=1)), engines))
     weights = engines.path("identity-encoder").with_suffix(".safetensors")
     head = load_weights(weights).head.weight.detach().numpy()
     distraction = learn(seen, head)

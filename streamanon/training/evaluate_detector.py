@@ -19,12 +19,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.backends import open_backend
 from streamanon.config import ComputeConfig, DetectConfig
-from streamanon.detector import FaceDetector, input_size
-from streamanon.engines import Engines
+from streamanon.detect.tiling import input_size
+from streamanon.detect.yolo import FaceDetector
 from streamanon.geometry import overlap
-from streamanon.pixels import from_rgb
+from streamanon.media.yuv import from_rgb
+from streamanon.runtime.backends import open_backend
+from streamanon.runtime.models import Engines
 from streamanon.training.scenes import Scene, read_scenes
 from streamanon.types import RawFrame
 

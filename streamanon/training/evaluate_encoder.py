@@ -18,10 +18,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from streamanon.backends import Model
-from streamanon.backends.onnxruntime import create
+from streamanon.config import ComputeConfig
 from streamanon.geometry import alignment
 from streamanon.identity.encoder import CROP_PX
+from streamanon.runtime.backends import Model
+from streamanon.runtime.backends.onnxruntime import create
 from streamanon.training.portraits import Portrait, embedding_centre, read_portraits
 
 FOLDS = 10
@@ -119,7 +120,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--engines", type=Path, default=Path("engines"))
     args = parser.parse_args()
-    model = create(1).load(args.engines / "identity-encoder.onnx", precise=True, threads=1)
+    model = create(ComputeConfig(threads=1)).load(
+        args.engines / "identity-encoder.onnx", precise=True, threads=1
+    )
     portraits = list(read_portraits(args.data, ["lfw"], ["eval"]))
     people = np.array([portrait.group for portrait in portraits])
     teacher = np.stack([p.embedding for p in portraits]) - embedding_centre(args.data)

@@ -17,12 +17,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from streamanon.backends import Model, open_backend
 from streamanon.config import ComputeConfig
-from streamanon.engines import Engines
-from streamanon.geometry import CROP_PX, EYE_CORNERS, alignment, transform
+from streamanon.geometry import CROP_PX, alignment, transform
+from streamanon.mesh.landmarks import EYE_CORNERS, KEYPOINTS
+from streamanon.runtime.backends import Model, open_backend
+from streamanon.runtime.models import Engines
 from streamanon.training.mesh import presentation
-from streamanon.training.portraits import KEYPOINT_INDICES, Portrait, read_portraits
+from streamanon.training.portraits import Portrait, read_portraits
 from streamanon.types import Float
 
 SETS = {"generated": "val", "faker": "val", "congress": "val", "utk": "val", "masked": "val", "lfw": "eval"}
@@ -65,7 +66,7 @@ def _seen(
     truth, both in the crop's px.
     """
     noise = rng.normal(0, 0.03 * np.ptp(points[:, 1]), (5, 2)).astype(np.float32)
-    matrix = alignment(points[list(KEYPOINT_INDICES)] + noise)
+    matrix = alignment(points[list(KEYPOINTS)] + noise)
     crop = cv2.warpAffine(image, matrix, (CROP_PX, CROP_PX), borderMode=cv2.BORDER_REPLICATE)
     batch = np.ascontiguousarray(crop[..., ::-1].transpose(2, 0, 1)[None], np.float32) / 255
     found, traits = (array[0] for array in model.run(batch))

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from streamanon.audit.measure import EYE_SIDES, LIDS, LIPS, gaze, openness
-from streamanon.backends.onnxruntime import create
-from streamanon.engines import Engines
-from streamanon.geometry import EYE_CORNERS
-from streamanon.mesh import FaceMesh
-from streamanon.pixels import from_rgb
+from streamanon.audit.measure import gaze, openness
+from streamanon.config import ComputeConfig
+from streamanon.media.yuv import from_rgb
+from streamanon.mesh.face_mesh import FaceMesh
+from streamanon.mesh.landmarks import EYE_CORNERS, EYE_SIDES, INNER_MOUTH_CORNERS, LID_MIDDLES, LIP_MIDDLES
+from streamanon.runtime.backends.onnxruntime import create
+from streamanon.runtime.models import Engines
 from streamanon.training.blink import blinked
 from streamanon.training.evaluate_mesh import SETS
 from streamanon.training.portraits import Portrait, read_portraits
@@ -42,8 +43,8 @@ def seen(mesh: FaceMesh, portrait: Portrait, rng: np.random.Generator) -> tuple[
 def described(points: Float) -> list[float]:
     """How far mouth and eyes are open, and the gaze."""
     return [
-        openness(points, LIPS[:1], LIPS[1:]),
-        openness(points, LIDS, EYE_SIDES),
+        openness(points, (LIP_MIDDLES,), (INNER_MOUTH_CORNERS,)),
+        openness(points, LID_MIDDLES, EYE_SIDES),
         float(gaze(points).mean()),
     ]
 
@@ -74,7 +75,7 @@ def eyelids(mesh: FaceMesh, portraits: Sequence[Portrait], seed: int = 0) -> dic
         amount = float(rng.choice([0.0, rng.uniform(0, 1), 1.0]))
         image, points = blinked(portrait.image, portrait.points, (amount, amount))
         _, found = seen(mesh, replace(portrait, image=image, points=points), rng)
-        rows.append((amount, *(openness(one, LIDS, EYE_SIDES) for one in (points, found))))
+        rows.append((amount, *(openness(one, LID_MIDDLES, EYE_SIDES) for one in (points, found))))
     amounts, wanted, told = np.array(rows).T
     shut = amounts > 0.9
     return {
@@ -89,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     args = parser.parse_args()
-    mesh = FaceMesh(create(1), Engines.open())
+    mesh = FaceMesh(create(ComputeConfig(threads=1)), Engines.open())
     for source, split in SETS.items():
         portraits = list(read_portraits(args.data, (source,), (split,)))
         line = {"set": source, "split": split, "faces": len(portraits)}

@@ -3,7 +3,7 @@
     python -m streamanon.training.crops --data DATA --out CROPS.npz
     python -m streamanon.training.generator --bank CROPS.npz --out engines --minutes 120
 
-It sees what :mod:`streamanon.generator.inputs` lets it see. Adaptive instance normalisation (Huang and
+It sees what :mod:`streamanon.generate.inputs` lets it see. Adaptive instance normalisation (Huang and
 Belongie, 2017) takes the delegate's code and the distracted feature.
 """
 
@@ -21,11 +21,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from streamanon.engines import Engines
-from streamanon.generator.inputs import PLANES
-from streamanon.identity.codes import CODE_SIZE
+from streamanon.generate.inputs import PLANES
 from streamanon.identity.encoder import CHANNELS, CROP_PX
-from streamanon.parts import PARTS, PATCH_PX
+from streamanon.mesh.eye_mouth import PARTS, PATCH_PX
+from streamanon.portraits.codes import CODE_SIZE
+from streamanon.runtime.models import Engines
 from streamanon.training import encoder, mesh, parts
 from streamanon.training.crops import Bank, Draws
 from streamanon.training.generator_samples import KINDS, Sample, SampleSource

@@ -13,20 +13,21 @@ import cv2
 import numpy as np
 from safetensors.numpy import load_file
 
-from streamanon.engines import Engines
 from streamanon.errors import SynthesisError
-from streamanon.generator.inputs import make_inputs
-from streamanon.generator.light import filled
-from streamanon.generator.raster import Textures, pyramid
-from streamanon.geometry import CROP_PX, INNER_LIPS, OUTER_LIPS
-from streamanon.identity.chart import EYES, bare_skin, chart_of_gallery, normalise
-from streamanon.identity.codes import CodeBasis
-from streamanon.identity.delegates import open_gallery
+from streamanon.gallery.delegates import open_gallery, read_fields
+from streamanon.gallery.filters import smoothstep
+from streamanon.gallery.uv_chart import bare_skin, chart_of_gallery, normalise
+from streamanon.generate.inputs import make_inputs
+from streamanon.generate.light import filled
+from streamanon.generate.proportions import Proportions
+from streamanon.generate.raster import Textures, pyramid
+from streamanon.geometry import CROP_PX
 from streamanon.identity.distraction import Distraction, open_distraction
 from streamanon.identity.encoder import IdentityFeature
-from streamanon.identity.filters import smoothstep
-from streamanon.identity.proportions import Proportions
-from streamanon.parts import PARTS, placements
+from streamanon.mesh.eye_mouth import PARTS, placements
+from streamanon.mesh.landmarks import EYES, INNER_LIPS, OUTER_LIPS
+from streamanon.portraits.codes import CodeBasis
+from streamanon.runtime.models import Engines
 from streamanon.training.blink import blinked, drawn
 from streamanon.training.crops import SIDE_PX, Bank, Face, Jitter, placed
 from streamanon.training.occluders import Occluders
@@ -45,7 +46,7 @@ MAP_CELLS = 49  # of the encoder's last feature map, as its importances are of
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """``planes`` [13, 128, 128] as :class:`streamanon.generator.inputs.Inputs` has them; ``style`` [288];
+    """``planes`` [13, 128, 128] as :class:`streamanon.generate.inputs.Inputs` has them; ``style`` [288];
     ``truth`` [3, 128, 128] -1..1; ``cut`` and ``face`` [128, 128]: what is painted, and where a face is
     really seen; ``mouth`` [128, 128]: what lies between the lips; ``points`` [478, 2] px; maps [3, 3, 3]
     from these to the patches of eyes and mouth, and which of them [3] nothing hides; ``kind``; embeddings
@@ -77,7 +78,7 @@ class SampleSource:
         self._chart = chart_of_gallery(self.gallery)
         self._skin = bare_skin(self._chart)
         self._proportions = Proportions(self.gallery)
-        self._basis = CodeBasis.of_gallery(self.gallery)
+        self._basis = CodeBasis.of_fields(read_fields(engines.path("delegates")))
         self._pyramids = [pyramid(delegate.texture) for delegate in self.gallery.delegates]
         self._occluders = Occluders(lambda rng: bank[int(rng.integers(len(bank)))].image)
         together = defaultdict(list)

@@ -9,7 +9,7 @@ import argparse
 import json
 from pathlib import Path
 
-from streamanon.engines import MANIFEST, digest
+from streamanon.runtime.models import MANIFEST, digest
 
 
 def refresh(folder: Path) -> None:

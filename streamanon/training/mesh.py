@@ -21,8 +21,24 @@ import torch
 from torch import nn
 from torch.utils.data import IterableDataset, get_worker_info
 
-from streamanon.geometry import CROP_PX, EYE_CORNERS, INNER_LIPS, alignment, transform
+from streamanon.geometry import CROP_PX, alignment, transform
 from streamanon.identity.encoder import EMBEDDING
+from streamanon.mesh.landmarks import (
+    BROWS,
+    EYE_CORNERS,
+    EYE_ENDS,
+    INNER_LIPS,
+    INNER_MOUTH_CORNERS,
+    LID_MIDDLES,
+    LIDS,
+    LIP_EDGES,
+    LIP_MIDDLES,
+    MOUTH_CORNERS,
+    NOSE_TIP,
+    OVAL_SIDES,
+    SKIN_POINTS,
+    mesh_keypoints,
+)
 from streamanon.training import blink
 from streamanon.training.portraits import Portrait, read_portraits
 from streamanon.training.scenes import Scene, degrade, read_scenes
@@ -224,7 +240,7 @@ class SampleSource:
 
 def jittered_alignment(points: np.ndarray, rng: np.random.Generator, crop_px: int = CROP_PX) -> np.ndarray:
     """The alignment that a detector with noisy keypoints would give, and now and then a poor one."""
-    keypoints = points[[468, 473, 4, 61, 291], :2].copy()
+    keypoints = mesh_keypoints(points).copy()
     spread = float(np.ptp(keypoints[:, 1]) + np.ptp(keypoints[:, 0])) / 2
     noise = 0.03 if rng.random() < 0.6 else 0.09
     keypoints += rng.normal(0, noise * spread, (5, 2)) + rng.normal(0, 0.05 * spread, 2)
@@ -267,19 +283,20 @@ def collate(items: list[Sample]) -> dict[str, torch.Tensor]:
 def point_weights() -> torch.Tensor:
     """Eyes, brows, lips and irises count more: a wrong eye is seen at once, and a lid moves little."""
     weights = torch.ones(POINTS)
-    weights[468:] = 2
-    eyes, mouth = [33, 133, 159, 145, 263, 362, 386, 374], [61, 291, 13, 14, 0, 17, 78, 308]
-    feature = [*eyes, *mouth, 4, 1, 70, 300, 105, 334]
+    weights[SKIN_POINTS:] = 2
+    eyes = [point for eye in EYE_ENDS + LID_MIDDLES for point in eye]
+    mouth = [*MOUTH_CORNERS, *LIP_MIDDLES, *LIP_EDGES, *INNER_MOUTH_CORNERS]
+    feature = [*eyes, *mouth, NOSE_TIP, 1, *(brow[number] for brow in BROWS for number in (0, 2))]
     weights[feature] = 2.5
     weights[list(INNER_LIPS)] = 4
-    weights[sorted({point for eye in blink.LIDS for lid in eye for point in lid})] = 8
+    weights[sorted({point for eye in LIDS for lid in eye for point in lid})] = 8
     return weights
 
 
 def nme(predicted: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     """Mean 2-D error over the distance of the outer eye corners, per face [B]."""
     eyes = (points[:, EYE_CORNERS[0], :2] - points[:, EYE_CORNERS[1], :2]).norm(dim=-1)
-    width = (points[:, 234, :2] - points[:, 454, :2]).norm(dim=-1)
+    width = (points[:, OVAL_SIDES[0], :2] - points[:, OVAL_SIDES[1], :2]).norm(dim=-1)
     error = (predicted[..., :2] - points[..., :2]).norm(dim=-1).mean(1)
     return error / torch.maximum(eyes, 0.5 * width).clamp(min=1)
 

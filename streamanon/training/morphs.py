@@ -21,11 +21,24 @@ import cv2
 import numpy as np
 import torch
 
-from streamanon.backends.onnxruntime import create
-from streamanon.engines import Engines
-from streamanon.geometry import alignment, transform, yaw_degrees
-from streamanon.mesh import FaceMesh
-from streamanon.pixels import from_rgb
+from streamanon.config import ComputeConfig
+from streamanon.geometry import alignment, transform
+from streamanon.media.yuv import from_rgb
+from streamanon.mesh.face_mesh import FaceMesh
+from streamanon.mesh.landmarks import (
+    CHIN,
+    EYE_SIDES,
+    LID_MIDDLES,
+    LIP_EDGES,
+    MOUTH_CORNERS,
+    NOSE_BASE,
+    NOSE_TIP,
+    SKIN_POINTS,
+    mesh_keypoints,
+    yaw_degrees,
+)
+from streamanon.runtime.backends.onnxruntime import create
+from streamanon.runtime.models import Engines
 from streamanon.training.mesh import mirror_table
 from streamanon.training.portraits import Portrait, read_portraits
 from streamanon.training.scenes import read_scenes
@@ -42,7 +55,13 @@ MIN_SCENE_FACE_PX = 40.0
 SURE = 0.5
 JPEG_QUALITY = 92
 #: Every seventh mesh point and the eyes, nose and mouth: enough to say where a face's features go.
-CONTROL = np.unique([*range(0, 468, 7), 33, 133, 362, 263, 159, 145, 386, 374, 4, 2, 61, 291, 0, 17, 152])
+CONTROL = np.unique(
+    [
+        *range(0, SKIN_POINTS, 7),
+        *(point for eye in EYE_SIDES + LID_MIDDLES for point in eye),
+        *(NOSE_TIP, NOSE_BASE, *MOUTH_CORNERS, *LIP_EDGES, CHIN[0]),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +78,7 @@ def aligned(portrait: Portrait, mirror: np.ndarray | None) -> Face:
     if mirror is not None:
         image = np.ascontiguousarray(image[:, ::-1])
         points = (points * [-1, 1] + [image.shape[1] - 1, 0])[mirror].astype(np.float32)
-    matrix = alignment(points[[468, 473, 4, 61, 291]], FACE_PX)
+    matrix = alignment(mesh_keypoints(points), FACE_PX)
     size = (FACE_PX, FACE_PX)
     turned = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return Face(np.asarray(turned, np.uint8), transform(matrix, points[:, :2]))
@@ -126,7 +145,7 @@ class Morphs:
             mixing = 1 / (1 + np.exp(-3 * (noise + rng.normal(0, 0.4))))
         if rng.random() < 0.6:
             inside = np.zeros((FACE_PX, FACE_PX), np.float32)
-            hull = cv2.convexHull(np.round(points[:468]).astype(np.int32))
+            hull = cv2.convexHull(np.round(points[:SKIN_POINTS]).astype(np.int32))
             cv2.fillConvexPoly(inside, hull, 1.0)
             mixing = mixing * cv2.GaussianBlur(cv2.erode(inside, np.ones((7, 7))), (0, 0), 4)
         return np.asarray(mixing, np.float32)
@@ -149,7 +168,7 @@ def _toned(image: np.ndarray, like: np.ndarray) -> np.ndarray:
 
 def scene_faces(data: Path) -> Iterator[Face]:
     """Faces of 40 px and more in the training scenes, where the project's mesh is sure."""
-    mesh = FaceMesh(create(1), Engines.open())
+    mesh = FaceMesh(create(ComputeConfig(threads=1)), Engines.open())
     for scene in read_scenes(data, "train"):
         big = scene.labels.sizes >= MIN_SCENE_FACE_PX
         for row in np.flatnonzero(big & (scene.labels.keypoints[:, :, 2] > 0).all(1)):

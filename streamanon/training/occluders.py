@@ -8,12 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from streamanon.mesh.landmarks import MASK_OUTLINE
 from streamanon.types import Float
 
 Mask = NDArray[np.uint8]
-#: From cheek to cheek below the eyes and round the chin: what a medical mask covers.
-COVERED: tuple[int, ...] = (227, 116, 117, 118, 100, 126, 197, 355, 329, 347, 346, 345, 447, 401, 288, 397)
-COVERED += (365, 379, 400, 152, 176, 150, 136, 172, 58, 177)
 
 
 class Occluders:
@@ -147,7 +145,9 @@ def _microphone(shape: tuple[int, ...], points: Float, rng: np.random.Generator)
 
 def _medical(shape: tuple[int, ...], points: Float, rng: np.random.Generator) -> Mask:
     mask = np.zeros(shape, np.uint8)
-    outline = points[list(COVERED), :2] + rng.normal(0, 0.01, (len(COVERED), 2)) * np.ptp(points[:, 0])
+    outline = points[list(MASK_OUTLINE), :2] + rng.normal(0, 0.01, (len(MASK_OUTLINE), 2)) * np.ptp(
+        points[:, 0]
+    )
     outline[:, 1] += rng.normal(0, 0.03) * np.ptp(points[:, 1])
     hull = cv2.convexHull(np.rint(outline).astype(np.int32))
     cv2.fillConvexPoly(mask, hull, 1)

@@ -19,11 +19,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from streamanon.gallery.filters import lab
 from streamanon.geometry import CROP_PX
-from streamanon.identity.filters import lab
+from streamanon.mesh.landmarks import MASK_OUTLINE
 from streamanon.training.crops import Bank, Draws, Jitter, placed
 from streamanon.training.mesh import ResidualBlock, conv_bn_relu
-from streamanon.training.occluders import COVERED, Occluders
+from streamanon.training.occluders import Occluders
 from streamanon.training.scenes import degrade
 from streamanon.training.session import Student, batches_of, export_onnx, options, restore, run, steps
 from streamanon.types import Float
@@ -98,7 +99,7 @@ def cloth(image: np.ndarray, points: Float, hull: np.ndarray) -> tuple[np.ndarra
     """Of a face with a mask: where cloth is surely seen, and where surely none, [128, 128] each. Masks are
     worn high and low, so that their colour tells, not their place alone; those of the set are pale blue.
     """
-    place = _polygon(points, COVERED)
+    place = _polygon(points, MASK_OUTLINE)
     light, red, yellow = np.moveaxis(lab(image.astype(np.float32) / np.float32(255)), 2, 0)
     pale = place & (light > 40) & (red < 8) & (yellow < 4)
     closed = cv2.morphologyEx(pale.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))

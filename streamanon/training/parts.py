@@ -18,7 +18,8 @@ from torch import nn
 from torch.utils.data import IterableDataset, get_worker_info
 
 from streamanon.geometry import transform
-from streamanon.parts import LEFT_EYE, MOUTH, PARTS, PATCH_PX, placements
+from streamanon.mesh.eye_mouth import PARTS, PATCH_PX, placements
+from streamanon.mesh.landmarks import LEFT_EYE, MOUTH
 from streamanon.training import blink
 from streamanon.training.mesh import ResidualBlock, conv_bn_relu, mirror_table
 from streamanon.training.occluders import Occluders

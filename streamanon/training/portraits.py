@@ -11,10 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-#: Mesh indices of the five detection keypoints, in image order: left eye (iris), right eye, nose,
-#: left and right mouth corner.
-KEYPOINT_INDICES = (468, 473, 4, 61, 291)
-FACE_OVAL_POINTS = 468
+from streamanon.mesh.landmarks import KEYPOINTS, SKIN_POINTS
 
 
 @dataclass(frozen=True)
@@ -33,11 +30,11 @@ class Portrait:
 
     @property
     def keypoints(self) -> NDArray[np.float32]:
-        return self.points[list(KEYPOINT_INDICES)]
+        return self.points[list(KEYPOINTS)]
 
     @property
     def box(self) -> NDArray[np.float32]:
-        mesh = self.points[:FACE_OVAL_POINTS]
+        mesh = self.points[:SKIN_POINTS]
         return np.concatenate([mesh.min(0), mesh.max(0)]).astype(np.float32)
 
 

@@ -18,13 +18,14 @@ from torch import nn
 from torch.nn import functional
 
 from streamanon.audit.recognisers import fit_similarity
+from streamanon.mesh.landmarks import EYE_ENDS, NOSE_BASE
 from streamanon.types import Float
 
 CHIP_PX = 150
 MEAN_RGB = (122.782, 117.001, 104.298)
 PADDING = 0.25
-#: Outer and inner corner of the left and of the right eye, base of the nose, in the image.
-CHIP_INDICES = (33, 133, 263, 362, 2)
+#: Outer and inner corner of the left and of the right eye, base of the nose.
+CHIP_INDICES = (*EYE_ENDS[0], *EYE_ENDS[1], NOSE_BASE)
 #: Where dlib's five-point chips have them, before padding (dlib, ``get_face_chip_details``).
 CHIP_POINTS = (
     (0.1205750620789, 0.2137274526848),

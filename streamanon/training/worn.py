@@ -18,12 +18,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.backends.onnxruntime import create
-from streamanon.engines import Engines
+from streamanon.config import ComputeConfig
+from streamanon.gallery.delegates import TEXTURE_PX, gallery_of, write_fields
 from streamanon.geometry import alignment, transform
-from streamanon.identity.delegates import TEXTURE_PX, gallery_of, write_fields
 from streamanon.identity.encoder import CHANNELS, EMBEDDING, IdentityEncoder
-from streamanon.identity.worn import look_at_all
+from streamanon.portraits.reference_render import describe_all
+from streamanon.runtime.backends.onnxruntime import create
+from streamanon.runtime.models import Engines
 from streamanon.training.portraits import read_portraits
 from streamanon.types import Float
 
@@ -53,7 +54,7 @@ def described(
     blank = {"features": np.zeros((count, CHANNELS)), "embeddings": np.zeros((count, EMBEDDING))}
     bare = {**arrays, **blank, "head": jpeg, "head_points": points}
     gallery = gallery_of(bare)
-    features, embeddings = look_at_all(gallery.delegates, gallery, encoder)
+    features, embeddings = describe_all(gallery.delegates, gallery, encoder)
     return {**bare, "features": features, "embeddings": embeddings}
 
 
@@ -66,7 +67,9 @@ def main() -> None:
     path = args.engines / str(engines.models["delegates"]["file"])
     with np.load(path, allow_pickle=False) as archive:
         arrays = dict(archive)
-    write_fields(path, described(arrays, args.data, IdentityEncoder(create(1), engines)))
+    write_fields(
+        path, described(arrays, args.data, IdentityEncoder(create(ComputeConfig(threads=1)), engines))
+    )
     print(f"wrote {path}")
 
 

@@ -1,0 +1,189 @@
+"""``streamanon audit`` as a command: options in, files and an exit code out."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from streamanon.api import Anonymizer
+from streamanon.audit.gates import DEFAULT, IDENTITY_MEASURES, identity_breaches, parse_gates
+from streamanon.audit.identities import Cover, audit_identities, covers_from, read_originals, table
+from streamanon.audit.judges import open_judges
+from streamanon.audit.measure import Thumbnail
+from streamanon.audit.recognisers import open_recognisers
+from streamanon.audit.result import FEWEST_PEOPLE, AuditResult, Interval, Reidentification
+from streamanon.audit.run import AuditOptions, audit
+from streamanon.config import ComputeConfig, load_config
+from streamanon.errors import ConfigError, SinkError, StreamanonError
+from streamanon.errors import tell as say
+from streamanon.media.output_file import check_writable, is_same_file, write_file
+from streamanon.mesh.face_mesh import FaceMesh
+from streamanon.runtime.backends import open_backend
+from streamanon.runtime.models import Engines
+
+EXIT_FAILED = 1
+THUMBNAILS = 24
+
+
+def run_audit(args: argparse.Namespace) -> int:
+    """0: passed, 1: a condition of ``--fail-on`` holds. Raises :class:`StreamanonError`."""
+    return _audit_people(args) if args.identities is not None else _audit_videos(args)
+
+
+def _audit_videos(args: argparse.Namespace) -> int:
+    if args.original is None or args.anonymised is None:
+        raise ConfigError("audit compares two videos: give ORIGINAL and ANONYMISED, or --identities DIR")
+    unused = [f"--{name}" for name in ("method", "photos") if getattr(args, name) is not None]
+    if unused:
+        raise ConfigError(f"{unused[0]} is for photos and does nothing with videos; give --identities DIR")
+    if args.thumbnails and args.html is None:
+        raise ConfigError("--thumbnails go into the HTML report: give --html FILE too")
+    _check_outputs(args, args.original, args.anonymised)
+    options = AuditOptions(
+        gallery=args.gallery,
+        recognisers=tuple(args.recogniser),
+        yunet=args.yunet,
+        gates=tuple(parse_gates(DEFAULT if args.fail_on is None else args.fail_on)),
+        thumbnails=THUMBNAILS if args.thumbnails else 0,
+        compute=_compute(args),
+    )
+    with _progress(args.quiet) as tell:
+        result, thumbnails = audit(args.original, args.anonymised, options, tell)
+    _write_reports(args, result, thumbnails)
+    if not args.quiet:
+        say(describe(result), sys.stdout)
+    return EXIT_FAILED if result.failed else 0
+
+
+def _audit_people(args: argparse.Namespace) -> int:
+    unused = [name for name in ("original", "html", "gallery", "yunet") if getattr(args, name) is not None]
+    if unused or args.thumbnails:
+        raise ConfigError(f"--identities goes without {', '.join(unused) or 'thumbnails'}: leave it out")
+    _check_outputs(args)
+    gates = parse_gates("never" if args.fail_on is None else args.fail_on, IDENTITY_MEASURES)
+    backend = open_backend(_compute(args))
+    method, cover = _cover(args)
+    judge, mesh = open_judges(_compute(args))[0], FaceMesh(backend, Engines.open())
+    recognisers = open_recognisers(_compute(args), list(args.recogniser))
+    originals, skipped = read_originals(args.identities, judge, recognisers, mesh)
+    with _progress(args.quiet) as tell:
+        result = audit_identities(
+            originals,
+            skipped,
+            method,
+            cover,
+            judge,
+            recognisers,
+            mesh,
+            lambda done, count: tell(method, done, count),
+        )
+    result = dataclasses.replace(result, failed=identity_breaches(gates, result))
+    if args.json is not None:
+        _write(args.json, json.dumps(result.as_dict(), indent=2) + "\n", args.overwrite)
+    if not args.quiet:
+        say("\n".join(table([result])), sys.stdout)
+        say(f"failed: {', '.join(result.failed)}" if result.failed else "passed", sys.stdout)
+    return EXIT_FAILED if result.failed else 0
+
+
+def _cover(args: argparse.Namespace) -> tuple[str, Cover]:
+    """What the photos go through, and its name."""
+    if args.photos is not None:
+        if args.method is not None:
+            raise ConfigError("--photos are anonymised already: leave --method out")
+        return args.photos.name, covers_from(args.identities, args.photos)
+    method = args.method or "synthesize"
+    if method == "none":
+        return method, lambda image, _path: image
+    settings = [f"cover.method={method}", f"compute.backend={args.backend}"]
+    anonymizer = Anonymizer(load_config(None, settings))
+    return method, lambda image, _path: anonymizer.image(image)
+
+
+def _compute(args: argparse.Namespace) -> ComputeConfig:
+    return load_config(None, [f"compute.backend={args.backend}"]).compute
+
+
+def _write_reports(args: argparse.Namespace, result: AuditResult, thumbnails: list[Thumbnail]) -> None:
+    if args.json is not None:
+        _write(args.json, json.dumps(result.as_dict(), indent=2) + "\n", args.overwrite)
+    if args.html is not None:
+        from streamanon.audit.html import render
+
+        _write(args.html, render(result, thumbnails), args.overwrite)
+
+
+def _check_outputs(args: argparse.Namespace, *inputs: str) -> None:
+    """Before the work, which takes minutes."""
+    outputs = [path for path in (args.json, args.html) if path is not None]
+    for path in outputs:
+        check_writable(path, args.overwrite, inputs)
+    if len(outputs) == 2 and is_same_file(*outputs):
+        raise ConfigError(f"--json and --html are both {args.json}; give another name")
+    if args.html is not None:
+        from streamanon.audit.html import check_libraries
+
+        check_libraries()
+
+
+def _write(path: Path, text: str, overwrite: bool) -> None:
+    try:
+        write_file(path, text.encode(), overwrite)
+    except StreamanonError:
+        raise
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror}; check the folder") from error
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    hidden = quiet or not sys.stderr.isatty()
+    with tqdm(unit=" frames", disable=hidden) as bar:
+
+        def tell(name: str, done: int, count: int) -> None:
+            if done == 1:
+                bar.reset(count)
+                bar.set_description_str(name)
+            bar.update()
+
+        yield tell
+
+
+def describe(result: AuditResult) -> str:
+    """The outcome in a few lines."""
+    leaks, utility = result.leaks, result.utility
+    lines = [
+        f"judges: {', '.join(result.judges)}",
+        f"people: {leaks.tracks} tracks, {leaks.face_frames} face-frames"
+        f" ({leaks.doubtful_tracks} doubtful finds not counted)",
+        f"leaks: {leaks.seen} face-frames of {leaks.tracks_seen} tracks, {leaks.seconds_seen:.2f} s",
+    ]
+    lines += [f"recognised by {one.recogniser}: {_recognised(one)}" for one in result.reidentification]
+    lines.append(f"faces still found: {_share(utility.faces_found)}")
+    if result.too_few:
+        lines.append(f"too few people to tell: {', '.join(result.too_few)}")
+    lines.append(f"failed: {', '.join(result.failed)}" if result.failed else "passed")
+    return "\n".join(lines)
+
+
+def _recognised(one: Reidentification) -> str:
+    if one.tells or one.accepted is None or one.accepted_people is None:
+        return f"{_share(one.accepted)} of faces, rank-1 {_share(one.rank1)}"
+    people = one.accepted_people
+    return (
+        f"{100 * one.accepted.value:.1f} % of faces, most faces of {round(people.value * people.of)} of "
+        f"{people.of} people; {FEWEST_PEOPLE} are needed to tell more"
+    )
+
+
+def _share(value: Interval | None) -> str:
+    if value is None:
+        return "not measured"
+    return f"{100 * value.value:.1f} % ({100 * value.low:.0f}–{100 * value.high:.0f} %, n={value.of})"

@@ -1,0 +1,71 @@
+"""``streamanon bench``: its checks, its progress bar and its files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from streamanon.bench.plot import check_plot, draw
+from streamanon.bench.result import compare, read_result, tables
+from streamanon.bench.run import Options, check_options, run_bench
+from streamanon.errors import ConfigError, SinkError
+from streamanon.errors import tell as say
+from streamanon.media.output_file import check_free, write_file
+
+
+def run_benchmark(args: argparse.Namespace, profile: Path | None) -> int:
+    """Raises :class:`StreamanonError`."""
+    if args.compare is not None:
+        _refuse_beside_compare(args)
+        say(compare(*map(read_result, args.compare)), sys.stdout)
+        return 0
+    options = Options(args.quick, args.backend, profile, args.vs == "deface")
+    check_options(options)
+    for path in (args.json, args.plot):
+        if path is not None:
+            check_free(path, args.overwrite)
+            if not path.absolute().parent.is_dir():
+                raise ConfigError(f"cannot write {path}: make its folder first")
+    if args.plot is not None:
+        check_plot(args.plot)
+    hidden = args.quiet or sys.stderr is None or not sys.stderr.isatty()
+    with tqdm(desc="benchmark", unit="job", disable=hidden) as bar:
+
+        def show(done: int, count: int, words: str) -> None:
+            bar.total, bar.n = count, done
+            bar.set_postfix_str(words)
+
+        result = run_bench(options, show)
+    if args.json is not None:
+        _write(args.json, json.dumps(result, indent=1, ensure_ascii=False) + "\n", args.overwrite)
+    if args.plot is not None:
+        draw(result, args.plot)
+    if not args.quiet:
+        say(tables(result), sys.stdout)
+    return 1 if any("error" in case for case in result["cases"]) else 0
+
+
+def _refuse_beside_compare(args: argparse.Namespace) -> None:
+    given = [
+        option
+        for option, value in (
+            ("--quick", args.quick),
+            ("--json", args.json),
+            ("--plot", args.plot),
+            ("--vs", args.vs),
+        )
+        if value
+    ]
+    if given:
+        raise ConfigError(f"--compare times nothing: leave {given[0]} out")
+
+
+def _write(path: Path, text: str, overwrite: bool) -> None:
+    try:
+        write_file(path, text.encode("utf-8"), overwrite)
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror}; check the folder") from error

@@ -1,0 +1,65 @@
+"""What this machine can do, and why each backend was or was not chosen."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import av
+
+from streamanon import __version__
+from streamanon.errors import ModelError
+from streamanon.runtime.backends import examine_backends
+from streamanon.runtime.models import Engines
+
+ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9", "ffv1": "ffv1"}
+LIBRARIES = ("numpy", "av", "opencv-python-headless", "onnxruntime", "openvino", "tensorrt", "torch")
+
+
+def describe() -> str:
+    """A few lines of plain text."""
+    lines = [f"streamanon {__version__}, Python {platform.python_version()}, {platform.platform()}"]
+    lines.append(f"processor cores: {os.cpu_count()}")
+    lines.append("libraries: " + ", ".join(_library(name) for name in LIBRARIES))
+    lines += _backends() + _models() + _encoders()
+    return "\n".join(lines)
+
+
+def _library(name: str) -> str:
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return f"{name} not installed"
+
+
+def _backends() -> list[str]:
+    verdicts = examine_backends()
+    chosen = next((verdict.name for verdict in verdicts if verdict.works), None)
+    lines = [f"backends, in the order in which auto tries them (chosen: {chosen or 'none'}):"]
+    for verdict in verdicts:
+        reason = "chosen" if verdict.name == chosen else verdict.reason
+        if verdict.works and verdict.name != chosen:
+            reason = f"works, but {chosen} comes first"
+        lines.append(f"  {verdict.name}: {reason}")
+    return lines
+
+
+def _models() -> list[str]:
+    try:
+        engines = Engines.open()
+    except ModelError as error:
+        return [f"models: {error}"]
+    return [f"models in {engines.folder}:"] + [f"  {_model(engines, name)}" for name in engines.models]
+
+
+def _model(engines: Engines, name: str) -> str:
+    try:
+        return f"{name}: {engines.path(name).name}, digest matches"
+    except ModelError as error:
+        return f"{name}: {error}"
+
+
+def _encoders() -> list[str]:
+    built = [name for name, encoder in ENCODERS.items() if encoder in av.codecs_available]
+    return [f"encoders in this build of FFmpeg: {', '.join(built) or 'none'}"]

@@ -1,0 +1,228 @@
+"""``streamanon live``: cameras in, streams out, until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from streamanon.config import Config
+from streamanon.errors import ConfigError, StreamanonError, sentence, tell
+from streamanon.live.connection import quiet_ffmpeg
+from streamanon.live.service import Service
+from streamanon.live.site import (
+    CameraSection,
+    Plan,
+    check_site,
+    load_site,
+    parse_status,
+    plan,
+    seconds_of,
+    shared_targets,
+)
+from streamanon.live.states import Journal
+from streamanon.live.status_server import StatusServer
+from streamanon.media.address import is_address, redact_text
+from streamanon.media.output_file import check_free
+from streamanon.runtime.run_report import write_reports
+
+EXIT_ERROR = 2
+#: A recording ends with an error when the camera is away for so long.
+RECORD_GIVES_UP = "30s"
+#: A changed site file is looked for this often, in looks at the cameras.
+LOOKS_PER_FILE_CHECK = 8
+
+
+def run_live(args: argparse.Namespace, config: Config) -> int:
+    """Run the command; ``config``: of a camera that the command line describes."""
+    if args.check is not None:
+        return _check(args.check)
+    site = _Site(args.config) if args.config is not None else None
+    if site is not None and (args.input is not None or args.to):
+        raise ConfigError("--config names the cameras, their outputs and settings: give it alone")
+    plans = site.plans() if site is not None else [_one_camera(args, config)]
+    status = args.status if args.status is not None else site.status if site is not None else None
+    quiet_ffmpeg()
+    journal = Journal(args.log == "json", lambda line: tell(line, sys.stderr))
+    service = Service(journal)
+    with ExitStack() as stack:
+        flags = stack.enter_context(_signals())
+        if status is not None:
+            server = StatusServer(*parse_status(status), service.cameras)
+            stack.callback(server.close)
+        service.start(plans)
+        reloading = _Reloading(site, service, journal, flags) if site is not None else None
+        service.run(lambda: flags.stop, reloading.look if reloading is not None else _nothing)
+        in_time = service.stop()
+        if flags.stop:
+            journal.note("all", "stopped", reason="" if in_time else "not all ended in time")
+    errors = service.errors()
+    if len(plans) == 1 and site is None and errors:
+        tell(f"streamanon: {redact_text(sentence(errors[0]))}")
+    code = EXIT_ERROR if errors and not flags.stop else 0
+    if not in_time:
+        # A thread that hangs in a library would hang the interpreter's end, too.
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def record(args: argparse.Namespace, config: Config, output: Path) -> int:
+    """``streamanon run ADDRESS -o FILE --duration TIME``: one camera into one file, by one connection."""
+    if not is_address(args.input) and not args.input.startswith("/dev/"):
+        raise ConfigError("--duration is for cameras: give an address or /dev/video0, or leave it out")
+    section = CameraSection(
+        source=args.input,
+        to=(str(output),),
+        audio="drop" if config.output.audio == "drop" else "keep",
+        give_up_after=RECORD_GIVES_UP,
+        overwrite=args.overwrite,
+    )
+    one = plan("camera", section, True, seconds_of(args.duration, "--duration"), config)
+    if one.settings.targets[0].kind != "file":
+        raise ConfigError("-o takes one file here: give a name without % that ends with .mp4, .mkv or .ts")
+    if args.report is not None:
+        check_free(args.report, args.overwrite)
+    quiet_ffmpeg()
+    service = Service(Journal(False, _nothing if args.quiet else tell))
+    with _signals() as flags:
+        service.start([one])
+        service.run(lambda: flags.stop)
+        service.stop()
+    camera = service.cameras["camera"]
+    if camera.error is not None and not flags.stop:
+        raise camera.error
+    if args.report is not None and camera.info is not None:
+        camera.context.interrupted = flags.stop
+        facts = {"name": output.name, "frames": camera.egress_counts.frames}
+        facts |= {"width": camera.info.width, "height": camera.info.height}
+        report = camera.anonymizer.report(camera.context, camera.info, facts)
+        write_reports(args.report, [report], args.overwrite)
+    return 0
+
+
+def _nothing(*_: object) -> None: ...
+
+
+def _check(path: Path) -> int:
+    faults = check_site(path)
+    for fault in faults:
+        tell(f"streamanon: {path}: {redact_text(fault)}")
+    if not faults:
+        count = len(load_site(path).sections)
+        tell(f"{path}: {count} camera{'s' if count > 1 else ''}, no fault found", sys.stdout)
+    return EXIT_ERROR if faults else 0
+
+
+def _one_camera(args: argparse.Namespace, config: Config) -> Plan:
+    if args.input is None:
+        raise ConfigError("give a source and at least one --to, or --config site.yaml")
+    section = CameraSection(
+        source=args.input,
+        to=tuple(args.to),
+        audio=args.audio,
+        no_signal=args.no_signal,
+        rtsp_transport=args.rtsp_transport,
+        realtime=args.realtime,
+        loop=args.loop,
+        give_up_after=args.give_up_after,
+        segment=args.segment,
+        keep=args.keep_files,
+        overwrite=args.overwrite,
+    )
+    duration = None if args.duration is None else seconds_of(args.duration, "--duration")
+    return plan("camera", section, True, duration, config)
+
+
+class _Flags:
+    """What signals asked for."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.reload = False
+
+
+@contextmanager
+def _signals() -> Iterator[_Flags]:
+    """SIGTERM and Ctrl-C stop, a second one at once; SIGHUP reloads."""
+    flags = _Flags()
+
+    def stop(_number: int, _frame: object) -> None:
+        if flags.stop:
+            os._exit(EXIT_ERROR)
+        flags.stop = True
+
+    def reload(_number: int, _frame: object) -> None:
+        flags.reload = True
+
+    wanted: dict[int, Callable[[int, object], None]] = {signal.SIGINT: stop, signal.SIGTERM: stop}
+    if hasattr(signal, "SIGHUP"):
+        wanted[signal.SIGHUP] = reload
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    try:
+        yield flags
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+class _Site:
+    """The site file: what it asked for when it was read last."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._sections: dict[str, CameraSection] = {}
+        self._plans: dict[str, Plan] = {}
+        self.status: str | None = None
+        self._stamp = self._read_stamp()
+
+    def plans(self) -> list[Plan]:
+        """Read the file. Cameras whose section is unchanged keep their plan. Raises
+        :class:`ConfigError`.
+        """
+        self._stamp = self._read_stamp()
+        site = load_site(self.path)
+        made: dict[str, Plan] = {}
+        for name, section in site.sections.items():
+            same = self._sections.get(name) == section
+            made[name] = self._plans[name] if same else plan(name, section)
+        faults = shared_targets(made.values())
+        if faults:
+            raise ConfigError(faults[0])
+        self._sections, self._plans, self.status = dict(site.sections), made, site.status
+        return list(made.values())
+
+    def has_changed(self) -> bool:
+        return self._read_stamp() != self._stamp
+
+    def _read_stamp(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
+
+class _Reloading:
+    """Reads the site file again when a signal says so or when it has changed."""
+
+    def __init__(self, site: _Site, service: Service, journal: Journal, flags: _Flags) -> None:
+        self._site, self._service, self._journal, self._flags = site, service, journal, flags
+        self._looks = 0
+
+    def look(self) -> None:
+        self._looks += 1
+        due = self._looks % LOOKS_PER_FILE_CHECK == 0 and self._site.has_changed()
+        if not due and not self._flags.reload:
+            return
+        self._flags.reload = False
+        try:
+            plans = self._site.plans()
+        except StreamanonError as error:
+            self._journal.note("all", "not reloaded", reason=redact_text(sentence(error)))
+            return
+        self._service.reload(plans)

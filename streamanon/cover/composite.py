@@ -1,0 +1,241 @@
+"""The stage that lays covers over a frame, and the last one that sees the raw one.
+
+Each face is on one rung: a generated face, or a fill from its surroundings, or plain colour. Whatever fails
+or cannot be trusted falls to the next one; a generated face that fades lies on an opaque fill until it is
+fully there. With the methods mosaic, blur and solid the first two rungs are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from streamanon.config import CoverConfig
+from streamanon.cover.fill import fill, hidden_by, shade, surroundings
+from streamanon.cover.mosaic import MAX_CELLS, blur, cells_of, ellipse_alpha, mosaic, solid
+from streamanon.cover.seal import seal
+from streamanon.cover.synthesis import Synthesised
+from streamanon.cover.track_states import TrackState, TrackStates
+from streamanon.cover.trust import Region, region_of
+from streamanon.generate import Patch
+from streamanon.geometry import grow, is_cut
+from streamanon.media.yuv import read_rgb, write_rgb
+from streamanon.mesh.face_mesh import snap
+from streamanon.runtime.faults import Faults
+from streamanon.types import Cover, Float, FrameReport, Method, Picture, Plane, RawFrame, SafeFrame, Target
+
+#: An ellipse in a box grown by less than this would leave the box's own corners bare.
+LEAST_MARGIN = 0.21
+#: By how much more than a face's box a head is, on each side.
+HEAD_MARGIN = 0.15
+
+
+class Compositor:
+    """Lays the covers of one stream. ``noise``: of mosaics and fills, by default seeded by the system and
+    known to nobody.
+    """
+
+    def __init__(
+        self,
+        config: CoverConfig,
+        tracks: TrackStates,
+        faults: Faults,
+        noise: np.random.Generator | None = None,
+    ) -> None:
+        self._config, self._tracks, self._faults = config, tracks, faults
+        self._noise = np.random.default_rng() if noise is None else noise
+
+    def composite(self, frame: Synthesised) -> SafeFrame:
+        """A frame with all its covers; in plain colour as a whole where anything failed."""
+        if not frame.failed:
+            try:
+                return self._composited(frame)
+            except Exception as error:
+                self._faults.note("frames", "covering", error)
+        whole = _covered_whole(frame.resolved.frame.picture)
+        return seal(frame.resolved, whole, FrameReport((), withheld=True))
+
+    def _composited(self, frame: Synthesised) -> SafeFrame:
+        resolved, picture = frame.resolved, frame.resolved.frame.picture
+        if not resolved.targets and not len(resolved.moving):
+            return seal(resolved, picture, FrameReport(()))
+        planes = tuple(plane.copy() for plane in picture.planes)
+        moving = tuple(self._cover_moving(picture, planes, box) for box in resolved.moving)
+        outlines = [self._outline(picture, target) for target in resolved.targets]
+        covers = [
+            self._cover(resolved.frame, planes, resolved.targets[row], frame.patches.get(row), outlines)
+            for row in frame.order
+        ]
+        done = Picture(planes, picture.pixel_format, picture.matrix, picture.full_range)
+        return seal(resolved, done, FrameReport(tuple(covers), moving=moving))
+
+    def _cover(
+        self,
+        frame: RawFrame,
+        planes: tuple[Plane, ...],
+        target: Target,
+        patch: Patch | None,
+        outlines: Sequence[Float],
+    ) -> Cover:
+        state = self._tracks.of(target.track_id)
+        if state.visible:
+            return Cover(target.track_id, snap(frame.picture, target.box), "kept", target.detected)
+        weight = 0.0 if patch is None or state.weight is None else state.weight
+        if patch is None or weight < 1:
+            region, method = self._plain(frame.picture, planes, target, patch, outlines)
+        if patch is not None:
+            alpha = patch.alpha * np.float32(weight)
+            write_rgb(planes, frame.picture, patch.x0, patch.y0, patch.rgb, alpha)
+            painted = region_of(patch)
+            region = painted if weight >= 1 else _around(region, painted)
+            method = "synthesize" if weight >= 0.5 else method
+        return Cover(target.track_id, region, method, target.detected)
+
+    def _cover_moving(self, picture: Picture, planes: tuple[Plane, ...], box: Float) -> Region:
+        """Plain colour over a whole box, whoever is in it: it has no track whose mosaic could stay one."""
+        region = snap(picture, box + np.array([0, 0, 1, 1], np.float32))
+        x0, y0, x1, y1 = region
+        if x1 > x0 and y1 > y0:
+            rgb = solid(np.zeros((y1 - y0, x1 - x0, 3), np.float32))
+            write_rgb(planes, picture, x0, y0, rgb, np.ones(rgb.shape[:2], np.float32))
+        return region
+
+    def _outline(self, picture: Picture, target: Target) -> Float:
+        """The box [4] xyxy px of the ellipse that covers a face that is not generated. What is surely a
+        face and cut by the picture's edge is larger than its box: then the margin goes by the longer side.
+        """
+        margin = max(self._config.margin, LEAST_MARGIN)
+        if not (target.sure and is_cut(target.box, picture.width, picture.height)):
+            return grow(target.box, margin)
+        pad = np.float32(margin * (target.box[2:] - target.box[:2]).max())
+        return np.concatenate([target.box[:2] - pad, target.box[2:] + pad])
+
+    def _plain(
+        self,
+        picture: Picture,
+        planes: tuple[Plane, ...],
+        target: Target,
+        patch: Patch | None,
+        outlines: Sequence[Float],
+    ) -> tuple[Region, Method]:
+        """Cover the ellipse around a face, and all that is painted on it; in plain colour if that fails."""
+        box = self._outline(picture, target)
+        region = snap(picture, box + np.array([-1, -1, 2, 2], np.float32))
+        if patch is not None:
+            region = _around(region, region_of(patch)) if _size(region) != (0, 0) else region_of(patch)
+        width, height = _size(region)
+        if not (width and height):
+            return region, "solid"
+        centre, axes = _ellipse(box, region)
+        alpha = ellipse_alpha(width, height, centre, axes)
+        if patch is not None:
+            part = alpha[_within(region_of(patch), region)]
+            np.maximum(part, patch.alpha, out=part)
+        if self._config.method in ("synthesize", "fill"):
+            method = self._fill(picture, planes, target, region, alpha, outlines)
+        else:
+            method = self._flatten(picture, planes, target, region, alpha)
+        return region, method
+
+    def _fill(
+        self,
+        picture: Picture,
+        planes: tuple[Plane, ...],
+        target: Target,
+        region: Region,
+        alpha: Float,
+        outlines: Sequence[Float],
+    ) -> Method:
+        """Cover a region as far as ``alpha`` says by what surrounds it, in the skin tone of the delegate if
+        there is one; no pixel of a face takes part.
+        """
+        x0, y0, x1, y1 = snap(picture, surroundings(np.array(region, np.float32)))
+        inside = _within(region, (x0, y0, x1, y1))
+        method: Method = "fill"
+        try:
+            wide = np.zeros((y1 - y0, x1 - x0), np.float32)
+            wide[inside] = alpha
+            hidden = hidden_by(wide, outlines, (x0, y0))
+            rgb = fill(read_rgb(picture, x0, y0, x1, y1), hidden, self._noise)
+            tone = self._tracks.of(target.track_id).tone
+            if tone is not None:
+                rgb = shade(rgb, *_ellipse(grow(target.box, HEAD_MARGIN), (x0, y0, x1, y1)), tone)
+            rgb = rgb[inside]
+            if not hidden[inside][alpha > 0].all() or rgb.shape != (*alpha.shape, 3):
+                raise ValueError("a fill that does not hide what it covers")
+            if not np.isfinite(rgb).all():
+                raise ValueError("a fill with values that are not finite")
+        except Exception as error:  # the last rung needs nothing
+            self._faults.note("faces", "filling", error)
+            rgb, method = solid(np.zeros((*alpha.shape, 3), np.float32)), "solid"
+        write_rgb(planes, picture, region[0], region[1], rgb, alpha)
+        return method
+
+    def _flatten(
+        self,
+        picture: Picture,
+        planes: tuple[Plane, ...],
+        target: Target,
+        region: Region,
+        alpha: Float,
+    ) -> Method:
+        """Cover a region as far as ``alpha`` says in shades of one colour."""
+        rgb, method = self._flattened(picture, region, self._tracks.of(target.track_id))
+        write_rgb(planes, picture, region[0], region[1], rgb, alpha)
+        return method
+
+    def _flattened(self, picture: Picture, region: Region, state: TrackState) -> tuple[Float, Method]:
+        method = self._config.method
+        width, height = _size(region)
+        if method in ("mosaic", "blur"):
+            try:
+                if state.cells is None:
+                    rows = max(1, min(MAX_CELLS, round(MAX_CELLS * height / width)))
+                    columns = min(MAX_CELLS, width)
+                    state.cells = cells_of(read_rgb(picture, *region), columns, rows, self._noise)
+                flatten = blur if method == "blur" else mosaic
+                return flatten(state.cells, width, height), method
+            except Exception as error:  # the last rung needs nothing
+                self._faults.note("faces", "flattening", error)
+        return solid(np.zeros((height, width, 3), np.float32)), "solid"
+
+
+def composite(frames: Iterable[Synthesised], compositor: Compositor) -> Iterator[SafeFrame]:
+    """The stage: one frame after the other."""
+    return map(compositor.composite, frames)
+
+
+def _ellipse(box: Float, region: Region) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Centre and half axes (x, y) of the ellipse in a box [4], in px of a region."""
+    middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+    return (float(middle[0]) - region[0], float(middle[1]) - region[1]), (float(half[0]), float(half[1]))
+
+
+def _size(region: Region) -> tuple[int, int]:
+    """Width and height, (0, 0) of what lies outside the picture."""
+    width, height = region[2] - region[0], region[3] - region[1]
+    return (width, height) if width > 0 and height > 0 else (0, 0)
+
+
+def _within(one: Region, two: Region) -> tuple[slice, slice]:
+    """The rows and columns of region ``one`` in an array of region ``two``, which holds it."""
+    return slice(one[1] - two[1], one[3] - two[1]), slice(one[0] - two[0], one[2] - two[0])
+
+
+def _around(one: Region, two: Region) -> Region:
+    """The smallest region that holds both."""
+    return min(one[0], two[0]), min(one[1], two[1]), max(one[2], two[2]), max(one[3], two[3])
+
+
+def _covered_whole(picture: Picture) -> Picture:
+    """The frame as plain colour: where nothing is known about it, it may show a face from edge to edge."""
+    step_x, step_y = picture.chroma_step
+    corner = tuple(
+        np.zeros_like(p[: 1 if n else step_y, : 1 if n else step_x]) for n, p in enumerate(picture.planes)
+    )
+    spot = Picture(corner, picture.pixel_format, picture.matrix, picture.full_range)
+    grey = solid(np.zeros((spot.height, spot.width, 3), np.float32))
+    write_rgb(corner, spot, 0, 0, grey, np.ones((spot.height, spot.width), np.float32))
+    planes = tuple(np.full_like(p, c[0, 0]) for p, c in zip(picture.planes, corner, strict=True))
+    return Picture(planes, picture.pixel_format, picture.matrix, picture.full_range)

@@ -1,0 +1,134 @@
+"""Input and output of the face verifier. NumPy and OpenCV only.
+
+The verifier's input is a square around a box: its centre is the box's, its side twice the root of the box's
+area, so that hair, shoulders and hands are inside. The square is scaled to ``SIZE_PX``; what lies outside
+the picture is grey (``GREY``). Detections in a rotated picture are cropped with the same rotation, as
+the network knows upright faces only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+#: Side of the network's input, px.
+SIZE_PX = 64
+#: Side of the square, in roots of the box's area.
+CONTEXT = 2.0
+GREY = 114
+LEAST_SIDE = 4.0
+#: How a face is turned, in the order of the network's output: yaw below about 25°, below about 60°, more,
+#: and the back of a head (which is no face).
+TURNS = ("front", "half", "profile", "behind")
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Results for N detections: ``logits`` [N] face or not (not calibrated), ``turned`` [N, 4]
+    probabilities of ``TURNS`` given a head, ``boxes`` [N, 4] xyxy px finer boxes and ``keypoints`` [N, 5,
+    2] px (left eye, right eye, nose, left and right mouth corner as seen when upright), both in the
+    picture.
+    """
+
+    logits: Float
+    turned: Float
+    boxes: Float
+    keypoints: Float
+
+
+def squares(boxes: Float) -> tuple[Float, Float]:
+    """Centres [N, 2] and sides [N] px of the squares around boxes [N, 4] xyxy px (pixel centres are
+    whole).
+    """
+    boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+    spans = (boxes[:, 2:] - boxes[:, :2]).clip(1.0)
+    sides = np.maximum(CONTEXT * np.sqrt(spans.prod(axis=1)), LEAST_SIDE)
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return centres.astype(np.float32), sides.astype(np.float32)
+
+
+def verifier_crops(rgb: NDArray[np.uint8], boxes: Float, turns: Sequence[int] | int = 0) -> Float:
+    """The network's input [N, 3, S, S] float32 RGB 0..1 for boxes [N, 4] xyxy px of a picture [H, W, 3]
+    uint8.
+
+    ``turns``: by how many quarters counter-clockwise the picture was turned for the detection.
+    Large squares are averaged down by a whole number first, so that nothing aliases.
+    """
+    centres, sides = squares(boxes)
+    quarters = np.broadcast_to(np.asarray(turns, np.int64), (len(sides),))
+    crops = np.empty((len(sides), SIZE_PX, SIZE_PX, 3), np.uint8)
+    for row, (centre, side, turn) in enumerate(zip(centres, sides, quarters, strict=True)):
+        crops[row] = np.rot90(_square(rgb, centre, float(side)), int(turn) % 4)
+    planes = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
+    planes /= 255
+    return planes
+
+
+def _square(rgb: NDArray[np.uint8], centre: Float, side: float) -> NDArray[np.uint8]:
+    """The square [S, S, 3] around a centre (px), grey outside the picture."""
+    height, width = rgb.shape[:2]
+    corner = centre.astype(np.float64) + 0.5 - side / 2  # from the corner of the first pixel
+    factor = max(1, int(side / SIZE_PX))
+    x0, y0 = (max(0, int(v) - factor) for v in corner)
+    x1, y1 = (min(n, int(v + side) + 2 + factor) for v, n in zip(corner, (width, height), strict=True))
+    part = rgb[y0:y1, x0:x1]
+    if part.size == 0:
+        return np.full((SIZE_PX, SIZE_PX, 3), GREY, np.uint8)
+    if factor > 1:
+        inner = max(1, part.shape[1] // factor), max(1, part.shape[0] // factor)
+        part = np.asarray(cv2.resize(part, inner, interpolation=cv2.INTER_AREA), np.uint8)
+    reduced = (x1 - x0) / part.shape[1], (y1 - y0) / part.shape[0]
+    scale = side / SIZE_PX
+    across, down = scale / reduced[0], scale / reduced[1]
+    matrix = np.array(  # from the output's pixel centres to the part's
+        [
+            [across, 0, (corner[0] - x0) / reduced[0] + across / 2 - 0.5],
+            [0, down, (corner[1] - y0) / reduced[1] + down / 2 - 0.5],
+        ]
+    )
+    square = cv2.warpAffine(
+        part,
+        matrix,
+        (SIZE_PX, SIZE_PX),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(GREY, GREY, GREY),
+    )
+    return np.asarray(square, np.uint8)
+
+
+def read_verdicts(outputs: Sequence[Float], boxes: Float, turns: Sequence[int] | int = 0) -> Verdicts:
+    """The network's outputs (logits [N, 1], turned [N, 4], boxes [N, 4], keypoints [N, 10]) in px of the
+    picture.
+
+    Boxes and keypoints come in shares of the square's side, from its top left corner, in the rotated crop.
+    """
+    logits, turned, shares, points = (np.asarray(one, np.float32) for one in outputs)
+    centres, sides = squares(boxes)
+    quarters = np.broadcast_to(np.asarray(turns, np.int64), (len(sides),)) % 4
+    corners = (
+        _turned_back(shares.reshape(-1, 2, 2) - 0.5, quarters) * sides[:, None, None] + centres[:, None]
+    )
+    keypoints = (
+        _turned_back(points.reshape(-1, 5, 2) - 0.5, quarters) * sides[:, None, None] + centres[:, None]
+    )
+    finer = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    exps = np.exp(turned - turned.max(axis=1, keepdims=True)) if len(turned) else turned
+    return Verdicts(
+        logits.reshape(-1),
+        (exps / exps.sum(axis=1, keepdims=True)).astype(np.float32),
+        finer.astype(np.float32),
+        keypoints.astype(np.float32),
+    )
+
+
+def _turned_back(points: Float, quarters: NDArray[np.int64]) -> Float:
+    """Points [N, P, 2] about the square's centre, from the rotated crop to the picture's orientation."""
+    x, y = points[..., 0], points[..., 1]
+    ways = np.stack([np.stack(w, -1) for w in ((x, y), (-y, x), (-x, -y), (y, -x))])
+    return np.asarray(ways[quarters, np.arange(len(points))], np.float32)

@@ -1,0 +1,90 @@
+"""Which views of a frame the detector sees: sizes and tiles in turn, other orientations now and then."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from streamanon.detect.detection_interval import ROUNDING_SECONDS, Extent
+from streamanon.detect.orientation import Orientation
+from streamanon.detect.tiling import View
+from streamanon.types import Picture, RawFrame
+
+#: All four orientations are searched this often, s.
+ALL_ORIENTATIONS_SECONDS = 1.2
+
+
+class Viewer(Protocol):
+    """What a detector can see of a picture rotated by ``turn`` quarter turns counter-clockwise."""
+
+    def wholes(self, picture: Picture, turn: int) -> list[list[View]]:
+        """Views of the whole picture in groups, one of which is seen in a pass."""
+        ...
+
+    def compared(self, picture: Picture, turn: int) -> list[View]:
+        """Views of the whole picture that tell orientations apart."""
+        ...
+
+    def tiles(self, picture: Picture, turn: int) -> list[View]:
+        """Enlarged parts that together cover the picture; none where that has no use."""
+        ...
+
+    def near(self, picture: Picture, turn: int) -> list[View]:
+        """What shows near faces, at little cost; none where there is no such view."""
+        ...
+
+
+@dataclass(frozen=True)
+class Look:
+    """Views of one orientation. ``is_evidence``: whether they are the same for all orientations, so that
+    what they show tells which is the camera's.
+    """
+
+    turn: int
+    views: list[View]
+    is_evidence: bool
+
+
+class ViewSchedule:
+    """Looks of each pass over a stream. ``others``: orientations besides the camera's in which faces were
+    found when all four were searched last; until the next time they are searched in every pass.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._passes = 0
+        self._compared: float | None = None
+        self.others: Collection[int] = ()
+
+    def looks(self, frame: RawFrame, extent: Extent, orientation: Orientation) -> list[Look]:
+        """What a pass over a frame sees."""
+        picture, turn = frame.picture, orientation.turn
+        if extent == "near":
+            return [Look(turn, self._viewer.near(picture, turn), False)]
+        turns = {turn, orientation.declared, *self.others}
+        if self._compares(frame.pts_seconds, orientation) or extent == "all":
+            turns = set(range(4))
+        looks = []
+        if len(turns) > 1:
+            looks = [Look(one, self._viewer.compared(picture, one), True) for one in sorted(turns)]
+        seen = [view for look in looks if look.turn == turn for view in look.views]
+        views = [view for view in self._in_turn(picture, turn, extent) if view not in seen]
+        return [*looks, Look(turn, views, False)] if views else looks
+
+    def _in_turn(self, picture: Picture, turn: int, extent: Extent) -> list[View]:
+        """The group and the tile whose turn it is, or all."""
+        groups, tiles = self._viewer.wholes(picture, turn), self._viewer.tiles(picture, turn)
+        number, self._passes = self._passes, self._passes + 1
+        if extent == "all":
+            return list(dict.fromkeys(itertools.chain(*groups, tiles)))
+        return groups[number % len(groups)] + ([tiles[number % len(tiles)]] if tiles else [])
+
+    def _compares(self, now: float, orientation: Orientation) -> bool:
+        """Whether all orientations are searched."""
+        before = self._compared
+        if before is None or not 0 <= now - before < ALL_ORIENTATIONS_SECONDS - ROUNDING_SECONDS:
+            self._compared = now
+            return True
+        return orientation.is_in_doubt

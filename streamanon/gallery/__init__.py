@@ -1,0 +1,1 @@
+"""The delegates: synthetic faces that people get."""

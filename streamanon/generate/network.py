@@ -1,0 +1,257 @@
+"""The trained generator: it sees what :mod:`streamanon.generate.inputs` lets it see."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from streamanon.errors import SynthesisError
+from streamanon.gallery.delegates import DelegateGallery
+from streamanon.generate.border import blend_border
+from streamanon.generate.grain import add_grain
+from streamanon.generate.inputs import PLANES, Inputs, make_inputs
+from streamanon.generate.interface import DetailState, Job, Painting, Patch
+from streamanon.generate.light import filled
+from streamanon.generate.proportions import Proportions
+from streamanon.generate.raster import Textures, localised
+from streamanon.geometry import CROP_PX, alignment, invert, scale_of, transform
+from streamanon.media.yuv import read_luma
+from streamanon.mesh.face_mesh import aligned_crop, network_input, snap
+from streamanon.mesh.landmarks import INNER_LIPS, mesh_keypoints
+from streamanon.runtime.backends import Backend
+from streamanon.runtime.models import Engines
+from streamanon.types import Assignment, Float, Picture
+
+#: From which probability a cell counts as something in front of the face; by how much less, if it did in
+#: the frame before (hysteresis); and the share of a face beyond which it is too hidden to be painted.
+FRONT_SURE, FRONT_SLACK, MOST_FRONT = 0.7, 0.2, 0.62
+#: Crop pixels a frame pixel from which a face is painted at half the size.
+SMALL_SCALE = 1.8
+#: Faces go through the network by so many: few sizes, as a runtime may prepare for each.
+CHUNKS = (8, 4, 2, 1)
+#: Over so many crop pixels the painted face gives way to what surrounds it; so deep inside, the network may
+#: say that something in front shows.
+RAMP_PX, SOFT_PX = 4.0, 8.0
+#: Frame pixels a crop pixel from which the texture's own detail is added.
+DETAIL_SCALE = 1.25
+#: A face is detailed at no more than so many pixels.
+WORK_PX = 900
+#: Of that detail what is kept: finer than so many crop pixels (sigma). The network's own is coarser.
+DETAIL_SIGMA = 1.3
+#: How much of it is added to what the network has.
+DETAIL_SHARE = 0.65
+#: Blur of the footage, crop px, from which it shows no such detail; the sharper, the more.
+DETAIL_GONE_PX = 2.2
+#: Something in front of a face reaches in from the rim if one of its cells is less than so much face.
+AT_RIM = 0.9
+#: Frame pixels a crop pixel below which crop pixels are averaged first, and the blur for that (sigma, in
+#: frame pixels).
+AVERAGED_SCALE, AVERAGING_SIGMA = 0.8, 0.42
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Begun:
+    """A face before the network has seen it. ``points`` [478, 3] px of the frame, with the delegate's
+    proportions; ``matrix`` from there to the crop; ``front`` [128, 128]: what is in front of the face.
+    """
+
+    inputs: Inputs
+    crop: Float
+    detail: DetailState
+    points: Float
+    matrix: Float
+    assignment: Assignment
+    front: NDArray[np.bool_]
+    style: Float
+    small: bool
+
+
+class NetworkGenerator:
+    """Paints faces with the project's generator, which never sees the pixels that it paints over."""
+
+    def __init__(self, gallery: DelegateGallery, backend: Backend, engines: Engines) -> None:
+        self._gallery = gallery
+        self._proportions, self._textures = Proportions(gallery), Textures(gallery)
+        self._net = backend.load(engines.path("generator"), precise=False)
+        self._style_net = backend.load(engines.path("generator-style"), precise=True, threads=1)
+        self._occlusion = backend.load(engines.path("face-occlusion"), precise=True, threads=1)
+        # What depends on the delegate and the person alone is computed once a track.
+        self._styles: WeakKeyDictionary[Assignment, Float] = WeakKeyDictionary()
+
+    def paint(self, picture: Picture, jobs: Sequence[Job]) -> list[Painting | None]:
+        begun = [self._begun(picture, job) for job in jobs]
+        made: list[Painting | None] = [None] * len(jobs)
+        for small in (False, True):
+            rows = [row for row, one in enumerate(begun) if one is not None and one.small is small]
+            for chunk in _chunks(rows):
+                faces = [one for row in chunk if (one := begun[row]) is not None]
+                answers = self._run([face.inputs.planes for face in faces], [f.style for f in faces], small)
+                for row, face, answer in zip(chunk, faces, answers, strict=True):
+                    made[row] = self._finished(picture, face, *answer)
+        return made
+
+    def warm_up(self) -> None:
+        """Run the networks once in each size and number in which they are run later."""
+        delegate = self._gallery.delegates[0]
+        given = np.concatenate([delegate.code, self._gallery.features[0]])[None].astype(np.float32)
+        style = self._style_net.run(given)[0]
+        self._in_front(np.zeros((CROP_PX, CROP_PX, 3), np.float32), None)
+        planes = np.zeros((PLANES, CROP_PX, CROP_PX), np.float32)
+        for count, small in itertools.product(CHUNKS, (False, True)):
+            self._run([planes] * count, [style] * count, small)
+
+    def _begun(self, picture: Picture, job: Job) -> _Begun | None:
+        """The network's inputs; None where no face can be made."""
+        try:
+            return self._prepared(picture, job)
+        except SynthesisError:
+            return None
+
+    def _prepared(self, picture: Picture, job: Job) -> _Begun:
+        geometry, assignment = job.geometry, job.assignment
+        if not np.isfinite(geometry.points).all():
+            raise SynthesisError("the mesh holds values that are not finite")
+        points = self._proportions.apply(geometry.points, assignment.delegate.shape, assignment.geometry)
+        matrix = alignment(mesh_keypoints(geometry.points))
+        crop, local = aligned_crop(picture, matrix), transform(matrix, points)
+        warped, mask = self._textures.warp(local, (CROP_PX, CROP_PX), assignment.delegate)
+        cells = self._in_front(crop, None if job.last is None else job.last.front)
+        front = _reaching_in(cells, mask)
+        if (front & mask).sum() > MOST_FRONT * max(int(mask.sum()), 1):
+            raise SynthesisError("too much of the face is hidden")
+        inputs = make_inputs(crop, local, warped, mask, front, job.last)
+        detail = replace(inputs.detail, front=cells)
+        small = scale_of(matrix) > SMALL_SCALE
+        return _Begun(
+            inputs, crop, detail, points, matrix, assignment, front, self._style(assignment), small
+        )
+
+    def _run(self, planes: list[Float], styles: list[Float], small: bool) -> list[tuple[Float, Float]]:
+        """RGB [3, 128, 128] -1..1 and share of face [128, 128] of each; ``small``: from half the size."""
+        batch = np.stack(planes)
+        if small:
+            count, channels, height, width = batch.shape
+            batch = batch.reshape(count, channels, height // 2, 2, width // 2, 2).mean((3, 5))
+        rgb, face = self._net.run(np.ascontiguousarray(batch, np.float32), np.concatenate(styles))
+        if small:
+            rgb, face = (array.repeat(2, axis=2).repeat(2, axis=3) for array in (rgb, face))
+        return [(one, two[0]) for one, two in zip(rgb, face, strict=True)]
+
+    def _style(self, assignment: Assignment) -> Float:
+        if assignment not in self._styles:
+            given = np.concatenate([assignment.delegate.code, assignment.feature])[None].astype(np.float32)
+            self._styles[assignment] = self._style_net.run(given)[0]
+        return self._styles[assignment]
+
+    def _in_front(self, crop: Float, before: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        """The crop's cells [32, 32] that show something in front of a face; ``before``: in the last frame,
+        whose cells have a lower threshold (hysteresis).
+        """
+        shares = self._occlusion.run(network_input([crop]))[0][0, 0]
+        return np.asarray(shares > FRONT_SURE - (0 if before is None else FRONT_SLACK * before))
+
+    def _finished(self, picture: Picture, begun: _Begun, rgb: Float, face: Float) -> Painting | None:
+        try:
+            return Painting(self._pasted(picture, begun, rgb, face), begun.detail)
+        except SynthesisError:
+            return None
+
+    def _pasted(self, picture: Picture, begun: _Begun, rgb: Float, face: Float) -> Patch:
+        """The network's answer in the frame's pixels."""
+        back = invert(begun.matrix)
+        region = _region(picture, begun.inputs.cut, back)
+        scale = scale_of(back)
+        painted = (rgb.transpose(1, 2, 0) + 1) * np.float32(127.5)
+        light = (begun.inputs.planes[10:].transpose(1, 2, 0) + 1) * np.float32(127.5)
+        painted = blend_border(painted, begun.crop, light, begun.inputs.cut)
+        layers = painted, _alpha(begun.inputs.cut, face), begun.front.astype(np.float32)
+        placed, alpha, front = (_placed(one, back, region, scale) for one in layers)
+        if scale > DETAIL_SCALE and begun.detail.sigma_px < DETAIL_GONE_PX:
+            placed = placed + self._detail(begun.points, region, scale, begun.assignment, begun.detail)
+        alpha = alpha.clip(0, 1)
+        placed = add_grain(placed, alpha, read_luma(picture, *region))
+        return Patch(region[0], region[1], placed.clip(0, 255), alpha, front.clip(0, 1))
+
+    def _detail(
+        self,
+        points: Float,
+        region: tuple[int, int, int, int],
+        scale: float,
+        assignment: Assignment,
+        detail: DetailState,
+    ) -> Float:
+        """What the texture holds that is finer than a crop pixel, [h, w, 3], as strong as the frame's."""
+        x0, y0, x1, y1 = region
+        shrink = min(1.0, WORK_PX / max(x1 - x0, y1 - y0))
+        size = max(8, round((x1 - x0) * shrink)), max(8, round((y1 - y0) * shrink))
+        local = localised(points, region, size)
+        warped, mask = self._textures.warp(local, size, assignment.delegate)
+        mask &= filled(local, INNER_LIPS, mask.shape) == 0  # where the texture is only stretched
+        warped = np.where(mask[..., None], warped, warped[mask].mean(axis=0) if mask.any() else 0)
+        fine = warped - cv2.GaussianBlur(warped, (0, 0), DETAIL_SIGMA * scale * shrink)
+        inside = cv2.erode(mask.astype(np.float32), np.ones((5, 5)))[..., None]
+        strength = np.float32(DETAIL_SHARE * detail.contrast * (1 - detail.sigma_px / DETAIL_GONE_PX))
+        full = cv2.resize(fine * inside * strength, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(full, np.float32)
+
+
+def _chunks(rows: list[int]) -> Iterator[list[int]]:
+    while rows:
+        size = next(size for size in CHUNKS if size <= len(rows))
+        yield rows[:size]
+        rows = rows[size:]
+
+
+def _reaching_in(cells: NDArray[np.bool_], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``cells`` [32, 32] as pixels [128, 128], less those that do not reach into the face from its rim, and
+    lone ones: hands, hair and masks come from somewhere.
+    """
+    step = mask.shape[0] // cells.shape[0]
+    opened = cv2.morphologyEx(cells.astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    shares = cv2.resize(mask.astype(np.float32), cells.shape[::-1], interpolation=cv2.INTER_AREA)
+    count, parts = cv2.connectedComponents(opened, connectivity=4)
+    from_rim = [n for n in range(1, count) if (shares[parts == n] < AT_RIM).any()]
+    return np.asarray(np.isin(parts, from_rim).repeat(step, axis=0).repeat(step, axis=1))
+
+
+def _alpha(cut: NDArray[np.bool_], face: Float) -> Float:
+    """How opaque the painting is: not at the rim of the cut, always in its depth, and in between as the
+    network says.
+    """
+    inward = cv2.distanceTransform(np.pad(cut.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    ramp = np.clip(inward / RAMP_PX, 0, 1)
+    least = np.clip((inward - SOFT_PX) / RAMP_PX, 0, 1)
+    return np.asarray(np.minimum(ramp, np.maximum(face, least)), np.float32)
+
+
+def _region(picture: Picture, cut: NDArray[np.bool_], back: Float) -> tuple[int, int, int, int]:
+    """The frame's region under the cut. Raises :class:`SynthesisError` where there is none."""
+    rows, columns = np.flatnonzero(cut.any(axis=1)), np.flatnonzero(cut.any(axis=0))
+    if not len(rows):
+        raise SynthesisError("the mesh covers no pixel")
+    corners = np.array([[x, y] for x in columns[[0, -1]] for y in rows[[0, -1]]], np.float32)
+    placed = transform(back, corners)
+    x0, y0, x1, y1 = snap(picture, np.concatenate([placed.min(0) - 1, placed.max(0) + 2]))
+    if x1 - x0 < 8 or y1 - y0 < 8:
+        raise SynthesisError("the face lies outside the frame")
+    return x0, y0, x1, y1
+
+
+def _placed(values: Float, back: Float, region: tuple[int, int, int, int], scale: float) -> Float:
+    """An image in the crop [128, 128, ...] as seen in a region of the frame."""
+    x0, y0, x1, y1 = region
+    if scale < AVERAGED_SCALE:  # else pixels would be skipped
+        values = np.asarray(cv2.GaussianBlur(values, (0, 0), AVERAGING_SIGMA / scale), np.float32)
+    local = back.copy()
+    local[:, 2] -= [x0, y0]
+    method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_LINEAR
+    placed = cv2.warpAffine(
+        values, local, (x1 - x0, y1 - y0), flags=method, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(placed, np.float32)

@@ -1,0 +1,131 @@
+"""A face mesh as pixels: which triangle each shows, the way from there into the texture, the border."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from streamanon.gallery.delegates import TEXTURE_PX, DelegateGallery
+from streamanon.types import Delegate, Float
+
+#: Width of the soft border, of the face's size, and at least, px; how deep inside only skin is.
+FEATHER, FEATHER_PX, SURELY_SKIN = 0.07, 1.5, 0.08
+#: Side of the coarsest texture.
+COARSEST_PX = 32
+#: Textures of so many delegates are kept ready.
+KEPT = 16
+#: Twice the area, square px, below which a triangle is taken for none.
+LEAST_AREA = 1e-3
+
+
+class Textures:
+    """The textures of delegates on meshes. What depends on the delegate alone is made once."""
+
+    def __init__(self, gallery: DelegateGallery) -> None:
+        self.uv = gallery.uv.astype(np.float32)
+        self._triangles = gallery.triangles
+        self._pyramids = lru_cache(KEPT)(lambda delegate: pyramid(delegate.fine))
+
+    def warp(
+        self, points: Float, size: tuple[int, int], delegate: Delegate
+    ) -> tuple[Float, NDArray[np.bool_]]:
+        """The texture on a mesh, [h, w, 3] RGB 0..255, and where the mesh is [h, w]."""
+        return self.warp_levels(points, size, self._pyramids(delegate))
+
+    def warp_levels(
+        self, points: Float, size: tuple[int, int], levels: list[NDArray[np.uint8]]
+    ) -> tuple[Float, NDArray[np.bool_]]:
+        """The same of a texture's :func:`pyramid`."""
+        owners = owners_of(points, self._triangles, self.uv, size)
+        mask = owners > 0
+        maps = inverse_maps(points[:, :2], self.uv, self._triangles).reshape(-1, 6)
+        shown = np.flatnonzero(owners)
+        y, x = np.divmod(shown, size[0])
+        chosen = maps.take(owners.ravel()[shown] - 1, axis=0).T
+        spread = float(np.ptp(points[:, 0]) + np.ptp(points[:, 1])) / 2
+        # Halved until one of its pixels is about one of the frame's.
+        texture = levels[int(np.clip(np.log2(len(levels[0]) / max(spread, 1.0)), 0, len(levels) - 1))]
+        factor = texture.shape[0] / TEXTURE_PX
+        map_x, map_y = np.full((2, *mask.shape), -1, np.float32)
+        map_x.ravel()[shown] = (chosen[0] * x + chosen[1] * y + chosen[2] + 0.5) * factor - 0.5
+        map_y.ravel()[shown] = (chosen[3] * x + chosen[4] * y + chosen[5] + 0.5) * factor - 0.5
+        warped = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(warped, np.float32), mask
+
+
+def localised(points: Float, region: tuple[int, int, int, int], size: tuple[int, int]) -> Float:
+    """Frame coordinates as coordinates of the region scaled to ``size``."""
+    x0, y0, x1, y1 = region
+    steps = np.array([size[0] / (x1 - x0), size[1] / (y1 - y0)], np.float32)
+    local = points.copy()
+    local[:, :2] = (points[:, :2] - [x0, y0] + 0.5) * steps - 0.5
+    return local
+
+
+def pyramid(texture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """A texture [512, 512, 3] or [256, 256, 3] and its halves down to 32 px."""
+    levels = [texture]
+    while len(levels[-1]) > COARSEST_PX:
+        levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.uint8))
+    return levels
+
+
+def owners_of(
+    points: Float, triangles: NDArray[np.int32], uv: Float, size: tuple[int, int]
+) -> NDArray[np.int32]:
+    """Which triangle (from 1) each pixel [h, w] belongs to; nearer ones win, those seen from behind and
+    those without area are left out.
+    """
+    area = _areas(points[:, :2], triangles)
+    turned = np.sign(area) == np.sign(_areas(uv, triangles))
+    front = np.flatnonzero(turned & (np.abs(area) > LEAST_AREA))
+    depth = points[triangles[front], 2].sum(1)
+    front = front[np.argsort(-depth)]
+    corners = np.rint(points[:, :2] * 16).astype(np.int32)[triangles]
+    owners = np.zeros((size[1], size[0]), np.int32)
+    for number in front.tolist():
+        cv2.fillConvexPoly(owners, corners[number], number + 1, cv2.LINE_8, 4)
+    return owners
+
+
+def _areas(points: Float, triangles: NDArray[np.int32]) -> Float:
+    """Twice the signed area of each triangle."""
+    a, b, c = (points[triangles[:, corner]] for corner in range(3))
+    ab, ac = b - a, c - a
+    return np.asarray(ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0], np.float32)
+
+
+def inverse_maps(points: Float, uv: Float, triangles: NDArray[np.int32]) -> Float:
+    """For each triangle the affine map [T, 2, 3] from image to texture coordinates."""
+    a, b, c = (points[triangles[:, corner]].astype(np.float64) for corner in range(3))
+    ab, ac = b - a, c - a
+    area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
+    area = np.where(np.abs(area) < LEAST_AREA, LEAST_AREA, area)
+    rows = np.stack([np.stack([ac[:, 1], -ac[:, 0]], 1), np.stack([-ab[:, 1], ab[:, 0]], 1)], 1)
+    inverse = rows / area[:, None, None]  # (x, y) - a -> weights of ab and ac
+    ua, ub, uc = (uv[triangles[:, corner]] for corner in range(3))
+    linear = np.stack([ub - ua, uc - ua], 2) @ inverse
+    shift = ua - np.einsum("tij,tj->ti", linear, a)
+    return np.concatenate([linear, shift[:, :, None]], axis=2).astype(np.float32)
+
+
+def borders(mask: NDArray[np.bool_], face_px: float) -> tuple[Float, NDArray[np.bool_]]:
+    """Alpha that rises from the mesh's edge inwards, and the core where skin is surely skin."""
+    inward = _inward(mask)
+    rise = np.clip(inward / max(FEATHER_PX, FEATHER * face_px), 0, 1)
+    alpha = rise * rise * (3 - 2 * rise)
+    return np.asarray(alpha, np.float32), inward > SURELY_SKIN * face_px
+
+
+def core_of(mask: NDArray[np.bool_], face_px: float) -> NDArray[np.bool_]:
+    """The core [h, w] alone."""
+    return np.asarray(_inward(mask) > SURELY_SKIN * face_px)
+
+
+def _inward(mask: NDArray[np.bool_]) -> Float:
+    """How far each pixel lies from the mesh's edge, px; the image's edge is none."""
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)

@@ -1,0 +1,238 @@
+"""Which delegate each person in view gets: one, which they keep, also after leaving and returning.
+
+A delegate is drawn once a person, never a frame, by the exponential mechanism
+(:mod:`.exponential_mechanism`), and stays whatever later views of the face say, unless they show somebody
+for whom the user made a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamanon.config import IdentityConfig
+from streamanon.gallery.appearance import towards
+from streamanon.gallery.delegates import DelegateGallery
+from streamanon.identity.distraction import Distraction
+from streamanon.identity.encoder import IdentityFeature, IdentityModel
+from streamanon.identity.exponential_mechanism import (
+    Traits,
+    attributes_of,
+    draw,
+    keyed_noise,
+    traits_of,
+    utilities,
+)
+from streamanon.identity.reid_memory import People, Person
+from streamanon.identity.rules import Rule, rule_for
+from streamanon.mesh.landmarks import yaw_degrees
+from streamanon.types import Account, Assignment, Delegate, Float, Geometry, RawFrame
+
+#: Cosine of two features from which they are taken for one person's: that of one in a hundred pairs of
+#: different people in LFW (train split), and of 67 in a hundred pairs of photos of one.
+SAME_PERSON = 0.64
+#: A face is described again (a view) after so many frames if that view would be better than those kept, and
+#: after the larger number in any case.
+VIEW_EVERY_FRAMES, VIEW_AT_LEAST_EVERY_FRAMES = 5, 25
+#: So many views, before a track is said to show somebody who was known already.
+SURE_VIEWS = 3
+#: Views of faces this wide, px, and this sharp, levels of luma, count fully.
+LARGE_PX, SHARP = 80.0, 4.0
+
+
+@dataclass(eq=False)
+class _Track:
+    person: Person
+    last_view: int
+
+
+@dataclass(frozen=True)
+class AssignerParts:
+    """``key``: the same gives the same kind of face the same delegate in every run; without one each draw
+    is independent. ``only``: everybody gets this one, and nothing is drawn, but for whom ``rules`` hold.
+    """
+
+    gallery: DelegateGallery
+    encoder: IdentityModel
+    distraction: Distraction
+    config: IdentityConfig
+    key: bytes | None = None
+    only: Delegate | None = None
+    rules: tuple[Rule, ...] = ()
+
+
+class Assigner:
+    """Assignments by track, for one run."""
+
+    def __init__(self, parts: AssignerParts) -> None:
+        self._gallery, self._encoder, self._config = parts.gallery, parts.encoder, parts.config
+        self._distraction, self._mean_feature = parts.distraction, parts.gallery.features.mean(axis=0)
+        self._only, self._rules = parts.only, parts.rules
+        self._everybody = self._same_for_all() if not parts.rules else None
+        self._attributes = attributes_of(parts.gallery)
+        self._rng = np.random.default_rng(parts.config.seed)
+        self._key = parts.key
+        self._people = People(parts.config.ttl_seconds)
+        self._tracks: dict[int, _Track] = {}
+        self._account = Account()
+
+    @property
+    def account(self) -> Account:
+        return self._account
+
+    def assign(self, frame: RawFrame, track_id: int, geometry: Geometry) -> Assignment:
+        """What a track becomes in a frame: what it was, what a known person was, or something new."""
+        if self._everybody is not None:
+            return self._everybody
+        track, feature = self._tracks.get(track_id), None
+        quality = expected_quality(geometry)
+        if track is None or self._due(track, quality, frame.index):
+            feature = self._encoder.describe(frame.picture, geometry.points)
+        if track is None:
+            assert feature is not None
+            person = self._known(feature, frame.index) or self._new_person(geometry, feature, frame.index)
+            track = self._tracks[track_id] = _Track(person, frame.index)
+        person = track.person
+        person.last_seen, person.last_index = frame.pts_seconds, frame.index
+        if feature is None:
+            return person.assignment
+        track.last_view = frame.index
+        self._people.learn(person, feature, quality * min(1.0, feature.sharpness / SHARP))
+        self._notice(person, frame.index)
+        self._apply_rules(person, geometry, feature)
+        return person.assignment
+
+    def in_view(self, tracks: Iterable[int], frame: RawFrame) -> None:
+        """Tell whose tracks are in a frame, before :meth:`assign` is called for any of them: nobody else is
+        taken for those persons in this frame. Of two tracks in view that were taken for one person, the
+        second turns out to be somebody else.
+        """
+        claimed: set[int] = set()
+        for track_id in tracks:
+            track = self._tracks.get(track_id)
+            if track is None:
+                continue
+            if id(track.person) in claimed:
+                del self._tracks[track_id]
+                continue
+            claimed.add(id(track.person))
+            track.person.last_seen, track.person.last_index = frame.pts_seconds, frame.index
+        self._people.forget(frame.pts_seconds, [track.person for track in self._tracks.values()])
+
+    def forget_tracks(self, live: set[int]) -> None:
+        """Drop tracks that have ended; the persons behind them stay known."""
+        self._tracks = {name: track for name, track in self._tracks.items() if name in live}
+
+    def _due(self, track: _Track, quality: float, index: int) -> bool:
+        """Whether a face is described again."""
+        since = index - track.last_view
+        return since >= VIEW_AT_LEAST_EVERY_FRAMES or (
+            since >= VIEW_EVERY_FRAMES and track.person.wants(quality)
+        )
+
+    def _known(self, feature: IdentityFeature, index: int) -> Person | None:
+        person, likeness = self._people.most_alike(feature.embedding, index)
+        return person if likeness >= SAME_PERSON else None
+
+    def _notice(self, person: Person, index: int) -> None:
+        """Better views may tell that somebody was known already. Their delegate stays; the other one is
+        forgotten, and its draw is added to theirs.
+        """
+        feature = person.feature
+        if feature is None or len(person.views) < SURE_VIEWS:
+            return
+        earlier, likeness = self._people.most_alike(feature, index)
+        tracked = any(track.person is earlier for track in self._tracks.values())
+        if earlier is None or tracked or likeness < SAME_PERSON:
+            return
+        self._people.remove(earlier)
+        person.draws += earlier.draws
+        switched = int(earlier.delegate.id != person.delegate.id)
+        self._count(switches=switched, most=person.draws)
+
+    def _apply_rules(self, person: Person, geometry: Geometry, feature: IdentityFeature) -> None:
+        """A rule that fits from now on holds for as long as the person is known."""
+        if person.rule is not None or person.feature is None or not self._rules:
+            return
+        person.rule = rule_for(self._rules, person.feature)
+        if person.rule is not None:
+            fit = self._fit(geometry, feature)
+            person.assignment = self._assignment_for(person.delegate, fit, person.rule, feature)
+
+    def _fit(self, geometry: Geometry, feature: IdentityFeature) -> Float:
+        """Utilities of the delegates. The person's identity is used only to exclude delegates that are too
+        much alike: attributes are read from the distracted feature.
+        """
+        if not (np.isfinite(feature.pooled).all() and np.isfinite(feature.embedding).all()):
+            return np.zeros(len(self._gallery), np.float32)  # nothing is known: nobody fits better
+        embeddings, distraction = self._gallery.embeddings, self._distraction
+        likenesses = embeddings @ feature.embedding
+        if self._key is not None:  # what differs from view to view must not change the draw
+            kind = distraction.kind_of(feature.embedding)
+            likenesses = np.maximum(likenesses, embeddings @ distraction.anchors[kind])
+            traits = Traits(*map(float, distraction.anchor_attributes[kind]))
+        else:
+            traits = traits_of(
+                geometry, distraction.attributes(distraction.apply(feature, self._mean_feature))
+            )
+        return utilities(traits, self._attributes, likenesses)
+
+    def _new_person(self, geometry: Geometry, feature: IdentityFeature, index: int) -> Person:
+        fit = self._fit(geometry, feature)
+        delegate = self._only or self._drawn(fit, feature)
+        person = Person(delegate, self._assignment_for(delegate, fit, None, feature), last_index=index)
+        self._people.add(person)
+        return person
+
+    def _drawn(self, fit: Float, feature: IdentityFeature) -> Delegate:
+        delegates = self._gallery.delegates
+        live = {track.person.delegate.id for track in self._tracks.values()}
+        known = live | {person.delegate.id for person in self._people}
+        # With more persons than delegates one who left gives theirs away, before anybody in view does.
+        masks = [np.array([d.id not in taken for d in delegates]) for taken in (known, live, set())]
+        allowed = next(mask for mask in masks if mask.any())
+        self._count(draws=1, most=1)
+        return delegates[draw(fit, self._config.epsilon, allowed, self._noise(feature.embedding))]
+
+    def _same_for_all(self) -> Assignment | None:
+        """What everybody becomes where the user chose one delegate: no face is described."""
+        if self._only is None:
+            return None
+        return Assignment(self._only, self._config.geometry, self._gallery.features[self._row(self._only)])
+
+    def _row(self, delegate: Delegate) -> int:
+        return next(row for row, one in enumerate(self._gallery.delegates) if one.id == delegate.id)
+
+    def _assignment_for(
+        self, delegate: Delegate, fit: Float, rule: Rule | None, feature: IdentityFeature
+    ) -> Assignment:
+        appearance, geometry = self._config.appearance, self._config.geometry
+        if rule is not None:
+            delegate = rule.delegate or delegate
+            appearance = appearance if rule.appearance is None else rule.appearance
+            geometry = geometry if rule.geometry is None else rule.geometry
+        target = self._gallery.features[self._row(delegate)]
+        known = np.isfinite(feature.pooled).all() and np.isfinite(feature.importance).all()
+        distracted = self._distraction.apply(feature, target) if known else target
+        return Assignment(towards(self._gallery, delegate, fit, appearance), geometry, distracted)
+
+    def _noise(self, embedding: Float) -> NDArray[np.float64]:
+        names = [delegate.id for delegate in self._gallery.delegates]
+        if self._key is None or not np.isfinite(embedding).all():
+            return self._rng.gumbel(size=len(names))
+        return keyed_noise(self._key, self._distraction.kind_of(embedding), names)
+
+    def _count(self, draws: int = 0, switches: int = 0, most: int = 0) -> None:
+        before = self._account
+        self._account = Account(before.draws + draws, before.switches + switches, max(before.most, most))
+
+
+def expected_quality(geometry: Geometry) -> float:
+    """How much a view of a face would tell, 0..1, before it is described: size, frontality, confidence."""
+    points = geometry.points
+    size = min(1.0, float(np.ptp(points[:, 0])) / LARGE_PX)
+    frontality = float(np.cos(np.radians(yaw_degrees(points)))) ** 2
+    return float(size * frontality * max(geometry.confidence, 0.0))

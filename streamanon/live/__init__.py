@@ -1,0 +1,1 @@
+"""Live streams: one connection a source, the chain, and one child process for each output."""

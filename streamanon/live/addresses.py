@@ -1,0 +1,89 @@
+"""Addresses of cameras and servers as FFmpeg wants them, and its errors in plain words."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+import av.error
+
+from streamanon.errors import ConfigError
+
+#: What follows the login in an address.
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[\w.\-]+)(:\d+)?([/?#]|$)")
+#: The same where it can hardly be a part of a password.
+_SURE_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[\w\-]+(\.[\w\-]+)+|[\w.\-]+:\d+|localhost)(:\d+)?([/?#]|$)")
+_PORT = re.compile(r"[\w.\-]+:\d+([/?#]|$)")
+
+
+def with_encoded_login(address: str) -> str:
+    """The address with name and password percent-encoded, which FFmpeg refuses otherwise.
+
+    What is encoded already stays. Where a password holds ``@`` and ``/`` in a way that could be read as a
+    server's name, only the user can tell: write it encoded.
+    """
+    scheme, mark, rest = address.partition("://")
+    if not mark:
+        return address
+    places = [found.start() for found in re.finditer("@", rest) if _HOST.match(rest, found.start() + 1)]
+    if (
+        not places
+        or _PORT.match(rest)
+        or (":" not in rest[: places[0]] and re.search(r"[/?#]", rest[: places[0]]))
+    ):
+        return address  # the @ stands in the path, if anywhere
+    at = places[0]
+    for later in places[1:]:
+        if "?" not in rest[at:later] and _SURE_HOST.match(rest, later + 1):
+            at = later
+    user, colon, password = rest[:at].partition(":")
+    return f"{scheme}://{_encoded(user)}{colon}{_encoded(password)}@{rest[at + 1 :]}"
+
+
+def check_srt(address: str, shown: str) -> None:
+    """Raises :class:`ConfigError` for a passphrase of SRT: the program that speaks SRT here takes it only
+    as an argument, which every user of the machine can read.
+    """
+    if re.match(r"(?is)srt:.*passphrase", address):
+        raise ConfigError(
+            f"{shown}: a passphrase of SRT would be seen in the process list; let a gateway such as"
+            " MediaMTX speak SRT, and use its rtsp:// address"
+        )
+
+
+def _encoded(text: str) -> str:
+    return "".join(
+        part if re.fullmatch(r"%[0-9A-Fa-f]{2}", part) else quote(part, safe="")
+        for part in re.split(r"(%[0-9A-Fa-f]{2})", text)
+    )
+
+
+def why_not_opened(error: Exception, shown: str, seconds: float) -> str:
+    """One sentence on why a source could not be opened, with what to do."""
+    silent = f"{shown} did not answer within {seconds:g} seconds; check the address and the network"
+    if isinstance(error, av.error.HTTPUnauthorizedError):
+        return f"{shown} refuses the name or password; put the right ones before the server's name"
+    if isinstance(error, av.error.HTTPForbiddenError):
+        return f"{shown} forbids it; check the account's rights"
+    if isinstance(error, av.error.HTTPNotFoundError):
+        return f"{shown} is not there on its server; check the path"
+    if isinstance(error, av.error.ProtocolNotFoundError):
+        return f"{shown}: this kind of address cannot be read; use rtsp, rtmp, http, udp, srt or a device"
+    if isinstance(error, av.error.ExitError):
+        return silent
+    if isinstance(error, av.error.InvalidDataError):
+        if shown.lower().startswith("rtsp"):  # FFmpeg tells a time-out of RTSP so
+            return silent
+        return f"{shown} sends no video that can be read; check that it plays"
+    if isinstance(error, PermissionError):
+        return f"{shown} may not be read, or nothing is published there yet; check the name and the rights"
+    if isinstance(error, FileNotFoundError):
+        return f"there is no {shown}; check the path"
+    if isinstance(error, ConnectionRefusedError):
+        return f"{shown} refuses the connection; check that the server runs, and its port"
+    return f"{shown} cannot be opened ({reason(error)}); check the address and the network"
+
+
+def reason(error: Exception) -> str:
+    """The system's words for an error; never FFmpeg's own, which quote the address."""
+    return str(getattr(error, "strerror", None) or type(error).__name__)

@@ -1,0 +1,383 @@
+"""One camera: connect, anonymise, send on; and again, for as long as the process runs.
+
+Each connection, and each stretch of one between two pauses, is an epoch with a chain of its own: no track,
+no mesh and no held frame of an earlier one is left when it begins. What goes on is the memory of who
+became whom, so that a person keeps their synthetic face, and the outputs, which never see the difference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
+from fractions import Fraction
+from typing import Literal
+from urllib.parse import urlsplit
+
+from streamanon.api import Anonymizer
+from streamanon.config import Config
+from streamanon.detect.detection_interval import DetectionInterval, Extent
+from streamanon.detect.search import Searcher
+from streamanon.errors import SinkError, SourceError, StreamanonError, sentence
+from streamanon.live.backoff import Backoff
+from streamanon.live.connection import Connection, SourceOptions
+from streamanon.live.egress import Egress, EgressCounts, Output, Stub
+from streamanon.live.encode import Encoder
+from streamanon.live.feed import Feed, FeedCounts
+from streamanon.live.mjpeg import MjpegOutput
+from streamanon.live.outputs import ChildOutput
+from streamanon.live.sound import SoundTrack
+from streamanon.live.states import Journal, State, Status
+from streamanon.live.targets import Target
+from streamanon.live.voice import VoiceMask
+from streamanon.media.address import redact_text
+from streamanon.media.probe import SourceInfo
+from streamanon.mesh.smoothing import NEIGHBOURS
+from streamanon.pipeline import AHEAD_FRAMES as FILE_AHEAD_FRAMES
+from streamanon.pipeline import STALL_SECONDS, anonymise
+from streamanon.types import Faces, Float, RawFrame, SafeFrame
+
+#: Frames that each stage of the chain works ahead: each is delay when a stage is slow.
+AHEAD_FRAMES = 1
+#: A stage that is silent for so long hangs, s; at first a backend may have models to compile.
+CHAIN_STALL_SECONDS = 30.0
+#: Without a frame for so long a source is stalled, s.
+STALLED_SECONDS = 2.0
+#: A camera is blocked when it dropped so many frames within the window, s, until none was for the longer
+#: one.
+BLOCKED_DROPS, BLOCKED_WINDOW, UNBLOCKED_SECONDS = 5, 2.0, 5.0
+#: While a pause lasts, a server that was away is knocked at this often, s: one that is back is not waited
+#: for.
+KNOCK_SECONDS, KNOCK_TIMEOUT = 2.0, 1.0
+#: Frame rate where a source tells none.
+USUAL_RATE = Fraction(25)
+_PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}
+
+Audio = Literal["keep", "mask", "drop"]
+
+
+@dataclasses.dataclass(frozen=True)
+class CameraSettings:
+    """``stub``: what is shown without a signal. ``give_up_after``: seconds without a healthy connection
+    after which the camera ends with an error, None: never. ``strict``: an error at the first start ends
+    it, too. ``duration``: seconds of output, None: without end. ``once``: the end of the connection is the
+    end.
+    """
+
+    name: str
+    source: SourceOptions
+    targets: tuple[Target, ...]
+    audio: Audio = "keep"
+    stub: Stub = "plain"
+    give_up_after: float | None = None
+    strict: bool = True
+    duration: float | None = None
+    encoder_threads: int = 1
+
+
+class Camera:
+    """Runs in threads of its own from :meth:`start` on. ``error``: why it ended, None: as asked."""
+
+    def __init__(
+        self,
+        settings: CameraSettings,
+        anonymizer: Anonymizer,
+        journal: Journal,
+        connect: Callable[[SourceOptions, Callable[[], float]], Connection] = Connection,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings, self.anonymizer, self._journal = settings, anonymizer, journal
+        self._connect, self._clock = connect, clock
+        self.status = Status(self._told)
+        self.feed_counts, self.egress_counts = FeedCounts(), EgressCounts()
+        self.reconnects: Counter[str] = Counter()
+        self.stalls = 0
+        self.damage: Counter[str] = Counter()
+        self.context = anonymizer.context()
+        self.outputs: list[Output] = []
+        self.info: SourceInfo | None = None
+        self.interval: DetectionInterval | None = None
+        self.detections = self.detections_skipped = 0
+        self.error: Exception | None = None
+        self._assigner = anonymizer.assigner()
+        self._sound = self._make_sound()
+        self._feed: Feed | None = None
+        self._egress: Egress | None = None
+        self._origin, self._index = clock(), 0
+        self._chains = 0
+        self._drops: list[tuple[float, int]] = []
+        self._healthy_at = clock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"camera {settings.name}", daemon=True)
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def is_over(self) -> bool:
+        return not self._thread.is_alive() and self.status.state is State.ENDED
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End: what is held back is still sent. :meth:`join` waits for it."""
+        self._stop.set()
+        feed = self._feed
+        if feed is not None:
+            feed.stop()
+
+    def join(self, seconds: float) -> bool:
+        """Whether it ended in time."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def look(self) -> None:
+        """Tell running, blocked and stalled apart; to be called now and then."""
+        feed, state = self._feed, self.status.state
+        if feed is None or state not in (State.RUNNING, State.BLOCKED, State.STALLED):
+            return
+        now = self._clock()
+        silent = now - feed.last_frame
+        if silent > max(STALLED_SECONDS, feed.flush_seconds) and not self.settings.source.can_wait:
+            self.stalls += self.status.be(State.STALLED, f"no frame for {silent:.1f} seconds", state)
+        elif self._is_blocked(now, feed, state):
+            self.status.be(State.BLOCKED, "frames come faster than they can be processed", state)
+        else:
+            self.status.be(State.RUNNING, only_from=state)
+
+    def _is_blocked(self, now: float, feed: Feed, state: State) -> bool:
+        self._drops.append((now, self.feed_counts.dropped))
+        while now - self._drops[0][0] > BLOCKED_WINDOW:
+            self._drops.pop(0)
+        if self.feed_counts.dropped - self._drops[0][1] >= BLOCKED_DROPS:
+            return True
+        return state is State.BLOCKED and now - feed.last_drop < UNBLOCKED_SECONDS
+
+    def _told(self, state: State, reason: str) -> None:
+        self._journal.note(self.name, state.value, reason=redact_text(reason))
+
+    def _make_sound(self) -> SoundTrack | None:
+        if self.settings.audio == "drop":
+            return None
+        return SoundTrack(VoiceMask() if self.settings.audio == "mask" else None)
+
+    def _run(self) -> None:
+        try:
+            self._run_on()
+        except Exception as error:
+            self.error = error
+        finally:
+            self._finish()
+            reason = "" if self.error is None else redact_text(sentence(self.error))
+            self.status.be(State.ENDED, reason)
+
+    def _run_on(self) -> None:
+        backoff = Backoff()
+        while not self._stop.is_set():
+            kind, reason, healthy = self._one_connection()
+            if self._stop.is_set() or self._is_done():
+                return
+            if healthy:
+                self._healthy_at = self._clock()
+            if kind == "ended" and (self.settings.source.is_file):
+                return
+            never_ran = self._egress is None
+            given_up = self.settings.give_up_after is not None and (
+                self._clock() - self._healthy_at >= self.settings.give_up_after
+            )
+            if (never_ran and self.settings.strict) or given_up:
+                raise SourceError(reason)
+            self.reconnects[kind] += 1
+            self.status.be(State.LOST, reason)
+            self._pause(backoff.pause(healthy))
+            if not self._stop.is_set():
+                self.status.be(State.STARTING)
+
+    def _one_connection(self) -> tuple[str, str, float]:
+        """Run one connection to its end: what kind of end, the reason, and how long it was healthy, s."""
+        shown = self.settings.source.shown
+        if self._sound is not None:
+            self._sound.forget()
+        feed = self._feed = Feed(
+            self.settings.source,
+            self.feed_counts,
+            self._origin,
+            self._index,
+            self.info,
+            self._sound.hear if self._sound is not None else None,
+            self._clock,
+            self._connect,
+        )
+        if self._stop.is_set():
+            feed.stop()
+        try:
+            while feed.wait() and not self._is_done():
+                self._start_egress(feed)
+                self._one_epoch(feed)
+        except StreamanonError as error:
+            return "chain", sentence(error), self._end(feed)
+        except Exception as error:
+            return "chain", sentence(error), self._end(feed)
+        healthy = self._end(feed)
+        if feed.error is not None:
+            return ("read" if feed.first_frame is not None else "open"), sentence(feed.error), healthy
+        if feed.first_frame is None:
+            return "open", f"{shown} ended without a picture; check that it plays", healthy
+        return "ended", f"{shown} ended", healthy
+
+    def _end(self, feed: Feed) -> float:
+        feed.stop()
+        self._index = feed.index
+        self.damage.update(feed.causes)
+        return 0.0 if feed.first_frame is None else max(0.0, feed.last_frame - feed.first_frame)
+
+    def _one_epoch(self, feed: Feed) -> None:
+        egress, info = self._egress, feed.info
+        assert egress is not None
+        assert info is not None
+        with closing(self._chain(feed, info)) as chain:
+            for safe in chain:
+                egress.put(safe, feed.arrivals.pop(safe.pts, 0.0))
+                self.context.tally.tracks.clear()  # they would add up over days
+                if self._is_done():
+                    feed.stop()
+                    return
+                if self.status.state in (State.STARTING, State.LOST):
+                    self.status.be(State.RUNNING)
+
+    def _chain(self, feed: Feed, info: SourceInfo) -> Generator[SafeFrame, None, None]:
+        anonymizer, context = self.anonymizer, self.context
+        config = live_config(anonymizer.config, info.average_rate or USUAL_RATE)
+        if self._assigner is not None:
+            self._assigner.forget_tracks(set())
+        if self.interval is not None:
+            self.detections_skipped += self.interval.skipped
+        self.interval = DetectionInterval(
+            config.detect.interval_seconds, config.lookahead.seconds, not self.settings.source.can_wait
+        )
+        self._chains += 1
+        return anonymise(
+            feed.frames(),
+            config,
+            _Counted(anonymizer.face_search(0, context), self),
+            anonymizer.covering(context, (info.width, info.height), assigner=self._assigner),
+            stall_seconds=STALL_SECONDS if self._chains == 1 else CHAIN_STALL_SECONDS,
+            interval=self.interval,
+            ahead=FILE_AHEAD_FRAMES if self.settings.source.can_wait else AHEAD_FRAMES,
+        )
+
+    def _start_egress(self, feed: Feed) -> None:
+        if self._egress is not None:
+            return
+        info = self.info = feed.info
+        assert info is not None
+        settings, config = self.settings, self.anonymizer.config
+        rate = info.average_rate or USUAL_RATE
+        sound = self._sound if feed.has_sound else None
+        encoder = Encoder(info, config.output, rate, sound is not None, settings.encoder_threads)
+        for target in settings.targets:
+            self.outputs.append(self._open(target, encoder))
+        self._egress = Egress(
+            encoder,
+            self.outputs,
+            settings.stub,
+            sound,
+            config.lookahead.seconds,
+            float(rate),
+            patient=settings.source.can_wait,
+            duration_seconds=settings.duration,
+            counts=self.egress_counts,
+            clock=self._clock,
+        )
+
+    def _open(self, target: Target, encoder: Encoder) -> Output:
+        def tell(state: State, reason: str) -> None:
+            said = redact_text(reason)
+            self._journal.note(self.name, f"output {state.value}", to=target.shown, reason=said)
+
+        if target.kind == "mjpeg":
+            return MjpegOutput(target, tell)
+        return ChildOutput(target, encoder.header, encoder.setup, tell)
+
+    def _is_done(self) -> bool:
+        """Whether the outputs are: the duration is over, encoding failed, or no output is left."""
+        egress = self._egress
+        if egress is None:
+            return False
+        if egress.error is not None:
+            raise egress.error
+        if self.outputs and all(one.status.state is State.ENDED for one in self.outputs):
+            reasons = "; ".join(f"{one.target.shown}: {one.status.reason}" for one in self.outputs)
+            raise SinkError(f"no output is left ({reasons})")
+        return egress.done.is_set()
+
+    def _pause(self, seconds: float) -> None:
+        """Wait before the next attempt, but no longer than until a server that was away answers."""
+        until = self._clock() + seconds
+        was_there = self._answers() if seconds > KNOCK_SECONDS else True
+        while not self._stop.is_set() and (left := until - self._clock()) > 0:
+            self._stop.wait(min(left, KNOCK_SECONDS))
+            if not was_there and not self._stop.is_set() and self._answers():
+                return
+
+    def _answers(self) -> bool:
+        """Whether something listens at the source's address; true where that cannot be told."""
+        source = self.settings.source
+        port = _PORTS.get(source.scheme)
+        if port is None:
+            return True
+        with suppress(ValueError):
+            parts = urlsplit(source.address)
+            if parts.hostname is None:
+                return True
+            try:
+                socket.create_connection((parts.hostname, parts.port or port), KNOCK_TIMEOUT).close()
+            except OSError:
+                return False
+        return True
+
+    def _finish(self) -> None:
+        feed = self._feed
+        if feed is not None:
+            feed.stop()
+        if self._egress is not None:
+            self._egress.close(3.0)
+            if self.error is None and self._egress.error is not None:
+                self.error = self._egress.error
+        for output in self.outputs:
+            output.close()
+        for output in self.outputs:
+            output.join(4.0)
+
+
+class _Counted:
+    """A face search that counts the frames it sees."""
+
+    def __init__(self, searcher: Searcher, camera: Camera) -> None:
+        self._searcher, self._camera = searcher, camera
+
+    def detect(self, frame: RawFrame, extent: Extent = "next") -> Faces:
+        self._camera.detections += 1
+        return self._searcher.detect(frame, extent)
+
+    def redetect(self, frame: RawFrame, boxes: Float) -> Faces:
+        return self._searcher.redetect(frame, boxes)
+
+
+def live_config(config: Config, rate: Fraction) -> Config:
+    """The profile for a live stream: smoothing meshes over time holds frames back, too, which counts as
+    part of the look-ahead here, so that ``lookahead.seconds`` is the whole delay.
+    """
+    look = config.lookahead
+    smoothing = float(NEIGHBOURS / rate)
+    if look.seconds <= smoothing:
+        return config
+    return dataclasses.replace(
+        config, lookahead=dataclasses.replace(look, seconds=look.seconds - smoothing)
+    )

@@ -1,0 +1,140 @@
+"""The state of all cameras as Prometheus metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from streamanon.live.camera import Camera
+from streamanon.live.egress import Output
+from streamanon.live.latency import BUCKETS
+from streamanon.live.states import State
+
+
+class Collector:
+    """Reads the cameras' counters when it is asked; for a registry of ``prometheus_client``."""
+
+    def __init__(self, cameras: dict[str, Camera]) -> None:
+        self._cameras = cameras
+
+    def collect(self) -> Iterator[Metric]:
+        cameras = list(self._cameras.values())
+        yield _states(cameras)
+        yield from _frames(cameras)
+        yield from _chain(cameras)
+        yield from _outputs(cameras)
+
+
+def _states(cameras: Iterable[Camera]) -> Metric:
+    states = GaugeMetricFamily(
+        "streamanon_camera_state", "1 for the state that a camera is in", labels=("camera", "state")
+    )
+    for camera in cameras:
+        for state in State:
+            states.add_metric((camera.name, state.value), float(camera.status.state is state))
+    return states
+
+
+def _frames(cameras: Iterable[Camera]) -> Iterator[Metric]:
+    counts: dict[str, tuple[str, Callable[[Camera], float]]] = {
+        "source_frames": ("frames decoded", lambda c: c.feed_counts.read),
+        "skipped_frames": ("frames dropped before detection: overload", lambda c: c.feed_counts.dropped),
+        "damaged_frames": ("frames not trusted", lambda c: c.feed_counts.damaged),
+        "processed_frames": ("frames that went through the chain", lambda c: c.context.tally.frames),
+        "detections": ("frames that the detector saw", lambda c: c.detections),
+        "detections_skipped": ("detections left out: overload", _skipped),
+        "withheld_frames": ("frames covered whole", lambda c: c.egress_counts.withheld),
+        "output_frames": ("frames encoded", lambda c: c.egress_counts.frames),
+        "stub_frames": ("frames encoded without a source", lambda c: c.egress_counts.stubs),
+        "late_frames": ("frames left out: a stub had their time", lambda c: c.egress_counts.late),
+        "stalls": ("times that the source sent nothing", lambda c: c.stalls),
+    }
+    for name, (text, value) in counts.items():
+        family = CounterMetricFamily(f"streamanon_{name}", text, labels=("camera",))
+        for camera in cameras:
+            family.add_metric((camera.name,), float(value(camera)))
+        yield family
+    yield _by(cameras, "reconnects", "reason", "connections tried again", lambda c: c.reconnects)
+    yield _by(cameras, "damage", "cause", "signs of damaged input", lambda c: c.damage)
+
+
+def _skipped(camera: Camera) -> int:
+    interval = camera.interval
+    return camera.detections_skipped + (interval.skipped if interval is not None else 0)
+
+
+def _chain(cameras: Iterable[Camera]) -> Iterator[Metric]:
+    yield _by(cameras, "faces", "rung", "faces covered", lambda c: c.context.tally.by_method)
+    yield _by(cameras, "stage_seconds", "stage", "time worked", lambda c: c.context.clock.stages())
+    carried = CounterMetricFamily(
+        "streamanon_carried_faces", "faces covered where the detector found none", labels=("camera",)
+    )
+    interval = GaugeMetricFamily(
+        "streamanon_detection_interval_seconds", "time from one detection to the next", labels=("camera",)
+    )
+    latency = HistogramMetricFamily(
+        "streamanon_latency_seconds", "from a frame's arrival until it is encoded", labels=("camera",)
+    )
+    for camera in cameras:
+        tally = camera.context.tally
+        carried.add_metric((camera.name,), float(tally.faces - tally.detected))
+        if camera.interval is not None:
+            interval.add_metric((camera.name,), camera.interval.seconds)
+        counts, total = camera.egress_counts.latency.counts, 0
+        buckets = []
+        for edge, count in zip([*map(str, BUCKETS), "+Inf"], counts, strict=True):
+            total += count
+            buckets.append((edge, float(total)))
+        latency.add_metric((camera.name,), buckets, camera.egress_counts.latency.total)
+    yield from (carried, interval, latency)
+
+
+def _outputs(cameras: Iterable[Camera]) -> Iterator[Metric]:
+    labels = ("camera", "output")
+    counts: dict[str, tuple[str, Callable[[Output], float]]] = {
+        "output_packets": ("packets published", lambda o: o.counts.sent),
+        "output_discarded_packets": ("packets that a slow reader lost", lambda o: o.counts.dropped),
+        "output_discarded_groups": ("groups of pictures lost", lambda o: o.counts.groups_dropped),
+        "output_restarts": ("times that it was started again", lambda o: o.counts.restarts),
+        "output_stalls": ("times that it made no progress", lambda o: o.counts.stalls),
+    }
+    pairs = [(camera.name, output) for camera in cameras for output in list(camera.outputs)]
+    for name, (text, value) in counts.items():
+        family = CounterMetricFamily(f"streamanon_{name}", text, labels=labels)
+        for camera_name, output in pairs:
+            family.add_metric((camera_name, output.target.shown), float(value(output)))
+        yield family
+    now = time.monotonic()
+    age = GaugeMetricFamily(
+        "streamanon_output_age_seconds", "since the picture published last had arrived", labels=labels
+    )
+    waiting = GaugeMetricFamily("streamanon_output_waiting_packets", "packets that wait", labels=labels)
+    up = GaugeMetricFamily("streamanon_output_up", "1 while it is connected", labels=labels)
+    for camera_name, output in pairs:
+        key = (camera_name, output.target.shown)
+        if output.newest is not None:
+            age.add_metric(key, now - output.newest)
+        waiting.add_metric(key, float(output.waiting))
+        up.add_metric(key, float(output.status.state is State.RUNNING))
+    yield from (age, waiting, up)
+
+
+def _by(
+    cameras: Iterable[Camera],
+    name: str,
+    label: str,
+    text: str,
+    values: Callable[[Camera], Mapping[str, float]],
+) -> Metric:
+    family = CounterMetricFamily(f"streamanon_{name}", text, labels=("camera", label))
+    for camera in cameras:
+        for key, value in sorted(dict(values(camera)).items()):
+            family.add_metric((camera.name, key), float(value))
+    return family

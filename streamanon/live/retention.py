@@ -1,0 +1,56 @@
+"""Which files of a rolling archive are kept."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+#: The folder is looked through this often, s.
+EVERY_SECONDS = 10.0
+
+
+class Retention:
+    """Removes files of an archive that are older than ``keep_seconds``.
+
+    ``pattern``: the path with strftime's marks in the file name, which alone decides which files are the
+    archive's: nothing else in the folder is touched.
+    """
+
+    def __init__(self, pattern: Path, keep_seconds: float) -> None:
+        self._folder, self._keep = pattern.parent, keep_seconds
+        self._names = re.compile(_expression(pattern.name))
+        self._looked = float("-inf")
+
+    @staticmethod
+    def of(target: str, more: dict[str, Any]) -> Retention | None:
+        """As an archive's settings say; None where everything is kept."""
+        keep = more.get("keep_seconds")
+        return None if keep is None else Retention(Path(target), float(keep))
+
+    def keep(self, now: float) -> None:
+        """``now``: s since 1970. A file that cannot be removed is tried again later."""
+        if now - self._looked < EVERY_SECONDS:
+            return
+        self._looked = now
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(self._folder):
+                if self._names.fullmatch(entry.name) and entry.is_file():
+                    with contextlib.suppress(OSError):
+                        if now - entry.stat().st_mtime > self._keep:
+                            os.unlink(entry.path)
+
+
+#: What strftime's marks become.
+_MARKS = {"Y": r"\d{4}", "m": r"\d\d", "d": r"\d\d", "H": r"\d\d", "M": r"\d\d", "S": r"\d\d"}
+_MARKS |= {"j": r"\d{3}", "s": r"\d+", "y": r"\d\d", "F": r"\d{4}-\d\d-\d\d", "T": r"\d\d:\d\d:\d\d"}
+
+
+def _expression(name: str) -> str:
+    parts = re.split(r"%(.)", name)
+    marks = [_MARKS.get(mark, ".*?") if mark != "%" else "%" for mark in parts[1::2]]
+    return "".join(
+        text for pair in zip([re.escape(p) for p in parts[::2]], [*marks, ""], strict=True) for text in pair
+    )

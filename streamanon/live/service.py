@@ -1,0 +1,137 @@
+"""Many cameras in one process: started, watched, reloaded and stopped together, failing apart."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from streamanon.api import Anonymizer
+from streamanon.config import ComputeConfig, Config
+from streamanon.errors import sentence
+from streamanon.live.camera import Camera
+from streamanon.live.site import Plan, with_threads
+from streamanon.live.states import Journal
+from streamanon.live.warm_up import warm_up
+from streamanon.media.address import redact_text
+from streamanon.runtime.backends import Backend, open_backend
+from streamanon.runtime.shared_models import SharedBackend
+
+#: Cameras' states are looked at this often, s.
+LOOK_SECONDS = 0.25
+#: How long a camera may take to send what it holds back, and to end, s.
+DRAIN_SECONDS = 8.0
+
+
+class Models:
+    """Anonymizers by profile. Cameras with one profile share one; all share the networks they have in
+    common.
+    """
+
+    def __init__(self) -> None:
+        self._backends: dict[ComputeConfig, Backend] = {}
+        self._anonymizers: dict[Config, Anonymizer] = {}
+
+    def of(self, config: Config) -> Anonymizer:
+        """Loaded and warmed up. Raises :class:`ConfigError` or :class:`ModelError`."""
+        if config not in self._anonymizers:
+            backend = self._backends.get(config.compute)
+            if backend is None:
+                backend = self._backends[config.compute] = SharedBackend(open_backend(config.compute))
+            made = Anonymizer(config, backend)
+            warm_up(made)
+            self._anonymizers[config] = made
+        return self._anonymizers[config]
+
+    def keep_only(self, configs: Sequence[Config]) -> None:
+        """Drop what no camera uses any more."""
+        self._anonymizers = {key: one for key, one in self._anonymizers.items() if key in configs}
+
+
+class Service:
+    """``models``: makes an anonymizer of a profile."""
+
+    def __init__(self, journal: Journal, models: Models | None = None, cores: int | None = None) -> None:
+        self._journal, self._models = journal, models or Models()
+        self._cores = cores or len(os.sched_getaffinity(0))
+        self._plans: dict[str, Plan] = {}
+        self._changing = threading.Lock()
+        self.cameras: dict[str, Camera] = {}
+        self.wanted = 0
+
+    def start(self, plans: Sequence[Plan]) -> None:
+        """Start cameras. Raises what loading the models of any of them does, before any is started."""
+        shared = [with_threads(one, len(plans), self._cores) for one in plans]
+        anonymizers = [self._models.of(one.config) for one in shared]
+        with self._changing:
+            for one, made, anonymizer in zip(plans, shared, anonymizers, strict=True):
+                self._begin(one, made, anonymizer)
+            self.wanted = len(self._plans)
+
+    def reload(self, plans: Sequence[Plan]) -> None:
+        """Stop cameras that are gone or changed, start those that are new or changed; the others are not
+        touched. One whose models do not load is told, and goes on as it was.
+        """
+        new = {one.settings.name: one for one in plans}
+        with self._changing:
+            old = dict(self._plans)
+        for name in [name for name in old if name not in new]:
+            self._journal.note(name, "removed")
+            self._end(name)
+        for name, one in new.items():
+            if old.get(name) == one:
+                continue
+            made = with_threads(one, len(new), self._cores)
+            try:
+                anonymizer = self._models.of(made.config)
+            except Exception as error:
+                self._journal.note(name, "not reloaded", reason=redact_text(sentence(error)))
+                continue
+            self._journal.note(name, "reloaded" if name in old else "added")
+            self._end(name)
+            with self._changing:
+                self._begin(one, made, anonymizer)
+        with self._changing:
+            self.wanted = len(self._plans)
+        self._models.keep_only([with_threads(p, len(new), self._cores).config for p in plans])
+
+    def run(self, should_stop: Callable[[], bool], each_look: Callable[[], None] = lambda: None) -> None:
+        """Watch the cameras until told to stop, or until all have ended."""
+        while not should_stop():
+            with self._changing:
+                cameras = list(self.cameras.values())
+            for camera in cameras:
+                camera.look()
+            if all(camera.is_over for camera in cameras):
+                return
+            each_look()
+            time.sleep(LOOK_SECONDS)
+
+    def stop(self, seconds: float = DRAIN_SECONDS) -> bool:
+        """End all: what is held back is still sent. Whether all ended in time."""
+        until = time.monotonic() + seconds
+        with self._changing:
+            cameras = list(self.cameras.values())
+        for camera in cameras:
+            camera.stop()
+        ended = [camera.join(max(0.0, until - time.monotonic())) for camera in cameras]
+        return all(ended)
+
+    def errors(self) -> list[Exception]:
+        """Of the cameras that ended by one."""
+        return [camera.error for camera in self.cameras.values() if camera.error is not None]
+
+    def _begin(self, given: Plan, made: Plan, anonymizer: Anonymizer) -> None:
+        name = given.settings.name
+        camera = self.cameras[name] = Camera(made.settings, anonymizer, self._journal)
+        self._plans[name] = given
+        camera.start()
+
+    def _end(self, name: str) -> None:
+        with self._changing:
+            camera = self.cameras.pop(name, None)
+            self._plans.pop(name, None)
+        if camera is not None:
+            camera.stop()
+            camera.join(DRAIN_SECONDS)

@@ -1,0 +1,227 @@
+"""``site.yaml``: many cameras, each with its outputs and its profile, in one file.
+
+::
+
+    status: 127.0.0.1:9464
+    cameras:
+      gate:
+        source: rtsp://user:password@10.0.0.5/stream
+        to: [rtmp://server/app/key, hls:///srv/hls/gate]
+        profile: cctv
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from streamanon.config import Config, build, load_config, read_yaml
+from streamanon.errors import ConfigError, StreamanonError
+from streamanon.live.addresses import check_srt
+from streamanon.live.camera import CameraSettings
+from streamanon.live.connection import SourceOptions
+from streamanon.live.targets import Archiving, target_of
+from streamanon.media.address import is_address, redact_text
+
+_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+#: Where the state of all cameras is served if the file does not say so.
+STATUS_ADDRESS = "127.0.0.1:9464"
+
+
+@dataclass(frozen=True)
+class CameraSection:
+    """A camera as the file or the command line describes it. ``source``: an address, a device or a file;
+    ``to``: outputs; ``set``: settings over the profile's, as section.key=value. Durations are numbers of
+    seconds or like 10m, 6h, 7d.
+    """
+
+    source: str = ""
+    to: tuple[str, ...] = ()
+    profile: str | None = None
+    set: tuple[str, ...] = ()
+    audio: Literal["keep", "mask", "drop"] = "keep"
+    no_signal: Literal["plain", "last"] = "plain"
+    rtsp_transport: Literal["tcp", "udp"] = "tcp"
+    realtime: bool = False
+    loop: bool = False
+    give_up_after: str | None = None
+    segment: str = "10m"
+    keep: str | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A camera that can be started: what it does, and its profile."""
+
+    settings: CameraSettings
+    config: Config
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a file asks for. ``status``: where its state is served, HOST:PORT; None: nowhere."""
+
+    status: str | None
+    sections: Mapping[str, CameraSection]
+
+
+def load_site(path: Path) -> Site:
+    """Read the file. Raises :class:`ConfigError`."""
+    content = read_yaml(path, "the site file")
+    unknown = set(content) - {"cameras", "status"}
+    if unknown:
+        raise ConfigError(f"{path} has an unknown key {min(unknown)!r}; known here: cameras, status")
+    cameras = content.get("cameras")
+    if not isinstance(cameras, dict) or not cameras:
+        raise ConfigError(f"{path} names no camera: give it a section cameras, see docs/live.md")
+    status = content.get("status", STATUS_ADDRESS)
+    if status is not None:
+        parse_status(str(status))
+    sections = {}
+    for name, values in cameras.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ConfigError(f"{path}: a camera's name has only letters, digits and _.-, not {name!r}")
+        if not isinstance(values, dict):
+            raise ConfigError(f"cameras.{name} is a section and takes keys; see docs/live.md")
+        values = {str(key): _as_text(key, value) for key, value in values.items()}
+        sections[name] = build(CameraSection, values, f"cameras.{name}.")
+    return Site(None if status is None else str(status), sections)
+
+
+def _as_text(key: object, value: Any) -> Any:
+    """Durations may be numbers; a lone output needs no list."""
+    if key in ("give_up_after", "segment", "keep") and isinstance(value, (int, float)):
+        return f"{value}"
+    return [value] if key in ("to", "set") and isinstance(value, str) else value
+
+
+def plan(
+    name: str,
+    section: CameraSection,
+    strict: bool = False,
+    duration: float | None = None,
+    config: Config | None = None,
+) -> Plan:
+    """What a section means. ``config``: instead of its profile and settings. Raises :class:`ConfigError`
+    for what cannot be done.
+    """
+    if config is None:
+        config = load_config(section.profile or "livestream", section.set)
+    if config.output.codec != "h264":
+        raise ConfigError(f"live outputs are H.264: leave output.codec out, not {config.output.codec}")
+    if not section.source:
+        raise ConfigError(f"camera {name} has no source: give it an address, a device or a file")
+    if not section.to:
+        raise ConfigError(f"camera {name} has no output: give it at least one, e.g. hls:///srv/hls/{name}")
+    source = SourceOptions(
+        _from_file(section.source),
+        realtime=section.realtime,
+        loop=section.loop,
+        transport=section.rtsp_transport,
+        sound=section.audio != "drop",
+    )
+    _check_source(source, section)
+    keep = None if section.keep is None else seconds_of(section.keep, "keep")
+    archiving = Archiving(seconds_of(section.segment, "segment"), keep)
+    targets = tuple(target_of(_from_file(to), archiving, section.overwrite) for to in section.to)
+    give_up = None if section.give_up_after is None else seconds_of(section.give_up_after, "give_up_after")
+    settings = CameraSettings(
+        name,
+        source,
+        targets,
+        audio=section.audio,
+        stub=section.no_signal,
+        give_up_after=give_up,
+        strict=strict,
+        duration=duration,
+    )
+    return Plan(settings, config)
+
+
+def _from_file(text: str) -> str:
+    """``@FILE`` stands for the line in that file: an address with its password, readable by this user
+    only.
+    """
+    if not text.startswith("@"):
+        return text
+    try:
+        lines = [one.strip() for one in Path(text[1:]).read_text("utf-8-sig").splitlines() if one.strip()]
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"cannot read {text[1:]}: write an address into it, alone on its line") from None
+    if len(lines) != 1:
+        raise ConfigError(f"{text[1:]} must hold one line, an address")
+    return lines[0]
+
+
+def _check_source(source: SourceOptions, section: CameraSection) -> None:
+    check_srt(source.address, source.shown)
+    if source.is_file and not Path(source.address.removeprefix("file://")).is_file():
+        raise ConfigError(f"there is no file {source.shown}; check the path")
+    if (section.realtime or section.loop) and not source.is_file:
+        raise ConfigError(f"realtime and loop are for files, and {source.shown} is none; leave them out")
+    if section.rtsp_transport == "udp" and not source.scheme.startswith("rtsp"):
+        raise ConfigError(f"rtsp_transport does nothing with {source.shown}; leave it out")
+    if not source.is_file and not source.is_device and not is_address(source.address):
+        raise ConfigError(
+            f"{source.shown} is no address; write rtsp://, rtmp://, http://, udp:// or srt://"
+        )
+
+
+def seconds_of(text: str, name: str) -> float:
+    """A duration like 90, 90s, 10m, 6h or 7d."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip())
+    if not found or float(found[1]) <= 0:
+        raise ConfigError(f"{name} takes a duration like 90s, 10m, 6h or 7d, not {text!r}")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def parse_status(text: str) -> tuple[str, int]:
+    """HOST:PORT, or a port alone, which means this machine only."""
+    host, _, port = text.rpartition(":")
+    if not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"status takes HOST:PORT or a port, not {text!r}")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def check_site(path: Path) -> list[str]:
+    """All that is wrong with a file, a sentence each."""
+    try:
+        site = load_site(path)
+    except StreamanonError as error:
+        return [str(error)]
+    faults, plans = [], []
+    for name, section in site.sections.items():
+        try:
+            plans.append(plan(name, section))
+        except StreamanonError as error:
+            faults.append(f"{name}: {redact_text(str(error))}")
+    return faults + shared_targets(plans)
+
+
+def shared_targets(plans: Iterable[Plan]) -> list[str]:
+    """Outputs that two cameras would write."""
+    owners: dict[str, str] = {}
+    faults = []
+    for one in plans:
+        for target in one.settings.targets:
+            owner = owners.setdefault(target.address, one.settings.name)
+            if owner != one.settings.name:
+                faults.append(f"{one.settings.name}: {target.shown} is also written by {owner}; change one")
+    return faults
+
+
+def with_threads(one: Plan, cameras: int, cores: int) -> Plan:
+    """The plan with its share of the machine's cores: encoders and networks of all cameras together use
+    about as many threads as there are cores.
+    """
+    share = max(1, cores // max(1, cameras))
+    settings = replace(one.settings, encoder_threads=min(share, 4))
+    if one.config.compute.threads:
+        return replace(one, settings=settings)
+    compute = replace(one.config.compute, threads=cores)
+    return Plan(settings, replace(one.config, compute=compute))

@@ -1,0 +1,157 @@
+"""The frames of a video, each with its own time.
+
+One generator opens, reads and closes the container, so that it all happens in the thread that runs it.
+Audio and subtitles are not read here: the sink copies their packets from the file itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from av.video.reformatter import ColorRange
+
+from streamanon.media.clock import Clock
+from streamanon.media.demux import decoded, open_input, video_stream
+from streamanon.media.image_headers import check_size
+from streamanon.media.probe import SourceInfo, picture_format
+from streamanon.types import PIXEL_FORMATS, Picture, Plane, RawFrame
+
+#: So many sizes are named.
+_MOST_SIZES = 3
+
+_log = logging.getLogger(__name__)
+
+#: Values of AVColorSpace (ITU-T H.273); others are told by the picture's height.
+_MATRICES = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", 9: "bt2020", 10: "bt2020"}
+
+
+def read_frames(
+    path: str | Path,
+    info: SourceInfo,
+    on_skipped: Callable[[str], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> Iterator[RawFrame]:
+    """Yield every frame with its own time; ``info`` comes from :func:`probe`.
+
+    Planes are read-only views of the decoder's memory wherever the format allows it. Packets that cannot
+    be decoded are left out and told to ``on_skipped``. Times that jump are mended, and frames whose size or
+    format differs from the first one's are scaled to it; both are told to ``on_note`` at the end. Raises
+    :class:`SourceError`, after the frames so far, if reading fails.
+    """
+    with open_input(path) as container:
+        stream = video_stream(container, info.name)
+        clock = Clock(container.format.name)
+        sizes: dict[tuple[int, int], None] = {}
+        interlaced = False
+        previous: int | None = None
+        step = _typical_step(info)
+        try:
+            for index, frame in enumerate(decoded(container, stream, info.name, on_skipped, clock)):
+                check_size(frame.width, frame.height, info.name)
+                sizes[frame.width, frame.height] = None
+                interlaced = interlaced or frame.interlaced_frame
+                pts = _next_pts(frame.pts if frame.pts is not None else frame.dts, previous, step)
+                previous, step = pts, frame.duration or step
+                yield RawFrame(index, pts, info.time_base, to_picture(frame, info), frame.duration or None)
+        finally:
+            if on_note is not None:
+                for note in _notes(info, clock, sizes, interlaced):
+                    _log.warning("%s: %s", Path(info.name).name, note)
+                    on_note(note)
+
+
+def _notes(
+    info: SourceInfo, clock: Clock, sizes: Iterable[tuple[int, int]], interlaced: bool
+) -> Iterator[str]:
+    """What changed on the way through the file."""
+    if clock.jumps:
+        yield clock.told()
+    if interlaced and not info.field_order:
+        yield "some frames are interlaced and stored as progressive, with their lines as they are"
+    others = [
+        f"{width}x{height}" for width, height in sizes if (width, height) != (info.width, info.height)
+    ]
+    if others:
+        named = " and ".join(others[:_MOST_SIZES]) + " and more" * (len(others) > _MOST_SIZES)
+        yield f"the picture's size changes: {named} are scaled to {info.width}x{info.height}"
+
+
+def to_picture(frame: VideoFrame, info: SourceInfo) -> Picture:
+    """The frame's planes in ``info.picture_format`` and size, as read-only views that keep it alive."""
+    full_range = _is_full_range(frame)
+    if not _is_delivered_as_is(frame, info):
+        frame = _convert(frame, info, full_range)
+    count = 1 if info.picture_format.startswith("gray") else 3
+    depth = np.dtype(np.uint8 if PIXEL_FORMATS[info.picture_format][2] == 8 else np.uint16)
+    planes = tuple(_view(plane, depth) for plane in frame.planes[:count])
+    return Picture(planes, info.picture_format, _matrix_name(frame.colorspace, info.height), full_range)
+
+
+def _typical_step(info: SourceInfo) -> int:
+    """Ticks between frames, where the frames do not tell."""
+    rate = info.average_rate or Fraction(25)
+    return max(1, round(1 / (rate * info.time_base)))
+
+
+def _next_pts(pts: int | None, previous: int | None, step: int) -> int:
+    """A strictly increasing time that changes ``pts`` as little as can be."""
+    if previous is None:
+        return pts or 0
+    if pts is None:
+        return previous + step
+    if pts > previous:
+        return pts
+    # A small slip is nudged. After a jump back nothing later would be larger: go on at the usual pace.
+    return previous + (1 if previous - pts <= step else step)
+
+
+def _is_full_range(frame: VideoFrame) -> bool:
+    name = frame.format.name
+    if name.startswith("gray") and frame.color_range != ColorRange.MPEG:
+        return True
+    rgb = picture_format(name).startswith("gbrp")
+    return rgb or name.startswith("yuvj") or frame.color_range == ColorRange.JPEG
+
+
+def _matrix_name(colour_space: int, height: int) -> str:
+    """By the tag; without one by convention, as players do."""
+    return _MATRICES.get(colour_space, "bt709" if height >= 720 else "bt601")
+
+
+def _layout(name: str) -> str:
+    """The planar format whose first planes ``name`` shares: alpha planes come last, yuvj is yuv."""
+    return name.replace("yuvj", "yuv").replace("yuva", "yuv").replace("gbrap", "gbrp")
+
+
+def _is_delivered_as_is(frame: VideoFrame, info: SourceInfo) -> bool:
+    same_size = (frame.width, frame.height) == (info.width, info.height)
+    return same_size and _layout(frame.format.name) == info.picture_format
+
+
+def _convert(frame: VideoFrame, info: SourceInfo, full_range: bool) -> VideoFrame:
+    """By swscale, at the same range: values move between planes but keep their meaning."""
+    colour_range = ColorRange.JPEG if full_range else ColorRange.MPEG
+    return frame.reformat(
+        info.width,
+        info.height,
+        info.picture_format,
+        src_color_range=colour_range,
+        dst_color_range=colour_range,
+        interpolation="BICUBIC",
+    )
+
+
+def _view(plane: VideoPlane, depth: np.dtype[np.generic]) -> Plane:
+    """[H, W] over the plane's memory, which the view keeps alive."""
+    rows = np.frombuffer(memoryview(plane), depth).reshape(plane.height, -1)
+    view = rows[:, : plane.width]
+    if plane.line_size < 0:  # stored bottom-up
+        view = view[::-1]
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,154 @@
+"""The file that a run writes: beside the name that was asked for, which it gets once it is complete."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from streamanon.errors import ConfigError, SinkError
+from streamanon.media.address import is_address, redact_url
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, which lets nobody else replace or delete an open file
+    fcntl = None  # type: ignore[assignment]
+
+
+def partial_path(path: Path) -> Path:
+    """Where a file is written before it is complete: it plays there, too."""
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
+def is_stdout(path: Path) -> bool:
+    """Whether this stands for standard output: ``-`` with the suffix of a container, in no folder."""
+    return path.stem == "-" and path.parent == Path()
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raises :class:`ConfigError` where a file would be replaced that nobody asked to replace."""
+    if overwrite or is_stdout(path):
+        return
+    if os.path.isfile(path):
+        raise ConfigError(
+            f"{redact_url(str(path))} exists already; give another name, or --overwrite to replace it"
+        )
+    partial = partial_path(Path(os.path.realpath(path)))
+    if os.path.isfile(partial):
+        raise ConfigError(
+            f"{redact_url(str(partial))} is there from another run, going on or broken off; "
+            "move it away, or give --overwrite to replace it"
+        )
+
+
+def is_same_file(path: Path, other: str | Path) -> bool:
+    """Whether both name one file, which need not exist. An address is no file."""
+    if is_address(str(other)):
+        return False
+    if os.path.exists(path) and os.path.exists(other):
+        return os.path.samefile(path, other)
+    return os.path.realpath(path) == os.path.realpath(other)
+
+
+def check_writable(path: Path, overwrite: bool, inputs: Iterable[str | Path] = ()) -> None:
+    """What a command checks of a small output before its work. Raises :class:`ConfigError` where the folder
+    is missing, the output is one of the inputs, or a file would be replaced that nobody asked to replace.
+    """
+    shown = redact_url(str(path))
+    if not os.path.isdir(path.absolute().parent):
+        raise ConfigError(f"cannot write {shown}: make its folder first")
+    if any(is_same_file(path, one) for one in inputs):
+        raise ConfigError(f"the output {shown} is an input; give another name")
+    check_free(path, overwrite)
+
+
+def write_file(path: Path, content: bytes, overwrite: bool = False) -> None:
+    """Write a small file as a whole or not at all. Raises as :class:`OutputFile` does, and OSError."""
+    file = OutputFile(path, overwrite)
+    try:
+        with file:
+            file.write(content)
+        file.finish()
+    except BaseException:
+        file.discard()
+        raise
+
+
+class OutputFile(io.FileIO):
+    """What FFmpeg writes through. A disk or reader that hangs must not stop the other threads, and PyAV
+    does not let them go on while FFmpeg itself opens a file, or writes its header or end; this does.
+
+    ``partial``: where it lies until :meth:`finish`; None for a pipe or device, which is written as it is.
+    Only one at a time has it open. Raises :class:`ConfigError` where the file or its partial one exists and
+    ``overwrite`` is false, and :class:`SinkError` where another run writes it.
+    """
+
+    def __init__(self, path: Path, overwrite: bool = False) -> None:
+        self._target, self._overwrite = Path(os.path.realpath(path)), overwrite
+        self.partial: Path | None = None
+        self._streams = is_stdout(path)
+        if self._streams:
+            super().__init__(os.dup(1), "w")
+            return
+        if os.path.exists(path) and not os.path.isfile(path):
+            super().__init__(path, "w")
+            return
+        check_free(path, overwrite)
+        self.partial = partial_path(self._target)
+        super().__init__(_claim(self.partial, overwrite), "w")
+
+    def write(self, data: Any, /) -> int:
+        """All of some bytes: FFmpeg takes a part that was written for the whole."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[super().write(rest) :]
+        return len(data)
+
+    def seekable(self) -> bool:
+        """Standard output may be a file that other programs write, too: nothing goes back in it."""
+        return not self._streams and super().seekable()
+
+    def finish(self) -> None:
+        """Give the closed file its name. Raises :class:`ConfigError` where that was taken meanwhile."""
+        if self.partial is None:
+            return
+        if os.path.isfile(self._target):
+            if not self._overwrite:
+                taken, ours = (redact_url(str(path)) for path in (self._target, self.partial))
+                raise ConfigError(f"{taken} was made meanwhile; the result is {ours}")
+            shutil.copymode(self._target, self.partial)
+        os.replace(self.partial, self._target)
+
+    def discard(self) -> None:
+        """Remove what was written, closed or not."""
+        if self.partial is not None:
+            self.partial.unlink(missing_ok=True)
+
+
+def _claim(partial: Path, overwrite: bool) -> int:
+    """The number of the file, open, empty and locked."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        number = os.open(partial, flags | (0 if overwrite else os.O_EXCL), 0o666)
+    except FileExistsError:
+        raise _in_use(partial) from None
+    try:
+        if fcntl is not None:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(number), os.stat(partial)):  # its run has just renamed it
+            raise BlockingIOError
+        os.ftruncate(number, 0)
+    except (BlockingIOError, FileNotFoundError):
+        os.close(number)
+        raise _in_use(partial) from None
+    except OSError:  # a file system without locks
+        pass
+    return number
+
+
+def _in_use(partial: Path) -> SinkError:
+    shown = redact_url(str(partial))
+    return SinkError(f"another run is writing {shown}; give this one another output")

@@ -1,0 +1,1 @@
+"""A face measured: 478 landmarks, eyes and mouth, smoothed over time."""

@@ -1,0 +1,54 @@
+"""The networks of the chain, as it loads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamanon.config import DetectConfig
+from streamanon.detect.verifier import Verifier
+from streamanon.detect.yolo import FaceDetector
+from streamanon.errors import ModelError
+from streamanon.gallery.delegates import open_gallery
+from streamanon.generate import NetworkGenerator
+from streamanon.identity.encoder import IdentityEncoder
+from streamanon.mesh.face_mesh import FaceMesh
+from streamanon.runtime.backends import Array, Model
+from streamanon.runtime.models import Engines
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that the chain loads. ``precise``: in float32 whatever the precision."""
+
+    path: Path
+    precise: bool
+
+
+class _Recorder:
+    """A backend that loads nothing and notes what it was asked for."""
+
+    name = "recorder"
+
+    def __init__(self) -> None:
+        self.loaded: list[Loaded] = []
+
+    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
+        self.loaded.append(Loaded(path, precise))
+        return _NoModel()
+
+
+class _NoModel:
+    def run(self, *inputs: Array) -> list[Array]:
+        raise ModelError("this model was only noted, not loaded")
+
+
+def chain_models(engines: Engines) -> list[Loaded]:
+    """All models as the chain loads them, so that a plan built for one is the plan that it asks for."""
+    recorder = _Recorder()
+    FaceDetector(recorder, engines, DetectConfig())
+    Verifier(recorder, engines)
+    FaceMesh(recorder, engines)
+    IdentityEncoder(recorder, engines)
+    NetworkGenerator(open_gallery(engines, None), recorder, engines)
+    return recorder.loaded

@@ -1,0 +1,1 @@
+"""Delegates made of a user's own synthetic portraits."""

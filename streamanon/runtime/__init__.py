@@ -1,0 +1,1 @@
+"""What the chain runs on: model files and runtimes, threads, counts of faults, clocks."""

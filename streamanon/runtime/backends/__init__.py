@@ -1,0 +1,153 @@
+"""Where the models run. One interface, one file a runtime; ``auto`` takes the first that works.
+
+A backend that was named and cannot be loaded is an error, never a silent fallback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from streamanon.config import ComputeConfig
+from streamanon.errors import ConfigError, ModelError
+
+# Else ONNX Runtime, as of 1.32, writes an id of this machine to the disk and reports its use to Microsoft.
+# It reads this when it is imported, so its own function to turn that off comes too late.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# Else OpenVINO, as of 2026.4, tells Google Analytics that it is imported. It has no setting for that, but
+# does without this package where it cannot be imported.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+Array = NDArray[Any]
+
+
+class Model(Protocol):
+    """One loaded model: float32 arrays in, in the order of its inputs, float32 arrays out; batch first.
+
+    ``run`` may be called from several threads at once; its results belong to the caller.
+    """
+
+    def run(self, *inputs: Array) -> list[Array]: ...
+
+
+class Backend(Protocol):
+    """A runtime that loads ONNX files."""
+
+    name: str
+
+    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
+        """``precise`` asks for float32 arithmetic throughout, even where less is quicker. ``threads``: how
+        many a small model can use well on a CPU; 0: as many as ``compute.threads`` allows.
+        """
+        ...
+
+
+#: Name -> (packages, of each group one, our module), in the order of preference.
+_CANDIDATES = {
+    "tensorrt": (
+        (("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings"), ("torch",)),
+        "streamanon.runtime.backends.tensorrt",
+    ),
+    "openvino": ((("openvino",),), "streamanon.runtime.backends.openvino"),
+    "onnxruntime": ((("onnxruntime",),), "streamanon.runtime.backends.onnxruntime"),
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a backend works here, and in words why not."""
+
+    name: str
+    works: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backend, and why none of those that "auto" prefers to it was taken."""
+
+    backend: Backend
+    passed_over: tuple[Verdict, ...] = ()
+
+
+def choose_backend(config: ComputeConfig) -> Choice:
+    """The named backend, or with "auto" the first that works. Raises :class:`ModelError`; ConfigError for
+    settings of another backend.
+    """
+    if config.providers and config.backend not in ("auto", "onnxruntime"):
+        raise ConfigError(
+            f"compute.providers is for the backend onnxruntime, not {config.backend}; leave one of them out"
+        )
+    named = "onnxruntime" if config.providers else config.backend
+    verdicts: list[Verdict] = []
+    for name in list(_CANDIDATES) if named == "auto" else [named]:
+        backend, reason = _try(name, config)
+        if backend is not None:
+            if config.precision == "fp32":
+                backend = _Precise(backend)
+            return Choice(backend, tuple(verdicts))
+        verdicts.append(Verdict(name, False, reason))
+    reasons = "; ".join(f"{one.name}: {one.reason}" for one in verdicts)
+    raise ModelError(f"no backend can be used ({reasons})")
+
+
+def open_backend(config: ComputeConfig) -> Backend:
+    """:func:`choose_backend` without the reasons."""
+    return choose_backend(config).backend
+
+
+def examine_backends(config: ComputeConfig | None = None) -> list[Verdict]:
+    """Try every backend, for ``streamanon doctor``."""
+    verdicts = []
+    for name in _CANDIDATES:
+        backend, reason = _try(name, config or ComputeConfig())
+        verdicts.append(Verdict(name, backend is not None, reason))
+    return verdicts
+
+
+def _try(name: str, config: ComputeConfig) -> tuple[Backend | None, str]:
+    groups, module = _CANDIDATES[name]
+    for group in groups:
+        if not any(importlib.util.find_spec(package) for package in group):
+            return None, f"the package {group[0]} is not installed"
+    try:
+        create: Callable[[ComputeConfig], Backend] = importlib.import_module(module).create
+        return create(config), "works"
+    except ModelError as error:
+        return None, str(error)
+    except Exception as error:  # a broken driver raises anything; the reason is shown
+        return None, f"{type(error).__name__}: {first_line(error)}"
+
+
+class _Precise:
+    """A backend that runs every model in float32, for ``compute.precision`` fp32."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend, self.name = backend, backend.name
+
+    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
+        return self._backend.load(path, precise=True, threads=threads)
+
+
+def threads_of(most: int, useful: int) -> int:
+    """Threads of a model: as many as are useful to it, but not more than the user's most; 0 is no limit."""
+    return min(most, useful) if most and useful else most or useful
+
+
+def require_cpu(device: int) -> None:
+    """Raises :class:`ModelError` where a GPU was asked for of a runtime that has none."""
+    if device:
+        raise ModelError(f"compute.device {device} names a GPU and this runs on the CPU; leave it 0")
+
+
+def first_line(error: Exception) -> str:
+    """What a runtime's error, often pages long, says first."""
+    return (str(error).strip().splitlines() or ["no detail"])[0]

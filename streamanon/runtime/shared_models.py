@@ -1,0 +1,26 @@
+"""A backend whose models are loaded once, however many streams use them."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from streamanon.runtime.backends import Backend, Model
+
+
+class SharedBackend:
+    """Gives the same model for the same file and settings. Models may be run from several threads."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.name = backend.name
+        self._backend = backend
+        self._models: dict[tuple[Path, bool, int], Model] = {}
+        self._loading = threading.Lock()
+
+    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
+        """As :meth:`Backend.load`."""
+        key = (path, precise, threads)
+        with self._loading:
+            if key not in self._models:
+                self._models[key] = self._backend.load(path, precise=precise, threads=threads)
+            return self._models[key]

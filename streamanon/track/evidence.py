@@ -1,0 +1,120 @@
+"""Whether a track is a face in a frame, by all that was seen of it before and after: one rule.
+
+Each detection pass is a look, and each look at a track changes its log-odds of being a face there: a
+detection adds those of its probability, one that the verifier denies at the track's place subtracts some,
+and a look that finds nothing subtracts a little, for detectors miss faces that turn away. The looks add up
+forwards from the track's first detection and backwards from the last look that is known, each sum within
+limits, so that what was seen long ago is forgotten; both together are the log-odds at a frame. This is the
+forward-backward algorithm for a track that is a face or not, and may change (a box that slid from a face to
+a hand).
+
+A face that the picture's edge cuts is mostly missed while it is still in view, and looks like none where it
+is found: neither counts against it.
+
+A track is covered around its detections only where that sum reaches the threshold. A face that was found
+often is so for as long as the look-ahead covers it; one sure detection among many looks that found nothing
+covers only the frames about it. Frames of probable detections, and the frames up to the next look, are
+covered in any case.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+#: Limits of one detection's log-odds: detections of one track are alike, so that no single one may overrule
+#: the others.
+MIN_FIND, MAX_FIND = -1.5, 5.0
+#: Log-odds subtracted by each second of looks that found nothing, and most by one look.
+MISS_PER_SECOND, MAX_MISS = 2.5, 0.5
+#: Weight of the log-odds of a detection that was denied, and its limit.
+DENIED_WEIGHT, MIN_DENIED = 0.2, -0.6
+#: Limits of the sums. A track at the upper one is a face with probability 0.9 up to 1.5 s after its last
+#: detection, one that was found once at 0.99 up to half a second; before the first one it is 0.4 s more.
+MIN_SUM, MAX_SUM = -1.0, 7.0
+#: Slack of the comparison with the threshold, log-odds: probabilities are float32.
+SLACK = 1e-4
+#: Detections of a track that is not sure are covered from this probability.
+FIND_PROBABILITY = 0.3
+
+
+@dataclass(frozen=True)
+class _Look:
+    """``odds``: what a look at frame ``index`` adds; ``before``: the sum up to it and with it."""
+
+    index: int
+    odds: float
+    before: float
+
+
+@dataclass
+class Evidence:
+    """Evidence that a track is a face: its looks in order; frame ``found`` and time ``last`` (s) of its
+    last detection; and the frames of ``likely`` detections, which are always covered.
+    """
+
+    found: int = 0
+    last: float = 0.0
+    likely: list[int] = field(default_factory=list)
+    _looks: list[_Look] = field(default_factory=list)
+    _known: bool = False
+
+    def find(self, probability: float, index: int, seconds: float, cut: bool = False) -> None:
+        """The track was found in frame ``index``, at a time, as a face with this probability 0..1. ``cut``:
+        by the picture's edge.
+        """
+        self.found, self.last, self._known = index, seconds, True
+        if probability >= FIND_PROBABILITY:
+            self.likely.append(index)
+        least = 0.0 if cut else MIN_FIND
+        self._add(index, min(max(log_odds(probability), least), MAX_FIND))
+
+    def miss(self, index: int, seconds: float, denied: float | None = None, cut: bool = False) -> None:
+        """The look at frame ``index``, ``seconds`` after the last one, did not find the track, or found it
+        with a probability ``denied`` that is none of a face. ``cut``: by the picture's edge, where it was
+        last.
+        """
+        odds = 0.0 if cut else -min(MISS_PER_SECOND * seconds, MAX_MISS)
+        if denied is not None and not cut:
+            odds += max(DENIED_WEIGHT * min(log_odds(denied), 0.0), MIN_DENIED)
+        self._add(index, odds)
+
+    def is_sure(self, threshold: float, index: int) -> bool:
+        """Whether the track is a face in frame ``index`` with at least the probability ``threshold``."""
+        return self.log_odds_at(index) >= log_odds(threshold) - SLACK
+
+    def log_odds_at(self, index: int) -> float:
+        """The log-odds that the track is a face in frame ``index``, by the looks before and after."""
+        before = after = 0.0
+        for look in reversed(self._looks):
+            if look.index <= index:
+                before = look.before
+                break
+            after = _limited(after + look.odds)
+        return before + after
+
+    def is_near(self, index: int, frames: float) -> bool:
+        """Whether a likely detection is at most ``frames`` frames from frame ``index``."""
+        return any(abs(index - one) <= frames for one in self.likely)
+
+    def forget(self, index: int) -> None:
+        """Drop what is before frame ``index``, but for its sum."""
+        self.likely = [one for one in self.likely if one >= index]
+        while len(self._looks) > 1 and self._looks[1].index <= index:
+            del self._looks[0]
+
+    def _add(self, index: int, odds: float) -> None:
+        before = self._looks[-1].before if self._looks else 0.0
+        # Looks before the first detection tell nothing of what comes after it.
+        total = _limited(before + odds) if self._known else 0.0
+        self._looks.append(_Look(index, odds, total))
+
+
+def _limited(total: float) -> float:
+    return min(max(total, MIN_SUM), MAX_SUM)
+
+
+def log_odds(probability: float) -> float:
+    """Of a probability 0..1; finite at both ends."""
+    limited = min(max(probability, 1e-6), 1 - 1e-6)
+    return math.log(limited / (1 - limited))

@@ -1,0 +1,283 @@
+"""The command: what it refuses, what it writes, and that a wrong output is never timed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema
+import pytest
+
+import streamanon.bench
+from streamanon.bench import run as bench
+from streamanon.bench.cases import Case
+from streamanon.bench.child import task_of
+from streamanon.bench.result import SCHEMA, compare, read_result, tables
+from streamanon.bench.verify import Covers, NotAsExpectedError, verify
+from streamanon.cli import main
+from streamanon.errors import ConfigError
+from streamanon.runtime.backends import Verdict
+from streamanon.runtime.run_context import Tally
+from streamanon.types import Cover
+
+STAGES = {"detect": {"p50": 1.0, "p95": 2.0, "p99": 3.0}}
+ANSWER: dict[str, Any] = {
+    "frames_per_second": 20.0,
+    "rounds": [19.0, 20.0, 21.0],
+    "load_seconds": 1.0,
+    "first_frame_seconds": 2.0,
+    "peak_memory_mb": 300,
+    "stages_ms": STAGES,
+    "verified": {
+        "face_frames": 20,
+        "by_method": {"synthesize": 20},
+        "change_inside": 9,
+        "change_outside": 1,
+    },
+}
+
+
+class FakeChild:
+    """Answers at once; a stream is as quick as those beside it leave room for."""
+
+    fails = ""
+    open = 0
+    tasks: list[dict[str, Any]] = []  # noqa: RUF012
+
+    def __enter__(self) -> FakeChild:
+        FakeChild.open += 1
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        FakeChild.open -= 1
+
+    def ask(self, task: dict[str, Any]) -> dict[str, Any]:
+        self.start(task)
+        return self.answer()
+
+    def start(self, task: dict[str, Any]) -> None:
+        self.tasks.append(task)
+        self._task = task
+
+    def wait_until_ready(self) -> None: ...
+
+    def go(self) -> None: ...
+
+    def answer(self) -> dict[str, Any]:
+        if self._task["what"] == "networks":
+            return {"networks": [{"model": "face-mesh", "batch": 1, "milliseconds": STAGES["detect"]}]}
+        if self._task["case"]["method"] == self.fails:
+            return {"error": "it failed"}
+        return ANSWER | {"frames_per_second": 100.0 / FakeChild.open}
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> type[FakeChild]:
+    FakeChild.tasks, FakeChild.open = [], 0
+    verdicts = [
+        Verdict("tensorrt", False, "no CUDA device is available"),
+        Verdict("onnxruntime", True, "works"),
+    ]
+    monkeypatch.setattr(bench, "_Child", FakeChild)
+    monkeypatch.setattr(bench, "examine_backends", lambda: verdicts)
+    monkeypatch.setattr(bench, "write_clip", lambda path, *_: path.write_bytes(b""))
+    return FakeChild
+
+
+def run(*options: str) -> int:
+    return main(["bench", *options])
+
+
+def schema() -> dict[str, Any]:
+    path = Path(streamanon.bench.__file__).parent / "schema.json"
+    loaded: dict[str, Any] = json.loads(path.read_text())
+    return loaded
+
+
+@pytest.mark.usefixtures("children")
+@pytest.mark.parametrize("quick", [["--quick"], []])
+def test_the_result_fits_its_schema(
+    quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "b.json"
+    assert run("--json", str(path), *quick) == 0
+    result = read_result(path)
+    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema.validate(result, schema())
+    told = capsys.readouterr().out
+    assert "tensorrt: no CUDA device is available; onnxruntime: works" in told
+    assert "### Networks, ms a batch" in told
+    assert ("### Streams" in told) is (not quick)
+
+
+@pytest.mark.usefixtures("children")
+def test_streams_share_the_machine(tmp_path: Path) -> None:
+    """The fake does 100 frames a second in all, so four streams at 25 and three at 30."""
+    assert run("--json", str(tmp_path / "b.json"), "--quiet") == 0
+    streams = read_result(tmp_path / "b.json")["streams"]
+    assert [(row["rate"], row["streams"]) for row in streams] == [(25, 4), (30, 3)] * 2
+
+
+def test_a_case_that_fails_is_told_and_the_others_go_on(
+    children: type[FakeChild], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(children, "fails", "mosaic")
+    assert run() == 1
+    told = capsys.readouterr().out
+    assert "| mosaic | onnxruntime | auto | it failed |" in told
+    assert "| solid | onnxruntime | auto | 100.0 (19.0–21.0) |" in told
+
+
+@pytest.mark.usefixtures("children")
+def test_nothing_is_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "b.json"
+    path.write_text("mine")
+    assert run("--quick", "--json", str(path)) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.usefixtures("children")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--json", "no/such/b.json"], "make its folder first"),
+        (["--plot", "b.txt"], "--plot writes png, svg or pdf, not b.txt"),
+        (["--profile", "none"], "there is no profile 'none'"),
+        (["--backend", "tensorrt"], "no backend can be timed (tensorrt: no CUDA device is available; "),
+        (["--compare", "a.json", "b.json", "--quick"], "--compare times nothing: leave --quick out"),
+        (["--compare", "a.json", "b.json"], "cannot read a.json: No such file or directory"),
+    ],
+)
+def test_wrong_options_are_one_sentence(
+    options: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(*options) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("children")
+def test_deface_has_to_be_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    assert run("--quick", "--vs", "deface") == 2
+    assert "--vs deface needs deface: pip install deface" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("children")
+def test_deface_is_timed_in_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seconds = {"deface": 2.0}
+    ran: list[str] = []
+
+    def timed(words: list[str]) -> float:
+        ran.append(Path(words[0]).name)
+        Path(words[words.index("-o") + 1]).write_bytes(b"")
+        return seconds.get(ran[-1], 1.0)
+
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(bench, "_seconds_of", timed)
+    assert run("--quick", "--vs", "deface", "--json", str(tmp_path / "b.json"), "--quiet") == 0
+    result = read_result(tmp_path / "b.json")
+    jsonschema.validate(result, schema())
+    assert [row["frames_per_second"] for row in result["deface"]] == [{"streamanon": 20.0, "deface": 10.0}]
+    assert "| 20.0 | 10.0 | 2.00 |" in tables(result)
+
+
+@pytest.mark.usefixtures("children")
+def test_a_plot_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert run("--plot", str(tmp_path / "b.png"), "--quiet") == 0
+    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("children")
+def test_two_results_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = tmp_path / "a.json", tmp_path / "b.json"
+    assert run("--quick", "--json", str(one), "--quiet") == 0
+    changed = read_result(one)
+    changed["cases"][0]["frames_per_second"] = 150.0
+    changed["versions"]["numpy"] = "9"
+    two.write_text(json.dumps(changed))
+    assert run("--compare", str(one), str(two)) == 0
+    told = capsys.readouterr().out
+    assert "| 100.0 | 150.0 | 1.50 |" in told
+    assert "different versions" in told
+    assert "different machine" not in told
+
+
+def test_results_without_a_common_case_are_told() -> None:
+    empty = {"cases": [], "machine": 1, "versions": 1, "profile": 1, "models": 1}
+    with pytest.raises(ConfigError, match="no case in common"):
+        compare(empty, empty)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "no", json.dumps({"schema": "streamanon-bench/0"})])
+def test_other_files_are_no_results(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"give a file of streamanon bench --json"):
+        read_result(tmp_path / "a.json")
+    assert SCHEMA.endswith("/1")
+
+
+def _report(frames: int = 12, **tally: Any) -> Any:
+    return SimpleNamespace(
+        frames_in=12, tally=Tally(frames=frames, **tally), faults={}, troubles=lambda: "none"
+    )
+
+
+def _covers(count: int, method: Any = "solid") -> Covers:
+    covers = Covers()
+    covers.frames = [(Cover(0, (0, 0, 20, 20), method, True),) if n < count else () for n in range(12)]
+    return covers
+
+
+@pytest.mark.parametrize(
+    ("report", "covers", "said"),
+    [
+        (_report(11), _covers(12), "has not all frames"),
+        (_report(withheld=1), _covers(12), "there were faults"),
+        (_report(), _covers(6), "only 6 of 12 faces are covered"),
+        (_report(), _covers(12), "only 0 of 12 covers are by the method solid"),
+    ],
+)
+def test_a_run_that_did_less_is_not_timed(report: Any, covers: Covers, said: str, clip: Path) -> None:
+    with pytest.raises(NotAsExpectedError, match=said):
+        verify(clip, clip, report, covers, 1, "solid")
+
+
+def test_faces_that_were_not_changed_are_not_timed(clip: Path) -> None:
+    report = _report()
+    report.tally.by_method["solid"] = 12
+    with pytest.raises(NotAsExpectedError, match=r"faces differ by only 0\.0 levels"):
+        verify(clip, clip, report, _covers(12), 1, "solid")
+
+
+@pytest.mark.slow
+def test_a_small_case_is_really_timed(tmp_path: Path) -> None:
+    """A whole quick benchmark on one backend, in processes of their own."""
+    path = tmp_path / "b.json"
+    assert run("--quick", "--backend", "onnxruntime", "--json", str(path), "--quiet") == 0
+    result = read_result(path)
+    jsonschema.validate(result, schema())
+    case = result["cases"][0]
+    assert case["verified"]["by_method"]["synthesize"] >= 18
+    assert {"decode", "detect", "composite", "encode"} <= case["stages_ms"].keys()
+    assert {row["model"] for row in result["networks"]} >= {"face-detector", "generator"}
+
+
+def test_a_child_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    case = Case(64, 64, 0, "solid", "onnxruntime", "auto", 1, 1)
+    with bench._Child() as child:
+        answer = child.ask(task_of(case, Path(), None))
+    assert answer == {"error": "the process ended without an answer, with code 1"}

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from streamanon.cli import main
+
+
+def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["delegates", "list"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["id", "presents", "age", "tone"]
+    assert len(lines) >= 256
+    assert len({line.split()[0] for line in lines}) == len(lines)
+
+
+def test_some_are_shown_on_a_sheet(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.png"
+    assert main(["delegates", "show", "d000", "d001", "d002", "-o", str(path)]) == 0
+    sheet = cv2.imread(str(path))
+    assert sheet is not None
+    assert sheet.shape == (128, 384, 3)
+    assert all(tile.std() > 10 for tile in np.split(sheet, 3, axis=1))
+
+
+def test_some_are_exported(tmp_path: Path) -> None:
+    assert main(["delegates", "export", "d004", "d005", "-o", str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["d004.png", "d005.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["show", "nobody", "-o", "a.png"], "no delegate 'nobody'"),
+        (["show", "d000", "-o", "a.txt"], "a.txt"),
+        (["export", "d000", "-o", "/proc/none"], "/proc/none"),
+    ],
+)
+def test_wrong_use_is_one_sentence(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["delegates", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("what", "file"), [("show", "d004.png"), ("export", "d004.png")])
+def test_what_exists_is_replaced_only_when_asked(what: str, file: str, tmp_path: Path) -> None:
+    path = tmp_path / file
+    path.write_bytes(b"mine")
+    arguments = ["delegates", what, "d004", "-o", str(path if what == "show" else tmp_path)]
+    assert main(arguments) == 2
+    assert path.read_bytes() == b"mine"
+    assert main([*arguments, "--overwrite"]) == 0
+    assert path.read_bytes() != b"mine"
+
+
+def test_a_gallery_that_exists_is_not_replaced_unasked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.npz"
+    path.write_bytes(b"mine")
+    assert main(["delegates", "add", str(tmp_path), "-o", str(path)]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert path.read_bytes() == b"mine"
+
+
+def test_a_reader_that_goes_early_is_no_error() -> None:
+    command = f"{sys.executable} -m streamanon delegates list | true"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

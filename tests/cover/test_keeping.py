@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from streamanon.config import Config, CoverConfig
+from streamanon.cover.keeping import Area, Keeping, area_of, keep
+from streamanon.cover.measure import Measured
+from streamanon.errors import ConfigError
+from streamanon.identity.encoder import EMBEDDING, IdentityFeature
+from streamanon.identity.rules import Rule
+from streamanon.identity.visible_people import Keeper
+from streamanon.runtime.faults import Faults
+from streamanon.testing.fakes import fake_points
+from streamanon.types import Float, Geometry, Picture, RawFrame, Resolved, Target
+
+OWN = np.eye(EMBEDDING, dtype=np.float32)[0]
+POINTS = fake_points(np.array([0, 0, 90, 100], np.float32), np.full((5, 2), 45, np.float32))
+PICTURE = Picture((np.zeros((100, 200), np.uint8),), "gray")
+
+
+class Encoder:
+    def __init__(self, fails: bool = False) -> None:
+        self.fails = fails
+
+    def describe(self, _picture: Picture, _points: Float) -> IdentityFeature:
+        if self.fails:
+            raise RuntimeError("no")
+        return IdentityFeature(OWN, np.zeros(256, np.float32), np.zeros(256, np.float32), 9.0)
+
+
+def frames(
+    middles: Sequence[tuple[float, float]], points: Float = POINTS, distance: int = 0
+) -> Iterator[Measured]:
+    """Frames at 25 a second with one face of 20 px around each middle."""
+    for index, (x, y) in enumerate(middles):
+        frame = RawFrame(index, index, Fraction(1, 25), PICTURE)
+        box = np.array([x - 10, y - 10, x + 10, y + 10], np.float32) - np.float32(0.5)
+        target = Target(0, box, np.zeros((5, 2), np.float32), distance == 0, distance)
+        yield Measured(Resolved(frame, (target,)), [Geometry(points, 0.9)])
+
+
+def visible(measured: Iterator[Measured], *areas: Area, encoder: Encoder | None = None) -> list[bool]:
+    faults = Faults("cover")
+    rules = [Rule(OWN, True, None, None, None)] if encoder is not None else []
+    keeping = Keeping(Keeper(rules, 0.4), encoder, areas, 0.4, faults)
+    done = list(keep(measured, keeping))
+    assert [one.resolved.frame.index for one in done] == list(range(len(done)))
+    assert bool(faults.counts) == (encoder is not None and encoder.fails)
+    return [0 in one.visible for one in done]
+
+
+LEFT: Area = (0.0, 0.0, 0.5, 1.0)
+
+
+def test_a_known_person_is_visible() -> None:
+    assert visible(frames([(50, 50)] * 40), encoder=Encoder()) == [True] * 40
+
+
+def test_faces_that_are_small_or_far_from_a_detection_tell_nothing() -> None:
+    assert not any(visible(frames([(50, 50)] * 40, POINTS / np.float32(3)), encoder=Encoder()))
+    assert not any(visible(frames([(50, 50)] * 40, distance=4), encoder=Encoder()))
+    assert all(visible(frames([(50, 50)] * 40, distance=2), encoder=Encoder()))
+
+
+def test_an_encoder_that_fails_shows_nobody() -> None:
+    assert not any(visible(frames([(50, 50)] * 40), encoder=Encoder(fails=True)))
+
+
+def test_a_face_that_stays_in_a_region_is_visible() -> None:
+    assert visible(frames([(50, 50)] * 40), LEFT) == [True] * 40
+    assert not any(visible(frames([(150, 50)] * 40), LEFT))
+    assert visible(frames([(150, 50)] * 40), LEFT, (0.6, 0, 0.9, 1)) == [True] * 40
+
+
+def test_a_face_that_leaves_a_region_is_covered_before_and_for_good() -> None:
+    found = visible(frames([(50, 50)] * 40 + [(110, 50)] * 5 + [(50, 50)] * 40), LEFT)
+    assert found == [True] * 30 + [False] * 55
+
+
+def test_an_error_upstream_rises_after_the_frames_held() -> None:
+    def broken() -> Iterator[Measured]:
+        yield from frames([(50, 50)] * 5)
+        raise OSError("gone")
+
+    keeping = Keeping(Keeper([], 0.4), None, [LEFT], 0.4, Faults("cover"))
+    stage = keep(broken(), keeping)
+    done: list[Measured] = []
+    with pytest.raises(OSError, match="gone"):
+        done.extend(stage)
+    assert len(done) == 5
+
+
+@pytest.mark.parametrize(
+    ("rotation", "area"),
+    [
+        (0, (0.5, 0.0, 1.0, 0.5)),
+        (90, (0.5, 0.5, 1.0, 1.0)),
+        (180, (0.0, 0.5, 0.5, 1.0)),
+        (270, (0.0, 0.0, 0.5, 0.5)),
+    ],
+)
+def test_a_region_is_where_players_show_it(rotation: int, area: Area) -> None:
+    """The right upper quarter of what is shown: players turn the picture counter-clockwise."""
+    width, height = (200, 100) if rotation % 180 == 0 else (100, 200)
+    assert area_of(f"{width / 2},0,{width},{height / 2}", 200, 100, rotation) == pytest.approx(area)
+
+
+@pytest.mark.parametrize("text", ["", "1,2,3", "a,b,c,d", "5,0,5,9", "9,0,5,9", "-1,0,5,9"])
+def test_what_is_no_region_is_told(text: str) -> None:
+    with pytest.raises(ConfigError, match="a region is left,top,right,bottom"):
+        area_of(text, 10, 10)
+    with pytest.raises(ConfigError, match="a region is left,top,right,bottom"):
+        Config(cover=CoverConfig(keep_regions=(text,)))

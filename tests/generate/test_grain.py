@@ -1,0 +1,59 @@
+"""The camera's grain on a painted face."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from streamanon.generate.grain import add_grain, grain_of
+
+SIZE = (96, 120)
+
+
+def noisy(level: float, seed: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    ramp = np.linspace(60, 180, SIZE[1], dtype=np.float32)[None].repeat(SIZE[0], axis=0)
+    return (ramp + rng.normal(0, level, SIZE)).astype(np.float32)
+
+
+def smooth() -> np.ndarray:
+    return noisy(0)[..., None].repeat(3, axis=2)
+
+
+def everywhere() -> np.ndarray:
+    return np.ones(SIZE, np.float32)
+
+
+@pytest.mark.parametrize("level", [2.0, 5.0, 10.0])
+def test_a_smooth_face_becomes_as_grainy_as_the_frame(level: float) -> None:
+    made = add_grain(smooth(), everywhere(), noisy(level))
+    assert np.std(made[..., 0] - smooth()[..., 0]) == pytest.approx(level, rel=0.1)
+
+
+def test_a_face_that_is_grainy_enough_is_left_alone() -> None:
+    face = noisy(5, seed=2)[..., None].repeat(3, axis=2)
+    assert add_grain(face, everywhere(), noisy(5)) is face
+
+
+def test_clean_footage_gets_none() -> None:
+    face = smooth()
+    assert add_grain(face, everywhere(), noisy(0.5)) is face
+
+
+def test_edges_are_not_taken_for_grain() -> None:
+    grey = noisy(0)
+    grey[::30, :] = 255
+    grey[:, ::30] = 0
+    assert grain_of(grey, everywhere()) < 0.5
+
+
+def test_grain_is_not_looked_for_where_nothing_is_painted_or_pixels_are_clipped() -> None:
+    assert grain_of(noisy(8), np.zeros(SIZE, np.float32)) == 0
+    assert grain_of(np.clip(noisy(8) * 0, 0, 255), everywhere()) == 0
+
+
+def test_the_same_frame_gets_the_same_grain_and_the_next_another() -> None:
+    one, again = (add_grain(smooth(), everywhere(), noisy(6)) for _ in range(2))
+    other = add_grain(smooth(), everywhere(), noisy(6, seed=3))
+    np.testing.assert_array_equal(one, again)
+    assert abs(np.corrcoef((one - smooth()).ravel(), (other - smooth()).ravel())[0, 1]) < 0.05

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from streamanon.gallery.delegates import DelegateGallery, open_gallery
+from streamanon.generate import DetailState, Job, NetworkGenerator, Painting, Patch
+from streamanon.geometry import CROP_PX
+from streamanon.media.yuv import from_rgb
+from streamanon.runtime.models import Engines
+from streamanon.types import Assignment, Float, Geometry, Picture
+
+Array = NDArray[Any]
+CELLS = 32
+
+
+class Networks:
+    """A backend whose generator paints the texture as it was given, and whose answers can be changed."""
+
+    name = "fake"
+
+    def __init__(self, front: Array | None = None, face: float = 1.0) -> None:
+        self.front = np.zeros((CELLS, CELLS), np.float32) if front is None else front
+        self.face, self.calls = face, {"generator": 0, "generator-style": 0, "face-occlusion": 0}
+        self.shapes: list[tuple[int, ...]] = []
+
+    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Any:
+        return _Model(self, path.stem)
+
+
+class _Model:
+    def __init__(self, networks: Networks, name: str) -> None:
+        self.networks, self.name = networks, name
+
+    def run(self, *inputs: Array) -> list[Array]:
+        self.networks.calls[self.name] += 1
+        if self.name == "face-occlusion":
+            assert inputs[0].shape == (1, 3, CROP_PX, CROP_PX)
+            return [self.networks.front[None, None]]
+        if self.name == "generator-style":
+            assert inputs[0].shape == (1, 288)
+            return [np.zeros((1, 10), np.float32)]
+        planes, styles = inputs
+        assert styles.shape == (len(planes), 10)
+        self.networks.shapes.append(planes.shape)
+        told = np.full((len(planes), 1, *planes.shape[2:]), self.networks.face, np.float32)
+        return [planes[:, 4:7], told]
+
+
+class _Files:
+    def path(self, name: str) -> Path:
+        return Path(f"{name}.onnx")
+
+
+@cache
+def gallery() -> DelegateGallery:
+    return open_gallery(Engines.open())
+
+
+def generator(networks: Networks) -> NetworkGenerator:
+    return NetworkGenerator(gallery(), networks, _Files())  # type: ignore[arg-type]
+
+
+def assignment(number: int = 2) -> Assignment:
+    return Assignment(gallery().delegates[number], 0.0, np.zeros(256, np.float32))
+
+
+def face(size: float, middle: tuple[float, float] = (160, 120)) -> Geometry:
+    """A delegate's own shape, ``size`` px between the eyes."""
+    points = gallery().delegates[0].shape * np.float32(size)
+    points[:, :2] += np.array(middle, np.float32) - (points[:, :2].max(0) + points[:, :2].min(0)) / 2
+    return Geometry(np.asarray(points, np.float32), 0.9)
+
+
+def picture(shape: Callable[[Array], Array] = lambda pixels: pixels) -> Picture:
+    pixels = np.random.default_rng(0).normal((150, 120, 100), 8, (240, 320, 3))
+    return from_rgb(np.clip(shape(pixels), 0, 255).astype(np.uint8))
+
+
+def one(
+    painter: NetworkGenerator,
+    where: Picture,
+    mesh: Geometry,
+    part: Assignment,
+    last: DetailState | None = None,
+) -> Painting | None:
+    (painting,) = painter.paint(where, [Job(mesh, part, last)])
+    return painting
+
+
+def paint(networks: Networks, size: float = 40.0) -> Patch:
+    painting = one(generator(networks), picture(), face(size), assignment())
+    assert painting is not None
+    return painting.patch
+
+
+def at(patch: Patch, values: Float, point: Float) -> float:
+    return float(values[round(float(point[1])) - patch.y0, round(float(point[0])) - patch.x0])
+
+
+@pytest.mark.parametrize("size", [12.0, 40.0, 90.0])
+def test_the_whole_face_is_covered_at_every_size(size: float) -> None:
+    patch, mesh = paint(Networks(), size), face(size).points
+    inner = mesh[[1, 4, 33, 263, 61, 291, 152, 10, 50, 280]]
+    towards = inner + 0.06 * (mesh[4] - inner)
+    assert min(at(patch, patch.alpha, point) for point in towards) > 0.9
+    assert patch.alpha[0].max() < 0.6
+    assert patch.rgb.shape == (*patch.alpha.shape, 3)
+    assert 0 <= patch.rgb.min() <= patch.rgb.max() <= 255
+
+
+def test_a_network_that_says_there_is_no_face_uncovers_none_of_it() -> None:
+    """Only near the rim may it lower the alpha."""
+    patch, mesh = paint(Networks(face=0.0)), face(40).points
+    for point in mesh[[1, 4, 168, 5, 33, 263, 13, 14]]:
+        assert at(patch, patch.alpha, point) > 0.99
+
+
+def test_what_is_in_front_is_left_and_said_to_be() -> None:
+    """A hand that comes in from the left."""
+    front = np.zeros((CELLS, CELLS), np.float32)
+    front[18:24, :16] = 0.95
+    patch = paint(Networks(front))
+    assert patch.front is not None
+    hidden = patch.front > 0.9
+    assert hidden.sum() > 100
+    assert patch.alpha[hidden].max() < 0.2
+
+
+def test_nothing_hovers_before_a_face() -> None:
+    """A mouth that the occlusion network takes for something in front is painted over all the same."""
+    front = np.zeros((CELLS, CELLS), np.float32)
+    front[18:21, 14:18] = 0.95
+    patch = paint(Networks(front))
+    assert patch.front is not None
+    assert patch.front.max() == 0
+
+
+def test_a_face_that_is_mostly_hidden_is_not_painted() -> None:
+    hidden = Networks(np.ones((CELLS, CELLS), np.float32))
+    assert one(generator(hidden), picture(), face(40), assignment()) is None
+
+
+def test_doubtful_and_lone_cells_are_face() -> None:
+    front = np.zeros((CELLS, CELLS), np.float32)
+    front[16, 6], front[18:22, :16] = 0.99, 0.6
+    patch = paint(Networks(front))
+    assert patch.front is not None
+    assert patch.front.max() == 0
+
+
+def test_a_style_is_computed_once_a_role() -> None:
+    networks, part = Networks(), assignment()
+    painter = generator(networks)
+    for _ in range(3):
+        one(painter, picture(), face(40), part)
+    assert networks.calls == {"generator": 3, "generator-style": 1, "face-occlusion": 3}
+    one(painter, picture(), face(40), assignment(5))
+    assert networks.calls["generator-style"] == 2
+
+
+def test_the_painted_face_lies_where_the_mesh_does() -> None:
+    """The same face elsewhere is the same patch, moved."""
+    painter, part = generator(Networks()), assignment()
+    plain = from_rgb(np.full((240, 320, 3), 128, np.uint8))
+    here, there = (one(painter, plain, face(40, at), part) for at in ((140, 120), (160, 128)))
+    assert here is not None
+    assert there is not None
+    assert (there.patch.x0 - here.patch.x0, there.patch.y0 - here.patch.y0) == (20, 8)
+    np.testing.assert_allclose(here.patch.rgb, there.patch.rgb, atol=3)
+
+
+def test_a_mesh_that_is_no_number_or_lies_outside_is_not_painted() -> None:
+    broken = face(40)
+    broken.points[5] = np.nan
+    for mesh in (broken, face(40, (-400, 120))):
+        assert one(generator(Networks()), picture(), mesh, assignment()) is None
+
+
+def test_faces_of_a_frame_go_through_the_network_together_small_ones_at_half_the_size() -> None:
+    networks = Networks()
+    sizes = (40.0, 9.0, 45.0, 50.0, 10.0, 40.0)
+    broken = Geometry(face(40).points * np.float32("nan"), 0.9)
+    jobs = [Job(face(size), assignment(number), None) for number, size in enumerate(sizes)]
+    made = generator(networks).paint(picture(), [*jobs[:2], Job(broken, assignment(), None), *jobs[2:]])
+    assert [shape[0::2] for shape in networks.shapes] == [(4, CROP_PX), (2, CROP_PX // 2)]
+    assert [painting is None for painting in made] == [False, False, True, False, False, False, False]
+    for job, painting in zip(jobs, [*made[:2], *made[3:]], strict=True):
+        alone = generator(Networks()).paint(picture(), [job])[0]
+        assert painting is not None
+        assert alone is not None
+        np.testing.assert_allclose(painting.patch.rgb, alone.patch.rgb, atol=1e-3)
+
+
+def test_what_was_in_front_stays_so_while_the_network_wavers() -> None:
+    front = np.zeros((CELLS, CELLS), np.float32)
+    front[18:24, :16] = 0.95
+    networks = Networks(front)
+    painter, part = generator(networks), assignment()
+    first = one(painter, picture(), face(40), part)
+    assert first is not None
+    networks.front = front * np.float32(0.6)
+    for last, stays in ((first.detail, True), (None, False)):
+        painting = one(painter, picture(), face(40), part, last)
+        assert painting is not None
+        assert painting.patch.front is not None
+        assert (painting.patch.front.max() > 0.9) is np.bool_(stays)

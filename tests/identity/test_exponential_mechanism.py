@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamanon.config import IdentityConfig
+from streamanon.identity.assignment import Assigner, AssignerParts
+from streamanon.identity.encoder import CHANNELS
+from streamanon.identity.exponential_mechanism import (
+    NEAR_RANGE,
+    Attributes,
+    Traits,
+    attributes_of,
+    probabilities,
+    traits_of,
+    utilities,
+)
+from streamanon.testing.fakes import FakeEncoder, fake_distraction, fake_gallery, fake_points
+from streamanon.types import Geometry, Picture, RawFrame
+
+POINTS = fake_points(np.array([0, 0, 40, 50], np.float32), np.zeros((5, 2), np.float32))
+ATTRIBUTES = st.tuples(st.floats(0, 1), st.floats(0, 110), st.floats(-90, 90))
+LIKENESSES = st.lists(st.floats(-1, 1), min_size=5, max_size=5)
+PEOPLE = st.tuples(ATTRIBUTES, LIKENESSES)
+Who = tuple[tuple[float, float, float], list[float]]
+NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=32)
+
+
+def measured(masculine: float, age: float) -> Geometry:
+    return Geometry(POINTS, 0.9, masculine, age)
+
+
+DELEGATES = Attributes(
+    np.array([0.0, 0.1, 0.5, 0.9, 1.0], np.float32),
+    np.array([20, 60, 35, 25, 70], np.float32),
+    np.array([-40, 0, 60, 30, -20], np.float32),
+)
+
+
+@given(PEOPLE, PEOPLE, st.floats(0, 20))
+def test_any_two_people_are_within_the_bound(one: Who, two: Who, epsilon: float) -> None:
+    """No delegate is more than exp(epsilon) times as likely for one person as for another, whatever they
+    present as and whichever delegates they look like.
+    """
+    first, second = (
+        probabilities(utilities(Traits(*traits), DELEGATES, np.array(likenesses, np.float32)), epsilon)
+        for traits, likenesses in (one, two)
+    )
+    assert (first <= second * np.exp(epsilon) * (1 + 1e-9)).all()
+    assert first.sum() == pytest.approx(1)
+
+
+@given(NUMBERS, NUMBERS, NUMBERS)
+def test_utilities_stay_in_their_bounds_whatever_is_measured(a: float, b: float, c: float) -> None:
+    fit = utilities(Traits(a, b, c), DELEGATES)
+    assert ((fit >= 0) & (fit <= 1)).all()
+
+
+def test_who_is_too_much_like_the_person_does_not_fit() -> None:
+    alike = np.array([0.1, 0.9, NEAR_RANGE[0], NEAR_RANGE[1], sum(NEAR_RANGE) / 2], np.float32)
+    free, near = (utilities(Traits(0.5, 45, 120), DELEGATES, one) for one in (None, alike))
+    np.testing.assert_allclose(near, free * [1, 0, 1, 0, 0.5], atol=1e-6)
+
+
+def test_traits_are_the_mean_of_mesh_and_feature() -> None:
+    traits = traits_of(measured(0.2, 30), {"masculine": 1.4, "age": 50, "ita": 10})
+    found = (traits.masculine, traits.age, traits.tone)
+    assert found == pytest.approx((0.6, 40, 10))
+
+
+def test_who_fits_best_is_likeliest() -> None:
+    fit = utilities(Traits(0.0, 20, -40), DELEGATES)
+    assert fit[0] == pytest.approx(1)
+    assert fit.argmax() == 0
+    assert fit[3] == fit[4] == 0
+    chances = probabilities(fit, 4)
+    assert chances[0] == pytest.approx(np.exp(2) / (np.exp(2 * fit.astype(np.float64))).sum())
+
+
+def test_no_budget_draws_evenly() -> None:
+    np.testing.assert_allclose(probabilities(utilities(Traits(0, 20, 60), DELEGATES), 0), 0.2)
+
+
+def test_who_is_taken_is_never_drawn_and_the_others_keep_their_proportions() -> None:
+    fit = utilities(Traits(0.4, 30, 150), DELEGATES)
+    allowed = np.array([True, False, True, True, False])
+    chances, all_chances = probabilities(fit, 6, allowed), probabilities(fit, 6)
+    assert chances[1] == chances[4] == 0
+    np.testing.assert_allclose(chances[allowed], all_chances[allowed] / all_chances[allowed].sum())
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+@pytest.mark.parametrize("epsilon", [0.0, 2.0, 8.0])
+def test_frequencies_follow_the_formula(epsilon: float, keyed: bool) -> None:
+    """Drawn as the product draws: one assigner a draw; or one key a draw."""
+    gallery, count = fake_gallery(6), 1500
+    who, encoder, distraction = measured(0.8, 30), FakeEncoder(), fake_distraction()
+    told = distraction.attributes(np.zeros(CHANNELS, np.float32))
+    traits = Traits(*map(float, distraction.anchor_attributes[0])) if keyed else traits_of(who, told)
+    fit = utilities(traits, attributes_of(gallery))
+    wanted = probabilities(fit, epsilon)
+    seen = dict.fromkeys((delegate.id for delegate in gallery.delegates), 0)
+    frame = RawFrame(0, 0, Fraction(1, 25), Picture((np.zeros((8, 8), np.uint8),), "gray"))
+    for number in range(count):
+        config = IdentityConfig(epsilon=epsilon, seed=None if keyed else number)
+        key = number.to_bytes(32, "big") if keyed else None
+        assigner = Assigner(AssignerParts(gallery, encoder, distraction, config, key))
+        seen[assigner.assign(frame, 0, who).delegate.id] += 1
+    found = np.array(list(seen.values())) / count
+    # Four standard deviations, each.
+    assert (np.abs(found - wanted) < 4 * np.sqrt(wanted * (1 - wanted) / count) + 1e-9).all()
+    if epsilon:
+        assert wanted.max() > 1.1 * wanted.min()

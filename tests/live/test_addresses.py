@@ -1,0 +1,65 @@
+"""Passwords in addresses, pauses between attempts, and sentences on why something failed."""
+
+from __future__ import annotations
+
+import av.error
+import pytest
+
+from streamanon.live.addresses import why_not_opened, with_encoded_login
+from streamanon.live.backoff import HEALTHY_SECONDS, LONGEST_SECONDS, Backoff
+from streamanon.media.address import redact_text
+
+
+@pytest.mark.parametrize(
+    ("given", "encoded"),
+    [
+        ("rtsp://cam/stream", "rtsp://cam/stream"),
+        ("rtsp://u:p@cam/s", "rtsp://u:p@cam/s"),
+        ("rtsp://u:p@ss@cam/s", "rtsp://u:p%40ss@cam/s"),
+        ("rtsp://u:p@ss/w#rd@127.0.0.1:554/s", "rtsp://u:p%40ss%2Fw%23rd@127.0.0.1:554/s"),
+        ("rtsp://u:p@ss/w@cam.lan/s", "rtsp://u:p%40ss%2Fw@cam.lan/s"),
+        ("rtsp://u:p@cam/s?x=a@b.c", "rtsp://u:p@cam/s?x=a@b.c"),
+        ("rtsp://u:p@cam/stream@hd", "rtsp://u:p@cam/stream@hd"),
+        ("rtsp://u:a/b#c:d@cam:554/s", "rtsp://u:a%2Fb%23c%3Ad@cam:554/s"),
+        ("rtsp://u:p%40ss@cam/s", "rtsp://u:p%40ss@cam/s"),
+        ("rtsp://u:100%@cam/s", "rtsp://u:100%25@cam/s"),
+        ("rtsp://cam:554/stream@hd", "rtsp://cam:554/stream@hd"),
+        ("rtsp://cam/a?user=x@y", "rtsp://cam/a?user=x@y"),
+        ("rtsp://u:p@[::1]:554/s", "rtsp://u:p@[::1]:554/s"),
+        ("rtsp://u:p w@cam/s", "rtsp://u:p%20w@cam/s"),
+        ("/dev/video0", "/dev/video0"),
+    ],
+)
+def test_logins_are_encoded_for_the_user(given: str, encoded: str) -> None:
+    assert with_encoded_login(given) == encoded
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (av.error.InvalidDataError(1, "x"), "did not answer within 3 seconds"),
+        (av.error.HTTPUnauthorizedError(1, "x"), "refuses the name or password"),
+        (av.error.HTTPNotFoundError(1, "x"), "is not there"),
+        (PermissionError(13, "x"), "nothing is published there yet"),
+        (av.error.ProtocolNotFoundError(1, "x"), "cannot be read"),
+        (OSError(5, "Input/output error", "rtsp://u:secret@cam"), "Input/output error"),
+    ],
+)
+def test_why_a_source_does_not_open(error: Exception, said: str) -> None:
+    sentence = why_not_opened(error, "rtsp://***@cam/s", 3)
+    assert said in sentence
+    assert "secret" not in sentence
+    assert redact_text(sentence) == sentence
+
+
+def test_pauses_grow_and_only_health_sets_them_back() -> None:
+    backoff = Backoff(lambda: 0.5)
+    assert [backoff.pause() for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
+    assert backoff.pause(HEALTHY_SECONDS / 2) == LONGEST_SECONDS, "connect-and-die must not loop"
+    assert backoff.pause(HEALTHY_SECONDS) == 1
+
+
+def test_pauses_are_spread() -> None:
+    low, high = Backoff(lambda: 0.0).pause(), Backoff(lambda: 1.0).pause()
+    assert (low, high) == (0.8, 1.2)
+    assert all(Backoff().pause() <= LONGEST_SECONDS for _ in range(50))

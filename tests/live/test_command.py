@@ -1,0 +1,242 @@
+"""``streamanon live`` as a process: it ends when told to, reloads what changed, and says how it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import HTTPError
+
+import pytest
+from live_scenes import RATE, Chunk, StreamServer, look_at, transport_stream, wait_for
+from prometheus_client.parser import text_string_to_metric_families
+
+SUPPORT = Path(__file__).parents[1] / "support"
+
+
+@pytest.fixture(scope="module")
+def stream() -> list[Chunk]:
+    return transport_stream(20 * RATE)
+
+
+@contextmanager
+def live(*arguments: object, **more: object) -> Iterator[subprocess.Popen[str]]:
+    path = os.pathsep.join([str(SUPPORT), str(SUPPORT.parents[1])])
+    process = subprocess.Popen(
+        [sys.executable, str(SUPPORT / "live_cli.py"), "live", *map(str, arguments)],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def check_metrics(text: str) -> None:
+    """As Prometheus' own client reads them."""
+    read = {one.name: one for one in text_string_to_metric_families(text)}
+    assert read["streamanon_source_frames"].type == "counter"
+    assert read["streamanon_source_frames"].samples[0].value > 0
+    latency = read["streamanon_latency_seconds"]
+    assert latency.type == "histogram"
+    buckets = [one for one in latency.samples if one.name.endswith("_bucket")]
+    counts = [one.value for one in buckets]
+    assert counts == sorted(counts)
+    assert buckets[-1].labels["le"] == "+Inf"
+    assert counts[-1] == next(one.value for one in latency.samples if one.name.endswith("_count"))
+
+
+def end(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[int, str, float]:
+    """Exit code, what it said, and how long it took, s."""
+    begun = time.monotonic()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said, time.monotonic() - begun
+
+
+def test_a_term_signal_drains(tmp_path: Path, stream: list[Chunk]) -> None:
+    port, output = free_port(), tmp_path / "out.mkv"
+    with (
+        StreamServer(stream) as server,
+        live(server.address, "--to", output, "--log", "json", "--status", port) as process,
+    ):
+        assert wait_for(lambda: get(port, "/readyz")[0] == 200, 60)
+        assert get(port, "/healthz") == (200, "ok\n")
+        code, metrics = get(port, "/metrics")
+        assert code == 200
+        assert 'streamanon_camera_state{camera="camera",state="running"} 1.0' in metrics
+        assert f'streamanon_output_up{{camera="camera",output="{output}"}} 1.0' in metrics
+        check_metrics(metrics)
+        code, said, _ = end(process)
+    assert code == 0
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert [line["event"] for line in lines if "output" not in line["event"]][-2:] == ["ended", "stopped"]
+    assert "Traceback" not in said
+    seen = look_at(output)
+    assert len(seen) > 5
+    assert not any(one.raw for one in seen)
+
+
+def test_a_camera_that_is_away_is_an_error_at_the_first_start(tmp_path: Path) -> None:
+    address = f"rtsp://user:secret@127.0.0.1:{free_port()}/s"
+    with live(address, "--to", tmp_path / "out.mkv") as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert said.count("\n") <= 2
+    assert "refuses the connection; check that the server runs" in said
+    assert "secret" not in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "give a source and at least one --to"),
+        (("rtsp://c/s",), "has no output"),
+        (("rtsp://c/s", "--to", "x.avi"), "cannot write x.avi"),
+        (("--config", "no.yaml"), "cannot read the site file no.yaml"),
+        (("--config", "no.yaml", "--crf", "20"), "give it without others"),
+        (("rtsp://c/s", "--to", "udp://h:1", "--status", "x"), "takes HOST:PORT"),
+        (("rtsp://c/s", "--to", "udp://h:1", "--duration", "soon"), "takes a duration"),
+    ],
+)
+def test_what_is_asked_wrongly(
+    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from streamanon.cli import main
+
+    assert main(["live", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_check_starts_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from streamanon.cli import main
+
+    path = tmp_path / "site.yaml"
+    path.write_text(f"cameras: {{a: {{source: 'rtsp://c/s', to: 'hls://{tmp_path}/a'}}}}")
+    assert main(["live", "--check", str(path)]) == 0
+    assert "1 camera, no fault found" in capsys.readouterr().out
+    path.write_text("cameras: {a: {source: 'rtsp://c/s', too: x}, b: {}}")
+    assert main(["live", "--check", str(path)]) == 2
+
+
+@pytest.mark.slow
+def test_a_hanging_camera_does_not_keep_the_process(tmp_path: Path) -> None:
+    with (
+        StreamServer([], after="silence") as server,
+        live(server.address, "--to", tmp_path / "out.mkv") as process,
+    ):
+        assert wait_for(lambda: server.clients > 0, 60)
+        _, said, seconds = end(process)
+    assert seconds < 15
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_one_camera_is_reloaded_and_the_other_goes_on(tmp_path: Path, stream: list[Chunk]) -> None:
+    port, site = free_port(), tmp_path / "site.yaml"
+
+    def write(name: str, extra: str = "") -> None:
+        site.write_text(
+            f"status: 127.0.0.1:{port}\ncameras:\n"
+            f"  one: {{source: '{first.address}', to: '{tmp_path}/one.mkv'}}\n"
+            f"  two: {{source: '{second.address}', to: '{tmp_path}/{name}.mkv'{extra}}}\n"
+        )
+
+    with StreamServer(stream) as first, StreamServer(stream) as second, StreamServer([]) as third:
+        write("two")
+        with live("--config", site) as process:
+            assert wait_for(lambda: get(port, "/readyz")[0] == 200, 80)
+            write("three")
+            assert wait_for(lambda: second.clients == 2, 30)
+            assert wait_for(lambda: get(port, "/readyz")[0] == 200, 60)
+            assert first.clients == 1
+            write("four", ", audio: loud")
+            process.send_signal(signal.SIGHUP)
+            time.sleep(2)
+            assert first.clients == 1
+            assert process.poll() is None
+            code, said, _ = end(process)
+        assert third.clients == 0
+    assert code == 0
+    assert "streamanon: two: reloaded" in said
+    assert "not reloaded: cameras.two.audio must be one of" in said
+    for name in ("one", "two", "three"):
+        assert not any(one.raw for one in look_at(tmp_path / f"{name}.mkv")), name
+
+
+@pytest.mark.slow
+def test_one_failing_camera_leaves_the_other_alone(tmp_path: Path, stream: list[Chunk]) -> None:
+    site = tmp_path / "site.yaml"
+    with StreamServer(stream) as server:
+        site.write_text(
+            "status: null\ncameras:\n"
+            f"  good: {{source: '{server.address}', to: '{tmp_path}/good.mkv'}}\n"
+            f"  bad: {{source: 'http://127.0.0.1:{free_port()}/s', to: '{tmp_path}/bad.mkv'}}\n"
+        )
+        with live("--config", site, "--log", "json") as process:
+            partial = tmp_path / "good.partial.mkv"
+            assert wait_for(lambda: partial.exists() and partial.stat().st_size > 20_000, 80)
+            code, said, _ = end(process)
+    assert code == 0
+    assert len(look_at(tmp_path / "good.mkv")) > 5
+    events = [json.loads(line) for line in said.splitlines()]
+    lost = [one for one in events if one["camera"] == "bad" and one["event"] == "lost"]
+    assert 1 <= len(lost) <= 12
+    assert "refuses the connection" in lost[0]["reason"]
+
+
+def test_a_camera_is_recorded_for_a_while(tmp_path: Path, stream: list[Chunk]) -> None:
+    output, report = tmp_path / "out.mp4", tmp_path / "report.json"
+    path = os.pathsep.join([str(SUPPORT), str(SUPPORT.parents[1])])
+    with StreamServer(stream) as server:
+        command = [sys.executable, str(SUPPORT / "live_cli.py"), "run", server.address, "-o", str(output)]
+        done = subprocess.run(
+            [*command, "--duration", "2s", "--report", str(report)],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+        assert server.clients == 1, "one connection gives all"
+    assert done.returncode == 0, done.stderr
+    seen = look_at(output)
+    assert seen[-1].seconds <= 2.1
+    assert len(seen) >= 5
+    assert not any(one.raw for one in seen)
+    assert json.loads(report.read_text())["face_frames"]["all"] >= 5
+
+
+def test_a_duration_is_for_cameras(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from streamanon.cli import main
+
+    assert main(["run", "in.mp4", "-o", "out.mp4", "--duration", "5s"]) == 2
+    assert "--duration is for cameras" in capsys.readouterr().err

@@ -1,0 +1,284 @@
+"""Outputs: queues that never wait, children that hang or die, what is kept of an archive."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from live_scenes import RATE, an_info, look_at, scene, wait_for
+
+import streamanon.live.outputs as outputs
+from streamanon.config import OutputConfig
+from streamanon.errors import ConfigError
+from streamanon.live.encode import AAC_SAMPLES, Encoder
+from streamanon.live.outputs import ChildOutput, OutputCounts, PacketQueue
+from streamanon.live.retention import EVERY_SECONDS, Retention
+from streamanon.live.sound import SoundTrack
+from streamanon.live.states import State
+from streamanon.live.targets import Archiving, target_of
+from streamanon.live.wire import AUDIO, VIDEO, Encoded, Hello, packets
+from streamanon.testing.safe_frames import unchecked_safe_frame
+from streamanon.types import RawFrame
+
+TICK = Fraction(1, 90000)
+
+
+def packet(number: int, key: bool = False, kind: int = VIDEO, size: int = 10) -> Encoded:
+    return Encoded(kind, key, number * 3600, number * 3600, 3600, bytes(size))
+
+
+def numbers(queue: PacketQueue) -> list[int]:
+    found = []
+    while (one := queue.get(0)) is not None:
+        found.append(one.pts // 3600)
+    return found
+
+
+def test_packets_come_back_from_the_wire() -> None:
+    sent = [packet(1, True), packet(2, kind=AUDIO, size=0), Encoded(VIDEO, False, -5, -7, 0, b"abc")]
+    data = b"".join(one.to_bytes() for one in sent) + b"\0\1"
+
+    def read(size: int) -> bytes:
+        nonlocal data
+        taken, data = data[:size], data[size:]
+        return taken
+
+    assert list(packets(read)) == sent
+
+
+def test_a_hello_comes_back_and_hides_nothing_in_the_command_line() -> None:
+    hello = Hello("network", "rtmp://a:b@c/d", "flv", {"x": "1"}, b"\0\1", b"\2", {"keep_seconds": None})
+    assert Hello.of(hello.to_bytes()) == hello
+
+
+def test_a_queue_begins_with_a_key_frame() -> None:
+    queue = PacketQueue(OutputCounts())
+    for number in range(10):
+        queue.put(packet(number, number == 4))
+    assert numbers(queue) == [4, 5, 6, 7, 8, 9]
+
+
+def test_a_slow_reader_loses_whole_groups() -> None:
+    counts = OutputCounts()
+    queue = PacketQueue(counts)
+    for number in range(130):
+        queue.put(packet(number, number % 25 == 0))
+    left = numbers(queue)
+    assert left[0] % 25 == 0
+    assert left == list(range(left[0], 130))
+    assert counts.groups_dropped >= 1
+    assert counts.dropped + len(left) == 130
+
+
+def test_one_group_that_is_too_much_is_dropped_up_to_the_next() -> None:
+    queue = PacketQueue(OutputCounts())
+    for number in range(150):
+        queue.put(packet(number, number in (0, 140)))
+    assert numbers(queue) == list(range(140, 150))
+
+
+def test_a_queue_waits_for_room_where_it_is_told_to() -> None:
+    queue, taken = PacketQueue(OutputCounts()), []
+
+    def take() -> None:
+        while (one := queue.get(5)) is not None:
+            taken.append(one.pts // 3600)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    for number in range(300):
+        queue.put(packet(number, number == 0), wait_seconds=5)
+    queue.close()
+    thread.join()
+    assert taken == list(range(300))
+
+
+class Sender:
+    """Encodes the scene and gives it to outputs."""
+
+    def __init__(self, sound: bool = True) -> None:
+        self.encoder = Encoder(an_info(), OutputConfig(preset="ultrafast"), Fraction(RATE), sound)
+        self.told: list[tuple[State, str]] = []
+        self._track = SoundTrack() if sound else None
+        self._number = 0
+        self._scene = list(scene(25))
+
+    def open(self, text: str, **more: float) -> ChildOutput:
+        target = target_of(text, Archiving(100.0))
+        tell = lambda state, reason: self.told.append((state, reason))  # noqa: E731
+        return ChildOutput(target, self.encoder.header, self.encoder.setup, tell, **more)
+
+    def send(self, count: int, *to: ChildOutput, pause: float = 0.0) -> None:
+        for _ in range(count):
+            raw = self._scene[self._number % 25]
+            frame = RawFrame(self._number, (self._number + 100) * 3600, Fraction(1, 90000), raw.picture)
+            made = self.encoder.video(unchecked_safe_frame(frame), time.monotonic())
+            if self._track is not None:
+                for piece in self._track.until((self._number + 101) / RATE, AAC_SAMPLES):
+                    made += self.encoder.sound(*piece)
+            self._number += 1
+            for one in made:
+                for output in to:
+                    output.offer(one, 0 if pause else 30)
+            time.sleep(pause)
+
+
+def finish(*some: ChildOutput) -> None:
+    for one in some:
+        one.close()
+    for one in some:
+        one.join(30)
+
+
+def test_files_archives_and_playlists(tmp_path: Path) -> None:
+    sender = Sender()
+    names = ["a.mkv", "b.mp4", "c.ts", "part-%Y%m%d-%H%M%S-%s.mkv"]
+    some = [sender.open(str(tmp_path / name)) for name in names]
+    some.append(sender.open(f"hls://{tmp_path / 'hls'}"))
+    sender.send(75, *some)
+    finish(*some)
+    for name in names[:3]:
+        assert len(look_at(tmp_path / name)) == 75, name
+        with av.open(str(tmp_path / name)) as opened:
+            assert opened.streams.audio, name
+    playlist = (tmp_path / "hls" / "index.m3u8").read_text()
+    assert playlist.count("#EXTINF") == 3
+    assert "PROGRAM-DATE-TIME" in playlist
+    assert "init-" in playlist
+    assert sum(len(look_at(path)) for path in tmp_path.glob("part-*.mkv")) == 75
+    assert {state for state, _ in sender.told} == {State.RUNNING, State.ENDED}
+
+
+def test_a_child_that_is_killed_is_started_again(tmp_path: Path) -> None:
+    sender = Sender(sound=False)
+    output = sender.open(f"hls://{tmp_path / 'hls'}")
+    sender.send(30, output)
+    assert wait_for(lambda: output.status.state is State.RUNNING, 60)
+    child = output._child
+    assert child is not None
+    os.kill(child._process.pid, signal.SIGKILL)
+    assert wait_for(lambda: output.status.state is State.LOST, 60)
+    assert wait_for(lambda: output.status.state is State.RUNNING or not _send_more(sender, output), 60)
+    assert output.counts.restarts >= 1
+    finish(output)
+
+
+def _send_more(sender: Sender, output: ChildOutput) -> bool:
+    sender.send(5, output, pause=0.01)
+    return True
+
+
+def test_a_child_that_hangs_is_killed_and_the_others_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped by a signal, as behind a server that takes nothing more."""
+    sender = Sender(sound=False)
+    good, bad = sender.open(str(tmp_path / "good.mkv")), sender.open(str(tmp_path / "bad-%s-%S.mkv"))
+    bad._stall_seconds = 1.0
+    sender.send(10, good, bad)
+    assert wait_for(lambda: bad.status.state is State.RUNNING and good.status.state is State.RUNNING, 60)
+    child = bad._child
+    assert child is not None
+    os.kill(child._process.pid, signal.SIGSTOP)
+    begun = time.monotonic()
+    while bad.counts.stalls == 0 and time.monotonic() - begun < 60:
+        sender.send(1, good, pause=0.0)
+        sender.send(1, good, bad, pause=0.02)
+    total = sender._number
+    assert bad.counts.stalls == 1
+    assert (State.LOST, "no progress for 1 seconds") in sender.told
+    finish(good, bad)
+    assert good.counts.dropped == 0
+    assert len(look_at(tmp_path / "good.mkv")) == total
+
+
+def test_a_server_that_refuses_is_told_without_its_key(tmp_path: Path) -> None:
+    sender = Sender(sound=False)
+    output = sender.open("rtmp://user:secret@127.0.0.1:1/app/hidden")
+    sender.send(3, output)
+    assert wait_for(lambda: output.status.state is State.LOST, 60)
+    finish(output)
+    assert "refused" in output.status.reason or "refused" in str(sender.told)
+    assert "secret" not in str(sender.told) + output.target.shown + repr(output.target)
+    assert "hidden" not in str(sender.told) + output.target.shown + repr(output.target)
+
+
+def test_only_safe_frames_are_encoded() -> None:
+    encoder = Encoder(an_info(), OutputConfig(preset="ultrafast"), Fraction(RATE), False)
+    with pytest.raises(TypeError, match="only a SafeFrame"):
+        encoder.video(next(iter(scene(1))))  # type: ignore[arg-type]
+
+
+def test_key_frames_come_each_second_whatever_the_rate() -> None:
+    encoder = Encoder(an_info(), OutputConfig(preset="ultrafast"), Fraction(RATE), False)
+    keys = []
+    for raw in scene(30):  # ten a second, though 25 are declared
+        frame = RawFrame(raw.index, raw.index * 9000, Fraction(1, 90000), raw.picture)
+        keys += [raw.index for one in encoder.video(unchecked_safe_frame(frame)) if one.key]
+    assert keys == [0, 10, 20]
+
+
+def test_there_are_no_b_frames() -> None:
+    encoder = Encoder(an_info(), OutputConfig(preset="ultrafast"), Fraction(RATE), False)
+    made = [
+        one
+        for raw in scene(30)
+        for one in encoder.video(unchecked_safe_frame(replace(raw, pts=raw.pts * 3600, time_base=TICK)))
+    ]
+    assert len(made) == 30, "a packet a frame, at once"
+    assert all(one.pts == one.dts for one in made)
+
+
+def test_one_frame_again_and_again_a_hundred_times_a_second() -> None:
+    """The rate control goes by the declared rate; times and key frames must not."""
+    encoder = Encoder(an_info(), OutputConfig(preset="ultrafast"), Fraction(RATE), False)
+    raw, made = next(iter(scene(1))), []
+    for number in range(300):
+        frame = replace(raw, index=number, pts=number * 900, time_base=TICK)
+        made += encoder.video(unchecked_safe_frame(frame))
+    assert [one.pts for one in made] == [number * 900 for number in range(300)]
+    assert sum(one.key for one in made) <= 7
+
+
+def test_old_files_of_an_archive_are_removed_and_no_others(tmp_path: Path) -> None:
+    old, new, other = (
+        tmp_path / name for name in ("cam-20260101-000000.mkv", "cam-20260102-000000.mkv", "cam-notes.mkv")
+    )
+    for path in (old, new, other):
+        path.write_bytes(b"x")
+    os.utime(old, (1000, 1000))
+    os.utime(other, (1000, 1000))
+    os.utime(new, (5000, 5000))
+    kept = Retention(tmp_path / "cam-%Y%m%d-%H%M%S.mkv", 600)
+    kept.keep(5100)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cam-20260102-000000.mkv", "cam-notes.mkv"]
+    kept.keep(5101 + EVERY_SECONDS * 100)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cam-notes.mkv"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ftp://a:b@host/x", "cannot send to ftp://\\*\\*\\*@host/x: give rtmp"),
+        ("/nowhere/x.mkv", "make the folder /nowhere first"),
+        ("x.avi", "cannot write x.avi: give rtmp"),
+        ("rec-%Y.mkv", "add %S"),
+        ("mjpeg://127.0.0.1", "needs an address and a port"),
+        ("hls://", "names no folder"),
+        ("srt://host:9000?passphrase=hush", "would be seen in the process list"),
+    ],
+)
+def test_targets_that_cannot_be(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        target_of(text)
+
+
+def test_a_stall_is_not_confused_with_a_busy_machine() -> None:
+    assert outputs._wants_to_run(os.getpid())  # this process runs while it asks

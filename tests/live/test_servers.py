@@ -1,0 +1,299 @@
+"""Against real servers: RTSP in and out, RTMP, HLS, SRT, UDP; killed, frozen and brought back. What leaves
+shows no raw face.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import pytest
+from live_scenes import RATE, Chunk, look_at, transport_stream, wait_for
+from live_servers import free_port, nginx, rtsp, workers
+
+pytestmark = pytest.mark.slow
+SUPPORT = Path(__file__).parents[1] / "support"
+
+
+@pytest.fixture(scope="module")
+def stream() -> list[Chunk]:
+    return transport_stream(20 * RATE)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory, stream: list[Chunk]) -> Path:
+    path = tmp_path_factory.mktemp("stream") / "in.ts"
+    path.write_bytes(b"".join(chunk.data for chunk in stream))
+    return path
+
+
+class Process:
+    """``streamanon live`` with fake faces; its lines as they come."""
+
+    def __init__(self, *arguments: object) -> None:
+        path = os.pathsep.join([str(SUPPORT), str(SUPPORT.parents[1])])
+        self.process = subprocess.Popen(
+            [sys.executable, str(SUPPORT / "live_cli.py"), "live", *map(str, arguments)],
+            text=True,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+        self.lines: list[str] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line.rstrip())
+
+    def says(self, text: str, seconds: float = 60.0, times: int = 1) -> bool:
+        return wait_for(lambda: sum(text in line for line in self.lines) >= times, seconds)
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(30)
+        self._thread.join(5)
+        assert not any("Traceback" in line for line in self.lines), self.lines
+        return code
+
+
+@contextmanager
+def live(*arguments: object) -> Iterator[Process]:
+    one = Process(*arguments)
+    try:
+        yield one
+    finally:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+        one._thread.join(5)
+        if one.process.stderr is not None:
+            one.process.stderr.close()
+
+
+def assert_safe(path: Path, least: int) -> None:
+    seen = look_at(path)
+    assert len(seen) >= least
+    assert sum(one.raw for one in seen) == 0
+
+
+def test_rtsp_in_and_out_with_a_password(tmp_path: Path, recording: Path) -> None:
+    port, output = free_port(), tmp_path / "out.mkv"
+    source = tmp_path / "in.ts"
+    shutil.copy(recording, source)
+    login = f"rtsp://user:p@ss/w#rd@127.0.0.1:{port}"
+    with (
+        rtsp(source, port, "user", "p@ss/w#rd"),
+        live(f"{login}/live", "--to", output, "--to", f"{login}/in", "--duration", "6s") as one,
+    ):
+        assert one.process.wait(90) == 0
+        one._thread.join(5)
+    assert "w#rd" not in str(one.lines)
+    assert_safe(output, 5)
+    assert_safe(tmp_path / "in.ts.recorded", 10)
+
+
+def test_a_wrong_password_is_told(tmp_path: Path, recording: Path) -> None:
+    port = free_port()
+    with (
+        rtsp(recording, port, "user", "right"),
+        live(f"rtsp://user:wrong@127.0.0.1:{port}/live", "--to", tmp_path / "out.mkv") as one,
+    ):
+        assert one.process.wait(60) == 2
+        one._thread.join(5)
+    assert "refuses the name or password" in str(one.lines)
+    assert "wrong" not in str(one.lines)
+
+
+@pytest.mark.parametrize("away", [1, 10])
+def test_an_rtsp_server_that_is_killed_and_comes_back(tmp_path: Path, recording: Path, away: int) -> None:
+    port, output = free_port(), tmp_path / "out.mkv"
+    with rtsp(recording, port), live(f"rtsp://127.0.0.1:{port}/live", "--to", output) as one:
+        assert one.says("camera: running")
+        time.sleep(2)
+        _kill_rtsp(port)
+        assert one.says("camera: lost", 20)
+        time.sleep(away)
+        with rtsp(recording, port):
+            begun = time.monotonic()
+            assert one.says("camera: running", 30, times=2), one.lines
+            took = time.monotonic() - begun
+            time.sleep(1)
+            assert one.end() == 0
+    assert took < 5 + _patience(), f"{took:.1f} s"
+    assert_safe(output, 5)
+
+
+def _kill_rtsp(port: int) -> None:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if any(b"rtsp_server.py" in part for part in line) and str(port).encode() in line:
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
+def _patience() -> float:
+    """More seconds where the machine is busy."""
+    return 4.0 * max(0.0, os.getloadavg()[0] / (os.cpu_count() or 1) - 1)
+
+
+def test_rtmp_out_and_in_again_and_hls_by_http(tmp_path: Path, recording: Path) -> None:
+    hls, second = tmp_path / "hls", tmp_path / "second.mkv"
+    with nginx(tmp_path) as (rtmp_port, http_port, _):
+        address = f"rtmp://127.0.0.1:{rtmp_port}/app/key"
+        source = (recording, "--realtime", "--loop")
+        with live(*source, "--to", address, "--to", f"hls://{hls}") as first:
+            assert first.says(f"output running, to rtmp://127.0.0.1:{rtmp_port}/")
+            assert wait_for(lambda: (hls / "index.m3u8").exists(), 30)
+            with live(address, "--to", second, "--duration", "4s") as other:
+                assert other.process.wait(90) == 0, other.lines
+            moved = f"http://127.0.0.1:{http_port}/moved/hls/index.m3u8"
+            with live(moved, "--to", tmp_path / "third.mkv", "--duration", "4s") as other:
+                assert other.process.wait(90) == 0, other.lines
+            assert first.end() == 0
+    assert_safe(second, 5)
+    assert_safe(tmp_path / "third.mkv", 5)
+    assert "app/key" not in str(first.lines)
+
+
+def test_a_frozen_server_costs_the_other_output_no_frame(tmp_path: Path, recording: Path) -> None:
+    good = tmp_path / "good.mkv"
+    with nginx(tmp_path) as (rtmp_port, _, server):
+        # Its worker is stopped: the system takes connections, and nobody answers.
+        assert wait_for(lambda: bool(workers(server.pid)))
+        for pid in workers(server.pid):
+            os.kill(pid, signal.SIGSTOP)
+        target = f"rtmp://127.0.0.1:{rtmp_port}/app/key"
+        with live(recording, "--realtime", "--loop", "--to", target, "--to", good) as one:
+            assert one.says("camera: running")
+            assert one.says("output lost", 90), one.lines
+            assert one.says("no progress", 1)
+            for pid in workers(server.pid):
+                os.kill(pid, signal.SIGCONT)
+            assert one.says("output running, to rtmp", 90), one.lines
+            begun = time.monotonic()
+            assert one.end() == 0
+            assert time.monotonic() - begun < 20
+    seen = look_at(good)
+    assert sum(one.raw for one in seen) == 0
+    steps = [b.seconds - a.seconds for a, b in pairwise(seen)]
+    assert max(steps) < 1.5, "the output beside a frozen one paused"
+
+
+def test_a_server_that_freezes_in_the_middle_is_noticed_in_time(tmp_path: Path, recording: Path) -> None:
+    """Buffers at this end would take a small stream for minutes: no call waits for the server."""
+    good = tmp_path / "good.mkv"
+    with nginx(tmp_path) as (rtmp_port, _, server):
+        target = f"rtmp://127.0.0.1:{rtmp_port}/app/key"
+        with live(recording, "--realtime", "--loop", "--to", target, "--to", good) as one:
+            assert one.says("output running, to rtmp", 60)
+            time.sleep(2)
+            for pid in workers(server.pid):
+                os.kill(pid, signal.SIGSTOP)
+            begun = time.monotonic()
+            assert one.says("the server took nothing for 5 seconds", 90), one.lines
+            took = time.monotonic() - begun
+            assert one.end() == 0
+    seen = look_at(good)
+    rate = good.stat().st_size / (seen[-1].seconds - seen[0].seconds)
+    buffer = 512 * 1024 / rate  # what the server's system takes for it, which cannot be seen
+    print(f"noticed after {took:.1f} s at {8 * rate / 1000:.0f} kbit/s, {buffer:.1f} s at most its buffer")
+    assert took < buffer + 10 + _patience()
+    assert sum(one.raw for one in seen) == 0
+    assert max(b.seconds - a.seconds for a, b in pairwise(seen)) < 1.5
+
+
+def test_srt_in_and_out(tmp_path: Path, recording: Path) -> None:
+    if shutil.which("srt-live-transmit") is None:
+        pytest.skip("srt-live-transmit is not installed (srt-tools)")
+    port = free_port(socket.SOCK_DGRAM)
+    output = tmp_path / "out.mkv"
+    receiver = live(f"srt://127.0.0.1:{port}?mode=listener", "--to", output, "--duration", "4s")
+    sender_target = f"srt://127.0.0.1:{port}"
+    with receiver as taking, live(recording, "--realtime", "--loop", "--to", sender_target) as sending:
+        assert taking.process.wait(100) == 0, (taking.lines, sending.lines)
+        sending.end()
+    assert_safe(output, 5)
+
+
+def test_udp_in_and_out(tmp_path: Path, recording: Path) -> None:
+    port, output = free_port(socket.SOCK_DGRAM), tmp_path / "out.mkv"
+    target = f"udp://127.0.0.1:{port}"
+    with live(recording, "--realtime", "--loop", "--to", target) as sending:
+        assert sending.says("output running")
+        with live(target, "--to", output, "--duration", "4s") as taking:
+            assert taking.process.wait(100) == 0, (taking.lines, sending.lines)
+        sending.end()
+    assert_safe(output, 5)
+
+
+def test_a_browsers_view(tmp_path: Path, recording: Path) -> None:
+    port, output = free_port(), tmp_path / "out.mkv"
+    with live(recording, "--realtime", "--loop", "--to", f"mjpeg://127.0.0.1:{port}") as sending:
+        assert sending.says("output running")
+        with live(f"http://127.0.0.1:{port}/", "--to", output, "--duration", "4s") as taking:
+            assert taking.process.wait(100) == 0, (taking.lines, sending.lines)
+        sending.end()
+    assert_safe(output, 10)
+
+
+def test_prometheus_takes_the_metrics(tmp_path: Path, recording: Path) -> None:
+    if shutil.which("prometheus") is None or shutil.which("promtool") is None:
+        pytest.skip("prometheus is not installed")
+    import urllib.request
+
+    port = free_port()
+    with live(recording, "--realtime", "--loop", "--to", tmp_path / "out.mkv", "--status", port) as one:
+        assert one.says("camera: running")
+        text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read()
+        one.end()
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, timeout=60, check=False
+    )
+    assert b"error while linting" not in done.stderr, done.stderr
+    assert b"parse" not in done.stderr.lower(), done.stderr
+
+
+def test_g711_becomes_aac(tmp_path: Path) -> None:
+    source, output = tmp_path / "in.mov", tmp_path / "out.mp4"
+    import numpy as np
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.video.stream import VideoStream
+    from live_scenes import SIZE, scene, video_frame
+
+    with av.open(str(source), "w") as made:
+        video = made.add_stream("libx264", rate=RATE, options={"preset": "ultrafast"})
+        audio = made.add_stream("pcm_mulaw", rate=8000, layout="mono")
+        assert isinstance(video, VideoStream)
+        assert isinstance(audio, AudioStream)
+        video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
+        for raw in scene(75):
+            made.mux(video.encode(video_frame(raw, raw.index * 3600)))
+            wave = (8000 * np.sin(np.arange(320) / 4)).astype(np.int16)[None]
+            frame = AudioFrame.from_ndarray(wave, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = 8000, raw.index * 320
+            made.mux(audio.encode(frame))
+        made.mux(video.encode(None))
+    with live(source, "--to", output) as one:
+        assert one.process.wait(100) == 0, one.lines
+    with av.open(str(output)) as opened:
+        assert opened.streams.audio[0].codec_context.name == "aac"
+        heard = sum(float(np.abs(frame.to_ndarray()).mean()) > 0.05 for frame in opened.decode(audio=0))
+    assert heard > 50
+    assert_safe(output, 74)

@@ -1,0 +1,115 @@
+"""Site files: what is wrong with them, in one sentence each; and what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streamanon.errors import ConfigError
+from streamanon.live.site import check_site, load_site, parse_status, plan, seconds_of, with_threads
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "site.yaml"
+    path.write_text(text.replace("TMP", str(folder)))
+    return path
+
+
+GOOD = """
+status: 127.0.0.1:9999
+cameras:
+  gate:
+    source: rtsp://user:p@ss/word@10.0.0.5/stream
+    to: [rtmp://server/app/key, "hls://TMP/gate"]
+    profile: cctv
+    set: [output.crf=30]
+    audio: mask
+    give_up_after: 10m
+  door:
+    source: "@TMP/door.txt"
+    to: TMP/door-%Y%m%d-%H%M%S.mkv
+    segment: 60
+    keep: 7d
+"""
+
+
+def test_a_good_file(tmp_path: Path) -> None:
+    (tmp_path / "door.txt").write_text("rtsp://u:secret@door/s\n")
+    path = write(tmp_path, GOOD)
+    assert check_site(path) == []
+    site = load_site(path)
+    assert site.status == "127.0.0.1:9999"
+    gate, door = (plan(name, section) for name, section in site.sections.items())
+    assert gate.config.output.crf == 30
+    assert gate.config.detect.size == "large"
+    assert gate.settings.give_up_after == 600
+    assert door.settings.source.address == "rtsp://u:secret@door/s"
+    assert door.settings.targets[0].more == {"keep_seconds": 7 * 86400}
+    assert door.settings.targets[0].options["segment_time"] == "60"
+    assert "secret" not in repr(door)
+    assert "p@ss" not in repr(gate)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cameras: {}", "names no camera"),
+        ("camera: {}", "unknown key 'camera'"),
+        ("cameras: {a: {sorce: x}}", "unknown setting 'cameras.a.sorce'; did you mean 'cameras.a.source'"),
+        ("cameras: {a: {to: x.mkv}}", "has no source"),
+        ("cameras: {a: {source: 'rtsp://c/s'}}", "has no output"),
+        ("cameras: {a: {source: 'rtsp://c/s', to: 'x.avi'}}", "cannot write x.avi"),
+        ("cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', profile: nope}}", "no profile 'nope'"),
+        ("cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', keep: soon}}", "takes a duration"),
+        ("cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', loop: true}}", "are for files"),
+        ("cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', audio: loud}}", "must be one of"),
+        ("cameras: {a: {source: nofile.mp4, to: 'udp://h:1'}}", "no file nofile.mp4"),
+        ("cameras: {'a b': {source: 'rtsp://c/s', to: 'udp://h:1'}}", "only letters"),
+        ("status: here\ncameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1'}}", "takes HOST:PORT"),
+        (
+            "cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1'}, b: {source: 'rtsp://d/s', to: 'udp://h:1'}}",
+            "also written by a",
+        ),
+        ("cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', set: ['output.codec=hevc']}}", "are H.264"),
+    ],
+)
+def test_what_is_wrong_is_told(tmp_path: Path, text: str, said: str) -> None:
+    faults = check_site(write(tmp_path, text))
+    assert len(faults) == 1, faults
+    assert said in faults[0]
+
+
+def test_all_faults_are_told_at_once_and_no_password(tmp_path: Path) -> None:
+    text = "cameras: {a: {source: 'rtsp://u:secret@c/s'}, b: {source: 'rtsp://u:secret@d/s', to: 'ftp://u:secret@h'}}"
+    faults = check_site(write(tmp_path, text))
+    assert len(faults) == 2
+    assert "secret" not in str(faults)
+
+
+def test_durations() -> None:
+    assert [seconds_of(text, "x") for text in ("90", "90s", "10m", "6h", "7d")] == [
+        90,
+        90,
+        600,
+        21600,
+        604800,
+    ]
+    for bad in ("", "0", "-5", "1w"):
+        with pytest.raises(ConfigError):
+            seconds_of(bad, "x")
+
+
+def test_a_port_alone_is_this_machine_only() -> None:
+    assert parse_status("9464") == ("127.0.0.1", 9464)
+    assert parse_status("0.0.0.0:80") == ("0.0.0.0", 80)
+    assert parse_status("[::1]:80") == ("::1", 80)
+
+
+def test_cores_are_shared_out(tmp_path: Path) -> None:
+    (tmp_path / "door.txt").write_text("rtsp://door/s")
+    site = load_site(write(tmp_path, GOOD))
+    one = plan("gate", site.sections["gate"])
+    assert with_threads(one, 4, 8).settings.encoder_threads == 2
+    assert with_threads(one, 40, 8).settings.encoder_threads == 1
+    assert with_threads(one, 4, 8).config.compute.threads == 8

@@ -1,0 +1,53 @@
+"""What the networks are shown before a camera is connected is what a stream shows them."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from streamanon.api import Anonymizer
+from streamanon.config import ComputeConfig, load_config
+from streamanon.live.warm_up import warm_up
+from streamanon.media.probe import probe
+from streamanon.runtime.backends import Array, Backend, Model, open_backend
+
+DEMO = Path(__file__).parents[1] / "data" / "demo.mp4"
+
+
+class _Recording:
+    """A backend that notes with which shapes each model was run."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.name = backend.name
+        self.seen: set[tuple[str, tuple[tuple[int, ...], ...]]] = set()
+        self._backend = backend
+
+    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
+        return _RecordingModel(self, path.name, self._backend.load(path, precise=precise, threads=threads))
+
+
+class _RecordingModel:
+    def __init__(self, backend: _Recording, name: str, model: Model) -> None:
+        self._backend, self._name, self._model = backend, name, model
+
+    def run(self, *inputs: Array) -> list[Array]:
+        self._backend.seen.add((self._name, tuple(one.shape for one in inputs)))
+        return self._model.run(*inputs)
+
+
+@pytest.mark.slow
+def test_a_stream_of_the_warmed_size_needs_nothing_new() -> None:
+    backend = _Recording(open_backend(ComputeConfig("onnxruntime", 1)))
+    anonymizer = Anonymizer(load_config("livestream"), backend)
+    info, context = probe(DEMO), anonymizer.context()
+    warm_up(anonymizer, info.width, info.height)
+    warmed = set(backend.seen)
+    backend.seen.clear()
+    with closing(anonymizer.chain(DEMO, info, context)) as chain:
+        for _ in zip(range(40), chain, strict=False):
+            pass
+    assert context.tally.by_method.get("synthesize", 0) > 10
+    assert len({name for name, _ in backend.seen}) >= 6, "few of the networks ran"
+    assert backend.seen <= warmed, sorted(backend.seen - warmed)

@@ -1,0 +1,103 @@
+"""A complete file replaces another, a broken one never does, and two runs never share one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from clips import pass_through, safe, times
+
+from streamanon.config import OutputConfig
+from streamanon.errors import ConfigError, SinkError
+from streamanon.media.decode import read_frames
+from streamanon.media.encode import VideoSink
+from streamanon.media.output_file import OutputFile, check_free, partial_path
+from streamanon.media.probe import probe
+
+QUICK = OutputConfig(preset="ultrafast")
+
+
+def broken(clip: Path, target: Path, frames: int, overwrite: bool) -> None:
+    """A run that fails after some frames."""
+    info = probe(clip)
+    with VideoSink(target, info, QUICK, clip, overwrite) as sink:
+        for frame in read_frames(clip, info):
+            if frame.index == frames:
+                raise RuntimeError
+            sink.write(safe(frame))
+
+
+def test_what_exists_is_not_replaced_unasked(tmp_path: Path, clip: Path) -> None:
+    target = tmp_path / "b.mp4"
+    pass_through(clip, target)
+    before = target.read_bytes()
+    with pytest.raises(ConfigError, match=r"b.mp4 exists already; give another name, or --overwrite"):
+        pass_through(clip, target)
+    assert target.read_bytes() == before
+    assert os.listdir(tmp_path) == ["b.mp4"]
+
+
+@pytest.mark.parametrize(("frames", "left"), [(0, False), (5, True)])
+def test_a_run_that_fails_leaves_the_first_ones_file(
+    tmp_path: Path, clip: Path, frames: int, left: bool
+) -> None:
+    target = tmp_path / "b.mp4"
+    pass_through(clip, target)
+    before = target.read_bytes()
+    with pytest.raises(RuntimeError):
+        broken(clip, target, frames, overwrite=True)
+    assert target.read_bytes() == before
+    assert partial_path(target).exists() == left
+    if left:
+        assert len(times(partial_path(target))) == frames
+
+
+def test_a_partial_file_is_kept_until_it_may_be_replaced(tmp_path: Path, clip: Path) -> None:
+    target = tmp_path / "b.mp4"
+    with pytest.raises(RuntimeError):
+        broken(clip, target, 5, overwrite=False)
+    with pytest.raises(ConfigError, match=r"b.partial.mp4 is there from another run"):
+        pass_through(clip, target)
+    broken_off = partial_path(target).read_bytes()
+    with pytest.raises(RuntimeError):
+        broken(clip, target, 7, overwrite=True)
+    assert partial_path(target).read_bytes() != broken_off
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_two_runs_never_write_one_file(tmp_path: Path, overwrite: bool) -> None:
+    target = tmp_path / "b.mp4"
+    with OutputFile(target, overwrite) as first:
+        first.write(b"first")
+        with pytest.raises((ConfigError, SinkError), match="another run"):
+            OutputFile(target, overwrite)
+    first.finish()
+    assert target.read_bytes() == b"first"
+
+
+def test_what_was_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    with OutputFile(tmp_path / "b.mp4") as file:
+        file.write(b"mine")
+    (tmp_path / "b.mp4").write_bytes(b"theirs")
+    with pytest.raises(ConfigError, match="was made meanwhile"):
+        file.finish()
+    assert (tmp_path / "b.mp4").read_bytes() == b"theirs"
+    assert (tmp_path / "b.partial.mp4").read_bytes() == b"mine"
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "real.mp4").write_bytes(b"old")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "real.mp4")
+    with OutputFile(tmp_path / "link.mp4", overwrite=True) as file:
+        file.write(b"new")
+    file.finish()
+    assert (tmp_path / "link.mp4").is_symlink()
+    assert (tmp_path / "real.mp4").read_bytes() == b"new"
+
+
+def test_devices_are_written_as_they_are(tmp_path: Path) -> None:
+    check_free(Path(os.devnull), overwrite=False)
+    with OutputFile(Path(os.devnull)) as file:
+        assert file.partial is None
+    file.finish()

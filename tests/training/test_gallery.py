@@ -1,0 +1,113 @@
+"""Building the gallery: morphs of two portraits, and which become delegates."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from streamanon.gallery.delegates import open_gallery
+from streamanon.gallery.uv_chart import Chart, chart_of_gallery
+from streamanon.runtime.models import Engines
+from streamanon.training.gallery.choose import (
+    AGE_REACH,
+    QUOTA,
+    SECOND_USES,
+    TONE_REACH,
+    TONES,
+    USES,
+    bin_of,
+    cell_of,
+    choose,
+)
+from streamanon.training.gallery.morph import (
+    Recipe,
+    collapse,
+    eyes_mask,
+    folds_over,
+    laplacian,
+    make,
+    morph,
+)
+from streamanon.training.gallery.portraits import FREE, Face
+
+
+def face(row: int, source: str = FREE, age: float = 30.0, tone: float = 35.0, male: bool = True) -> Face:
+    texture = np.full((512, 512, 3), 90 + row, np.uint8)
+    return Face(
+        f"{source}_{row:04d}", source, texture, np.zeros((478, 3), np.float32), tone, male, age, age
+    )
+
+
+def test_bands_add_up_to_the_image() -> None:
+    image = np.random.default_rng(0).normal(0, 1, (512, 512, 3)).astype(np.float32)
+    np.testing.assert_allclose(collapse(laplacian(image)), image, atol=1e-4)
+
+
+def test_a_morph_lies_between_and_keeps_the_firsts_detail() -> None:
+    rng = np.random.default_rng(0)
+    first = np.clip(rng.normal(100, 12, (512, 512, 3)), 0, 255).astype(np.uint8)
+    second = np.full_like(first, 180)
+    mixed = morph(first, second, None).astype(float)
+    assert 115 < mixed.mean() < 160
+    fine = [one - np.roll(one, 1, axis=1) for one in (first.astype(float), mixed)]
+    assert np.corrcoef(fine[0].ravel(), fine[1].ravel())[0, 1] > 0.9
+    assert fine[1].std() > 0.8 * fine[0].std()
+
+
+def test_eyes_may_be_the_seconds(engines: Engines) -> None:
+    gallery = open_gallery(engines)
+    mask = eyes_mask(chart_of_gallery(gallery))
+    x, y = (2 * gallery.uv[468] + 0.5).astype(int)
+    assert mask[y, x] > 0.95
+    chin = (2 * gallery.uv[152] - [0, 20]).astype(int)
+    assert mask[chin[1], chin[0]] < 0.01
+    assert mask.mean() < 0.3
+
+
+def test_a_portrait_itself_and_its_mirror_image(engines: Engines) -> None:
+    gallery = open_gallery(engines)
+    chart: Chart = chart_of_gallery(gallery)
+    one = gallery.delegates[0]
+    faces = [Face("x", FREE, one.fine, one.shape, 0.0, True, 30.0, None)]
+    texture, shape = make(Recipe(0), faces, chart)
+    turned, mirrored = make(Recipe(0, None, (True, False)), faces, chart)
+    np.testing.assert_array_equal(texture, one.fine)
+    np.testing.assert_array_equal(turned, texture[:, ::-1])
+    np.testing.assert_allclose(mirrored[chart.mirror] * [-1, 1, 1], shape, atol=0.02)
+
+
+def test_a_shape_turned_over_is_noticed(engines: Engines) -> None:
+    gallery = open_gallery(engines)
+    chart, shape = chart_of_gallery(gallery), gallery.delegates[0].shape
+    assert not folds_over(shape, chart)
+    moved = shape.copy()
+    moved[4, 0] += 1.0  # the tip of the nose beyond the eye
+    assert folds_over(moved, chart)
+
+
+def test_bins_hold_what_lies_between_their_borders() -> None:
+    assert [bin_of(value, TONES) for value in (-80, -30, 9.9, 28, 54, 55, 80)] == [0, 1, 1, 3, 4, 5, 5]
+
+
+def test_pairs_are_alike_free_first_and_no_portrait_is_everywhere() -> None:
+    rng = np.random.default_rng(0)
+    faces = [face(n, age=rng.uniform(20, 80), tone=rng.uniform(-40, 60), male=n % 2 > 0) for n in range(30)]
+    faces += [
+        face(n, "generated", rng.uniform(25, 45), rng.uniform(20, 50), n % 2 > 0) for n in range(30, 60)
+    ]
+    codes = rng.normal(0, 1, (60, 32)).astype(np.float32)
+    recipes = choose(faces, codes, np.random.default_rng(1))
+    again = choose(faces, codes, np.random.default_rng(1))
+    assert [vars(one) for one in recipes] == [vars(one) for one in again]
+    pairs = [(faces[one.first], faces[one.second]) for one in recipes if one.second is not None]
+    assert len(pairs) > 20
+    for first, second in pairs:
+        assert first.source == FREE
+        assert first.male == second.male
+        assert abs(first.age - second.age) <= AGE_REACH
+        assert abs(first.tone - second.tone) <= TONE_REACH
+    assert max(Counter(first.name for first, _ in pairs).values()) <= USES
+    assert max(Counter(second.name for _, second in pairs).values()) <= SECOND_USES
+    assert max(Counter(cell_of(one, faces) for one in recipes).values()) <= QUOTA
+    assert {one.first for one in recipes if one.second is None} == set(range(30))
