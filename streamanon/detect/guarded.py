@@ -33,6 +33,17 @@ class GuardedSearcher:
             self._faults.note("faces", "re-detection", error, len(boxes))
             raise DetectionError(f"re-detection failed on frame {frame.index}") from error
 
+    def look_again(self, frame: RawFrame, boxes: Float) -> Float | None:
+        """None where it fails: then misses count as they are."""
+        try:
+            found = self._searcher.look_again(frame, boxes)
+            if found is not None and (found.shape != (len(boxes),) or not (np.abs(found - 0.5) <= 0.5).all()):
+                raise ValueError("a second look's probabilities are not valid")
+        except Exception as error:
+            self._faults.note("faces", "verification", error, len(boxes))
+            return None
+        return found
+
 
 def _validated(faces: Faces) -> Faces:
     if type(faces) is not Faces:
