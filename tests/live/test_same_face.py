@@ -73,8 +73,8 @@ class _Drawn:
         assert assigner is not None
         assign = assigner.assign
 
-        def noted(frame: RawFrame, track: int, geometry: Geometry) -> Assignment:
-            made = assign(frame, track, geometry)
+        def noted(frame: RawFrame, track_id: int, geometry: Geometry) -> Assignment:
+            made = assign(frame, track_id, geometry)
             second = frame.index >= PARTS[0][1]
             number = frame.index + (PARTS[1][0] - PARTS[0][1]) * second
             middle = geometry.points[:, :2].mean(axis=0)
