@@ -125,11 +125,16 @@ def _changing_size(path: Path) -> None:
     join(path, *parts)
 
 
-def _changing_rate(path: Path) -> None:
-    parts = [_beside(path, f"{rate}.ts") for rate in (48000, 44100)]
-    for part, rate in zip(parts, (48000, 44100), strict=True):
-        write(part, replace(BASE, frames=25, sounds=(Sound("aac", rate),)))
-    join(path, *parts)
+def _changing_sound(*sounds: Sound) -> Callable[[Path], None]:
+    """A second with each of them."""
+
+    def make(path: Path) -> None:
+        parts = [_beside(path, f"{number}.ts") for number in range(len(sounds))]
+        for part, sound in zip(parts, sounds, strict=True):
+            write(part, replace(BASE, frames=25, sounds=(sound,)))
+        join(path, *parts)
+
+    return make
 
 
 def _damaged(path: Path) -> None:
@@ -178,6 +183,8 @@ def _times() -> list[OddFile]:
     twice: dict[str, Any] = {"frames": 100, "heard": 4.05}
     variable = [0, 40, 80, 81, 90, 230, 231, 500, 1500, 1960]
     mpeg = Clip(codec="mpeg2video", sounds=(Sound("mp2"),))
+    flv = replace(BASE, muxer_options={"avoid_negative_ts": "make_zero"})
+    joined: dict[str, Any] = {"seconds": 4.03, "told": back, "quick": True} | twice
     return [
         OddFile(
             "twice.ts", "times start anew", _joined(0, 0), seconds=4.05, told=back, quick=True, **twice
@@ -305,25 +312,62 @@ def _times() -> list[OddFile]:
             told=(f"{_JUMPS} once", "stored as aac"),
         ),
         OddFile("one-frame.mp4", "a single frame", _clip(Clip(frames=1)), frames=1, seconds=0.0, sounds=()),
+        OddFile("damaged.ts", "a damaged AAC header", _damaged, heard=2.0, quick=True),
+        OddFile("damaged-to-ts.ts", "a damaged AAC header", _damaged, ".ts", heard=2.0),
         OddFile(
-            "damaged.ts",
+            "damaged-to-webm.ts",
             "a damaged AAC header",
             _damaged,
-            heard=1.6,
-            quick=True,
-            told=("(aac) changes its sample rate at",),
+            ".webm",
+            sounds=("opus",),
+            heard=2.0,
+            told=("stored as vp9", "stored as opus"),
         ),
         OddFile(
             "other-rate.ts",
             "AAC of another rate follows",
-            _changing_rate,
+            _changing_sound(Sound("aac"), Sound("aac", 44100)),
             frames=50,
             seconds=2.0,
-            heard=1.05,
-            told=(f"{_JUMPS} once", "(aac) changes its sample rate at"),
+            heard=2.1,
+            told=(f"{_JUMPS} once", "(aac) changes its sample rate or channels at 1.1 seconds"),
             quick=True,
         ),
-        OddFile("damaged-to-ts.ts", "a damaged AAC header", _damaged, ".ts", heard=1.62),
+        OddFile(
+            "other-channels.ts",
+            "AAC with other channels in between",
+            _changing_sound(Sound("aac"), Sound("aac", layout="5.1"), Sound("aac")),
+            ".mkv",
+            frames=75,
+            seconds=3.06,
+            heard=3.15,
+            told=(f"{_JUMPS} 2 times", "(aac) changes its sample rate or channels at 1.1 seconds"),
+        ),
+        OddFile(
+            "other-channels-ac3.ts",
+            "AC-3 with other channels in between",
+            _changing_sound(Sound("ac3"), Sound("ac3", layout="5.1"), Sound("ac3")),
+            frames=75,
+            seconds=3.06,
+            heard=3.15,
+            sounds=("ac3",),
+            told=(f"{_JUMPS} 2 times",),
+        ),
+        OddFile("twice.flv", "times start anew", _joined(0, 0, clip=flv), **joined),
+        OddFile(
+            "twice.mp4",
+            "a second recording behind the first",
+            _joined(0, 0),
+            told=("tail -c +",),
+            quick=True,
+        ),
+        OddFile(
+            "twice.wmv",
+            "a second recording behind the first",
+            _joined(0, 0, clip=Clip(codec="wmv2", sounds=(Sound("wmav2"),))),
+            told=("tail -c +", "stored as aac"),
+            sound_starts=None,
+        ),
         OddFile("cut-off.mkv", "the file's end is missing", _cut_off, frames=29, seconds=1.12, sounds=()),
     ]
 

@@ -6,6 +6,7 @@ import heapq
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from streamanon.errors import SourceError
 from streamanon.media.address import redact_url
 from streamanon.media.clock import Clock, mended
 from streamanon.media.image_headers import MAX_PIXELS, check_size
+from streamanon.media.joined import joined_flv
 from streamanon.media.standard_input import STDIN, SharedReader, open_standard_input
 
 #: Frames that a decoder may hold back: 16 to reorder them, and one a thread.
@@ -45,7 +47,7 @@ def open_input(path: str | Path) -> Iterator[InputContainer]:
             "pipe or a device goes in by standard input, whose name is -"
         )
     # Timeouts: a camera or server that stops answering must not hang the run.
-    source: Any = open_standard_input() if str(path) == STDIN else str(path)
+    source: Any = open_standard_input() if str(path) == STDIN else joined_flv(str(path)) or str(path)
     try:
         # Tags in odd encodings must not make a video unreadable.
         container = av.open(
@@ -65,7 +67,7 @@ def open_input(path: str | Path) -> Iterator[InputContainer]:
             _close(source)
 
 
-def _close(source: str | SharedReader) -> None:
+def _close(source: str | SharedReader | BufferedReader) -> None:
     if not isinstance(source, str):
         source.close()
 
