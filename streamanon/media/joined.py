@@ -26,7 +26,9 @@ def joined_flv(path: str) -> io.BufferedReader | None:
 
 
 def unread_from(path: str | Path) -> int | None:
-    """The byte at which a second recording begins that FFmpeg does not read, in MP4, QuickTime and ASF."""
+    """The byte at which a second recording begins, in MP4, QuickTime and ASF: FFmpeg reads none of
+    it or, of fragments, a part.
+    """
     try:
         with open(path, "rb") as file:
             head = file.read(16)
@@ -69,15 +71,13 @@ def _walked(path: str, size: int, _changed: int) -> tuple[int, ...]:
 
 
 def _second_mp4(file: BinaryIO, size: int) -> int | None:
-    """Of boxes (ISO/IEC 14496-12, 4.2) one may tell of the whole file. Fragments go on behind another."""
+    """Of boxes (ISO/IEC 14496-12, 4.2) one tells of the whole file."""
     tables, second, at = 0, None, 0
     while at + 8 <= size:
         file.seek(at)
         length, kind = struct.unpack(">I4s", file.read(8))
         if length == 1:
             length = int.from_bytes(file.read(8), "big")
-        if kind == b"moof":
-            return None
         if kind == b"ftyp" and at:
             second = second or at
         tables += kind == b"moov"

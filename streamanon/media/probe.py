@@ -105,7 +105,7 @@ def _unread(path: str | Path) -> tuple[str, ...]:
         return ()
     name, second = quote(Path(path).name), f"second{Path(path).suffix}"
     return (
-        "the file holds another recording behind the first, which is not read: "
+        "the file holds another recording behind the first, of which not all is read: "
         f"tail -c +{begin + 1} {name} > {second} makes a file of it",
     )
 
