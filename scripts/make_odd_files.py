@@ -21,7 +21,7 @@ from typing import Any
 import av
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
-from odd_media import Clip, Sound, by_ffmpeg, copy, damage_aac_header, join, write
+from odd_media import Clip, Sound, begin_earlier, by_ffmpeg, copy, damage_aac_header, join, write
 
 AAC = (Sound("aac"),)
 BASE = Clip(sounds=AAC, options={"bf": "2", "g": "25"})
@@ -116,6 +116,11 @@ def _shifted(shift: float, clip: Clip = BASE) -> Callable[[Path], None]:
         copy(first, path, shift)
 
     return make
+
+
+def _before_zero(path: Path) -> None:
+    write(path, replace(BASE, frames=75))
+    begin_earlier(path, 1000)
 
 
 def _changing_size(path: Path) -> None:
@@ -296,6 +301,15 @@ def _times() -> list[OddFile]:
             _clip(replace(BASE, times=range(20, 70))),
             heard=2.0,
             sound_starts=-0.8,
+        ),
+        OddFile(
+            "before-zero.mkv",
+            "times before zero",
+            _before_zero,
+            frames=75,
+            seconds=2.96,
+            sound_starts=-0.02,
+            quick=True,
         ),
         OddFile(
             "no-sound.mkv",

@@ -6,6 +6,7 @@ import heapq
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +28,8 @@ from streamanon.media.standard_input import STDIN, SharedReader, open_standard_i
 
 #: Frames that a decoder may hold back: 16 to reorder them, and one a thread.
 _MOST_HELD_BACK = 16 + 16
+#: So many bytes are read to learn the time of a video that begins before zero.
+_MOST_WITHOUT_TIME = 64 << 20
 OPEN_SECONDS, READ_SECONDS = 20.0, 30.0
 _NOT_PIPED = (
     "standard input is no video that can come through a pipe; give the file itself if it is an MP4 or MOV, "
@@ -95,7 +98,40 @@ def timed_packets(container: InputContainer, video: VideoStream, clock: Clock) -
     streams = container.streams
     # The empty packets that end each stream are left out: a decoder is flushed by None.
     packets = container.demux(video, *streams.audio, *streams.subtitles)
-    return mended((packet for packet in packets if packet.size), clock)
+    whole = (packet for packet in packets if packet.size)
+    return mended(_counted_back(whole, video) if "matroska" in container.format.name else whole, clock)
+
+
+def _counted_back(packets: Iterator[Packet[Stream]], video: VideoStream) -> Iterator[Packet[Stream]]:
+    """FFmpeg tells no time of Matroska's video before zero: it follows from what comes after."""
+    held: list[Packet[Stream]] = []
+    untimed: list[Packet[Stream]] = []
+    size, failure = 0, None
+    try:
+        for packet in packets:
+            held.append(packet)
+            size += packet.size
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            if packet.stream_index == video.index and stamp is not None:
+                step = _typical_ticks(video)
+                for one in reversed(untimed):
+                    stamp = one.dts = stamp - (one.duration or step)
+                break
+            if packet.stream_index == video.index:
+                untimed.append(packet)
+            if size > _MOST_WITHOUT_TIME:
+                break
+    except av.error.FFmpegError as error:
+        failure = error
+    yield from held
+    if failure is not None:
+        raise failure
+    yield from packets
+
+
+def _typical_ticks(video: VideoStream) -> int:
+    rate, base = video.average_rate or Fraction(25), video.time_base or Fraction(1, 1000)
+    return max(1, round(1 / (rate * base)))
 
 
 def decoded(
