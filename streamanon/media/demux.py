@@ -140,10 +140,12 @@ def decoded(
     name: str,
     on_skipped: Callable[[str], None] | None = None,
     clock: Clock | None = None,
+    on_packet: Callable[[Packet[VideoStream]], None] | None = None,
 ) -> Iterator[VideoFrame]:
     """Every frame that can be decoded, even those after a broken packet; then a reading error, if any.
 
-    ``on_skipped`` is told of packets that cannot be decoded. ``clock`` mends their times.
+    ``on_skipped`` is told of packets that cannot be decoded. ``clock`` mends their times. ``on_packet`` is
+    given each of the video.
     """
     stream.thread_type = "AUTO"
     packets = timed_packets(container, stream, clock or Clock(container.format.name))
@@ -158,6 +160,8 @@ def decoded(
             if packet is None or packet.stream_index == stream.index:
                 mine = cast("Packet[VideoStream] | None", packet)
                 times.note(mine)
+                if mine is not None and on_packet is not None:
+                    on_packet(mine)
                 frames = _decode_packet(stream, mine, on_skipped)
                 yield from map(times.give, frames)
             if failure is not None:
