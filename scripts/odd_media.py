@@ -31,13 +31,16 @@ _FIELD_ORDERS = {"tff": 2, "bff": 3}
 
 @dataclass(frozen=True)
 class Sound:
-    """A tone that rises from 440 Hz. ``codec``: the encoder. ``start``, ``seconds``: when it is heard."""
+    """A tone that rises from 440 Hz. ``codec``: the encoder. ``start``, ``seconds``: when it is heard.
+    ``samples``: FFmpeg's name of the format that is encoded, by default the encoder's first one.
+    """
 
     codec: str
     rate: int = 48000
     layout: str = "stereo"
     start: float = 0.0
     seconds: float | None = None
+    samples: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,8 @@ def _add_sound(output: OutputContainer, sound: Sound) -> AudioStream:
     stream = output.add_stream(sound.codec, rate=sound.rate, options=options)
     assert isinstance(stream, AudioStream)
     stream.codec_context.layout = sound.layout
+    if sound.samples:
+        stream.codec_context.format = av.AudioFormat(sound.samples)
     if sound.codec == "wmav2":  # has no bit rate of its own
         stream.codec_context.bit_rate = 128_000
     return stream

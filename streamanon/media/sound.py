@@ -10,6 +10,7 @@ import av.error
 import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.fifo import AudioFifo
+from av.audio.format import AudioFormat
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
@@ -58,12 +59,15 @@ class SoundEncoder:
         self._fifo: AudioFifo | None = None
         self._next: int | None = None  # the sample that is encoded next, and those in the fifo
         self._held = 0
+        self._told: Fraction | None = None
 
     def take(self, frame: AudioFrame) -> Iterator[Packet[Stream]]:
         """What becomes ready by one frame."""
         if not frame.samples:
             return
-        seconds = frame.pts * frame.time_base if frame.pts is not None and frame.time_base else None
+        told = frame.pts * frame.time_base if frame.pts is not None and frame.time_base else None
+        # RealMedia has one time for many frames, which follow each other.
+        seconds, self._told = None if told == self._told else told, told
         ready = self._resample(frame)
         if not ready:
             return
@@ -153,6 +157,8 @@ class EncodedSound:
         stream.codec_context.layout = _ENCODED.get(encoder, CHANNEL_NAMES).get(
             context.layout.nb_channels, "stereo"
         )
+        if encoder == "flac" and context.format.bits > 16:  # it would take 16 of 24
+            stream.codec_context.format = AudioFormat("s32")
         if encoder in BIT_RATES:
             stream.codec_context.bit_rate = BIT_RATES[encoder] * stream.codec_context.layout.nb_channels
         self._frames = AdtsFrames() if is_framed_aac(source) else None
