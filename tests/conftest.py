@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pytest
 from clips import write_clip
+from hypothesis import settings
 from remembering import Key, remembered
 
 from streamanon.errors import ModelError
 from streamanon.runtime.backends import Model
 from streamanon.runtime.models import Engines
+
+# The same examples in every run, however busy the machine; --hypothesis-profile=default looks for new ones.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session", autouse=True)
