@@ -826,10 +826,14 @@ tests make every file of these tables and compare what comes out of it, decoded,
 | chroma and bits | 4:2:0 in 8 bits, or 10 for HDR (PQ, HLG); `--pixel-format keep` keeps the source's; said |
 | interlaced video | stays so in H.264 and FFV1; otherwise said |
 | HDR10's mastering display and light level | kept in H.264 and HEVC; otherwise said. HDR10+ and Dolby Vision are removed; said |
+| closed captions, timecode, 3D and 360° tags inside the video | removed; said |
 | sound, text subtitles | copied bit for bit where the container takes them, else converted (below); said |
 | subtitles that are pictures | dropped, as nobody has looked for faces in them; said |
 | chapters | kept where the container has them; their titles only with `--keep-metadata`; said |
 | second videos, cover pictures, data streams, attachments and their fonts | removed ([threat model](threat-model.md)); said |
+| several recordings one behind the other | go on as one; in MP4, MOV and ASF the first one is kept; said |
+| a damaged AAC header in MPEG-TS | one frame of sound is lost |
+| an image's transparency, colour profile, animation, pages | kept where its format has them; otherwise said |
 | tags | removed without `--keep-metadata`; their names are in the report |
 """  # noqa: E501
 
@@ -840,7 +844,7 @@ def page() -> str:
         _INTRODUCTION,
         "## Sound",
         "",
-        "What becomes of it in each container. =: copied bit for bit.",
+        "What becomes of it in each container. =: copied bit for bit. PCM and FLAC keep every sample.",
         "",
     ]
     suffixes = (".mp4", ".mov", ".mkv", ".webm", ".ts")
