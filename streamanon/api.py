@@ -113,8 +113,12 @@ class Anonymizer:
             raise DetectionError(f"the image could only be covered whole: {report.troubles()}")
         return covered
 
-    def image_with_report(self, rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], RunReport]:
-        """The same with a report. ``report.saw_nothing`` says that it had to be covered whole."""
+    def image_with_report(
+        self, rgb: NDArray[np.uint8], context: RunContext | None = None
+    ) -> tuple[NDArray[np.uint8], RunReport]:
+        """The same with a report. ``report.saw_nothing`` says that it had to be covered whole. ``context``:
+        of the pages before it, which the report then tells of, too.
+        """
         if not isinstance(rgb, np.ndarray):
             raise ConfigError(
                 f"an image must be an array [H, W, 3] uint8 RGB, not a {type(rgb).__name__}; of a file "
@@ -124,7 +128,7 @@ class Anonymizer:
             raise ConfigError(f"an image must be [H, W, 3] uint8 RGB, not {rgb.shape} {rgb.dtype}")
         if not rgb.size:
             raise ConfigError(f"an image of {rgb.shape[1]} by {rgb.shape[0]} pixels is empty")
-        context = self.context()
+        context = context or self.context()
         frame = RawFrame(0, 0, Fraction(1), from_rgb(rgb))
         still = dataclasses.replace(
             self.config, lookahead=dataclasses.replace(self.config.lookahead, seconds=0)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from shlex import quote
 from typing import cast
 
 import av
@@ -23,6 +24,7 @@ from streamanon.media.address import is_address, redact_url
 from streamanon.media.clock import Clock
 from streamanon.media.demux import PICTURES, decoded, open_input, timed_packets, video_stream
 from streamanon.media.display import HdrLight, field_order, hdr_light, lost_metadata, side_data
+from streamanon.media.joined import unread_from
 
 #: What begins later was cut out of something longer, and its clock not set back. What begins earlier is no
 #: encoder's priming, which may lie before zero: containers would take it for cut away.
@@ -92,8 +94,20 @@ def probe(path: str | Path) -> SourceInfo:
         stream = video_stream(container, name)
         clock = Clock(container.format.name)
         for frame in decoded(container, stream, name, clock=clock):
-            return _describe(container, stream, frame, name, _start(container, stream, clock))
+            info = _describe(container, stream, frame, name, _start(container, stream, clock))
+            return replace(info, notes=info.notes + _unread(path))
     raise SourceError(f"{name} has a video stream but no frame of it can be decoded; check that it plays")
+
+
+def _unread(path: str | Path) -> tuple[str, ...]:
+    begin = unread_from(path)
+    if begin is None:
+        return ()
+    name, second = quote(Path(path).name), f"second{Path(path).suffix}"
+    return (
+        "the file holds another recording behind the first, of which not all is read: "
+        f"tail -c +{begin + 1} {name} > {second} makes a file of it",
+    )
 
 
 def picture_format(name: str) -> str:

@@ -7,6 +7,8 @@ default the user's cache folder; ``streamanon engines build`` makes them beforeh
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -195,11 +197,20 @@ class TensorRtBackend:
         return _TensorRtModel(self._place, path, half=not precise)
 
 
+def _require_driver() -> None:
+    """Raises :class:`ModelError` where no program can use an NVIDIA GPU."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError as error:
+        raise ModelError("no NVIDIA driver is installed") from error
+
+
 def create(config: ComputeConfig) -> Backend:
     """On the CUDA device ``compute.device``, with the plans in ``compute.plans``. Raises
     :class:`ModelError`.
     """
-    # Here and not above: the tests of this file do without PyTorch.
+    _require_driver()
+    # Here and not above: the tests of this file do without PyTorch, which takes seconds to import.
     from streamanon.runtime.backends.cuda_memory import CudaMemory
 
     folder = cache_folder() if config.plans is None else Path(config.plans)
