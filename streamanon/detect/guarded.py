@@ -37,12 +37,14 @@ class GuardedSearcher:
         """None where it fails: then misses count as they are."""
         try:
             found = self._searcher.look_again(frame, boxes)
-            if found is not None and (found.shape != (len(boxes),) or not (np.abs(found - 0.5) <= 0.5).all()):
-                raise ValueError("a second look's probabilities are not valid")
+            if found is None:
+                return None
+            if found.shape != (len(boxes),) or not ((found >= 0) & (found <= 1)).all():
+                raise ValueError("the probabilities of a second look are not valid")
+            return found
         except Exception as error:
             self._faults.note("faces", "verification", error, len(boxes))
             return None
-        return found
 
 
 def _validated(faces: Faces) -> Faces:

@@ -58,8 +58,9 @@ class _Look:
 
 @dataclass
 class Evidence:
-    """Evidence that a track is a face: its looks in order; frame ``first`` of its first detection, ``found``
-    and time ``last`` (s) of its last one; and the frames of ``likely`` detections, which are always covered.
+    """Evidence that a track is a face: its looks in order; frame ``first`` of its first detection,
+    ``found`` and time ``last`` (s) of its last one; and the frames of ``likely`` detections, which are
+    always covered.
     """
 
     first: int | None = None

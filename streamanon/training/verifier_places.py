@@ -1,4 +1,4 @@
-"""Places beneath and beside labelled faces that the verifier takes for faces: shoulders, necks, clothes, hands.
+"""Places beneath and beside labelled faces that the verifier takes for faces: shoulders, clothes, hands.
 
     python -m streamanon.training.verifier_places --data DATA --out FINDS --engines engines
 
@@ -42,7 +42,7 @@ def places(boxes: Boxes, size: tuple[int, int], rng: np.random.Generator) -> Box
     middles = (faces[:, :2] + faces[:, 2:]) / 2
     middles[:, 0] += rng.uniform(-ACROSS, ACROSS, count) * spans
     middles[:, 1] += rng.uniform(*BELOW, count) * spans
-    sides = spans * np.exp(rng.uniform(*np.log(SIZES), count))
+    sides = spans * np.exp(rng.uniform(np.log(SIZES[0]), np.log(SIZES[1]), count))
     halves = np.stack([sides * 0.44, sides * 0.57], axis=1)
     found = np.concatenate([middles - halves, middles + halves], axis=1).astype(np.float32)
     inside = (found[:, :2] >= 0).all(axis=1) & (found[:, 2:] <= size).all(axis=1) & (sides >= LEAST_PX)
@@ -101,7 +101,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     verifier = Verifier(args.engines / "face-verifier.onnx")
-    found = mined(Miner(args.data), verifier, args.data, args.seed, tuple(args.part))
+    found: dict[str, Any] = mined(Miner(args.data), verifier, args.data, args.seed, tuple(args.part))
     args.out.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(args.out / "scenes_places.npz", **found)
     print(f"{len(found['picture'])} places in {len(found['names'])} pictures")

@@ -227,6 +227,27 @@ def curved(
     return clip
 
 
+@pytest.mark.parametrize("probability", [0.01, 0.9])
+def test_the_places_where_missed_faces_went_are_looked_at(probability: float) -> None:
+    """A verifier that sees nothing there ends the cover; one that sees a face keeps it."""
+    clip = curved(60, {*range(12), *range(40, 60)})
+    asked: list[int] = []
+
+    def look_again(frame: RawFrame, boxes: Float) -> Float:
+        (box,) = boxes
+        truth = BOX + np.array([50 * np.sin(frame.index / 15), 20 * np.cos(frame.index / 12)] * 2)
+        assert np.abs(box - truth).max() < 10
+        asked.append(frame.index)
+        return np.full(1, probability, np.float32)
+
+    config = LookaheadConfig(0.8, 0.6)
+    found = covered(list(resolve(clip, config, look_again)))
+    assert sorted(asked) == [*range(12), *range(40, 60)]
+    plain = covered(list(resolve(clip, config)))
+    assert found < plain if probability < 0.5 else found >= plain
+    assert found >= set(range(12, 40))
+
+
 @pytest.mark.parametrize("every", [1, 2, 3])
 @pytest.mark.parametrize("hidden", [range(12), range(28, 60), range(20, 44)])
 def test_a_face_that_is_not_found_is_followed_by_its_motion(every: int, hidden: range) -> None:

@@ -1,0 +1,62 @@
+"""How far covers reach around a box."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamanon.cover.outline import LEAST_MARGIN, outline
+from streamanon.geometry import grow
+from streamanon.testing.fakes import faces_at
+from streamanon.types import Float, Picture, Target
+
+PICTURE = Picture((np.zeros((200, 200), np.uint8),), "gray")
+BOX = np.array([[80, 60, 120, 110]], np.float32)
+margins = st.floats(LEAST_MARGIN, 2.0)
+
+
+def target(sure: bool = True, growth: float = 0.0) -> Target:
+    faces = faces_at(BOX)
+    return Target(0, grow(faces.boxes[0], growth), faces.keypoints[0], not growth, growth=growth, sure=sure)
+
+
+def beyond(one: Target, margin: float) -> Float:
+    """How far the outline reaches beyond the face's own box: left, top, right, bottom, in px."""
+    reach = (outline(PICTURE, one, margin) - BOX[0]) * np.array([-1, -1, 1, 1], np.float32)
+    return np.asarray(reach, np.float32)
+
+
+@given(margins, st.booleans(), st.floats(0, 0.5))
+def test_the_ellipse_holds_the_corners_of_the_box(margin: float, sure: bool, growth: float) -> None:
+    area = outline(PICTURE, target(sure, growth), margin)
+    corners = np.array([[x, y] for x in BOX[0, ::2] for y in BOX[0, 1::2]])
+    apart = (corners - (area[:2] + area[2:]) / 2) / ((area[2:] - area[:2]) / 2)
+    assert ((apart**2).sum(axis=1) <= 1.001).all()
+
+
+def test_beneath_the_chin_less_is_covered_than_above() -> None:
+    left, top, right, bottom = beyond(target(), 0.28)
+    np.testing.assert_allclose([left, right, top], [0.28 * 40, 0.28 * 40, 0.28 * 50], rtol=1e-4)
+    assert 0.5 * top < bottom < 0.7 * top
+
+
+def test_a_face_that_is_not_upright_has_the_same_margin_all_around() -> None:
+    one = target()
+    fallen = dataclasses.replace(one, keypoints=one.keypoints[::-1].copy())
+    middle = dataclasses.replace(one, keypoints=np.tile((BOX[0, :2] + BOX[0, 2:]) / 2, (5, 1)))
+    for turned in (fallen, middle):
+        _, top, _, bottom = beyond(turned, 0.28)
+        np.testing.assert_allclose(top, bottom, rtol=1e-4)
+
+
+def test_what_may_be_no_face_has_the_least_margin() -> None:
+    assert (beyond(target(sure=False), 0.6)[:3] < beyond(target(), 0.28)[:3]).all()
+    np.testing.assert_allclose(beyond(target(sure=False), 0.6)[0], LEAST_MARGIN * 40, rtol=1e-4)
+
+
+def test_a_box_that_was_grown_gets_no_more_margin_than_the_face_itself() -> None:
+    expected = [(0.5 + 0.28) * 40, (0.5 + 0.28) * 50]
+    np.testing.assert_allclose(beyond(target(growth=0.5), 0.28)[:2], expected, rtol=1e-4)
