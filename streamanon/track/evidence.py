@@ -17,7 +17,7 @@ is found: neither counts against it.
 A track is covered around its detections only where that sum reaches the threshold. A face that was found
 often is so for as long as the look-ahead covers it; one sure detection among many looks that found nothing
 covers only the frames about it. Frames of probable detections, and the frames up to the next look, are
-covered in any case.
+covered in any case, but for tracks none of whose detections was a face as likely as not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MIN_FIND, MAX_FIND = -1.5, 5.0
 #: Log-odds subtracted by each second of looks that found nothing, and most by one look.
 MISS_PER_SECOND, MAX_MISS = 2.5, 0.5
 #: Weight of the log-odds of a detection that was denied, and its limit.
-DENIED_WEIGHT, MIN_DENIED = 0.2, -0.6
+DENIED_WEIGHT, MIN_DENIED = 0.3, -1.0
 #: A miss does not count where the verifier gives the place at least this probability.
 CONFIRMED_PROBABILITY = 0.5
 #: Limits of the sums. A track at the upper one is a face with probability 0.9 up to 1.5 s after its last
@@ -40,8 +40,9 @@ CONFIRMED_PROBABILITY = 0.5
 MIN_SUM, MAX_SUM = -1.0, 7.0
 #: Slack of the comparison with the threshold, log-odds: probabilities are float32.
 SLACK = 1e-4
-#: Detections of a track that is not sure are covered from this probability.
-FIND_PROBABILITY = 0.3
+#: Detections of a track that is not sure are covered from this probability, if any of them had the other
+#: one: of many looks at a face one is better than the rest.
+FIND_PROBABILITY, LIKELY_PROBABILITY = 0.3, 0.5
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,14 @@ class _Look:
 class Evidence:
     """Evidence that a track is a face: its looks in order; frame ``first`` of its first detection,
     ``found`` and time ``last`` (s) of its last one; and the frames of ``likely`` detections, which are
-    always covered.
+    covered if ``was_likely``, one of them, was a face as likely as not.
     """
 
     first: int | None = None
     found: int = 0
     last: float = 0.0
     likely: list[int] = field(default_factory=list)
+    was_likely: bool = False
     _looks: list[_Look] = field(default_factory=list)
 
     def find(self, probability: float, index: int, seconds: float, cut: bool = False) -> None:
@@ -77,6 +79,7 @@ class Evidence:
         self.found, self.last = index, seconds
         if probability >= FIND_PROBABILITY:
             self.likely.append(index)
+        self.was_likely = self.was_likely or probability >= LIKELY_PROBABILITY
         least = 0.0 if cut else MIN_FIND
         self._add(index, min(max(log_odds(probability), least), MAX_FIND))
 
@@ -118,8 +121,8 @@ class Evidence:
         return before + after
 
     def is_near(self, index: int, frames: float) -> bool:
-        """Whether a likely detection is at most ``frames`` frames from frame ``index``."""
-        return any(abs(index - one) <= frames for one in self.likely)
+        """Whether a detection that is covered in any case is at most ``frames`` from frame ``index``."""
+        return self.was_likely and any(abs(index - one) <= frames for one in self.likely)
 
     def forget(self, index: int) -> None:
         """Drop what is before frame ``index``, but for its sum."""

@@ -25,7 +25,7 @@ import numpy as np
 
 from streamanon.config import LookaheadConfig
 from streamanon.geometry import grow, is_cut
-from streamanon.track.evidence import FIND_PROBABILITY, Evidence
+from streamanon.track.evidence import Evidence
 from streamanon.track.hold import MOST_HELD_FRAMES, is_due, within
 from streamanon.track.optical_flow import follow
 from streamanon.track.tracker import MAX_LOST_SECONDS
@@ -82,10 +82,7 @@ def _settle(observation: Observation, shot: _Shot) -> Resolved:
     index = observation.frame.index
     detected = _detected(observation)
     seen = {target.track_id for target in detected}
-    scores = observation.faces.scores.tolist()
-    targets = [
-        t for t, score in zip(detected, scores, strict=False) if shot.counts(t.track_id, score, index)
-    ]
+    targets = [t for t in detected if t.track_id < 0 or shot.reaches(t.track_id, index)]
     there = _boxes(targets)
     faces = _boxes(t for t in targets if shot.is_sure(t.track_id, index))
     targets = [t for t in targets if shot.is_sure(t.track_id, index) or not _is_within(t, faces)]
@@ -302,10 +299,6 @@ class _Shot:
                 yield _carry(track_id, after[0], after[:_FIT_SIGHTINGS], index)
             elif within(before[-1].seconds, frame.pts_seconds, self._config.coast_seconds):
                 yield _carry(track_id, before[-1], before[-_FIT_SIGHTINGS:], index)
-
-    def counts(self, track_id: int, probability: float, index: int) -> bool:
-        """Whether a detection is covered in its own frame."""
-        return track_id < 0 or probability >= FIND_PROBABILITY or self.reaches(track_id, index)
 
     def reaches(self, track_id: int, index: int) -> bool:
         """Whether a track is covered in a frame that it was not detected in: if it is sure, or at most one

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,26 +35,6 @@ def test_the_ellipse_holds_the_corners_of_the_box(margin: float, sure: bool, gro
     assert ((apart**2).sum(axis=1) <= 1.001).all()
 
 
-def test_beneath_the_chin_less_is_covered_than_above() -> None:
-    left, top, right, bottom = beyond(target(), 0.28)
-    np.testing.assert_allclose([left, right, top], [0.28 * 40, 0.28 * 40, 0.28 * 50], rtol=1e-4)
-    assert 0.5 * top < bottom < 0.7 * top
-
-
-def test_a_face_that_is_not_upright_has_the_same_margin_all_around() -> None:
-    one = target()
-    fallen = dataclasses.replace(one, keypoints=one.keypoints[::-1].copy())
-    middle = dataclasses.replace(one, keypoints=np.tile((BOX[0, :2] + BOX[0, 2:]) / 2, (5, 1)))
-    for turned in (fallen, middle):
-        _, top, _, bottom = beyond(turned, 0.28)
-        np.testing.assert_allclose(top, bottom, rtol=1e-4)
-
-
 def test_what_may_be_no_face_has_the_least_margin() -> None:
-    assert (beyond(target(sure=False), 0.6)[:3] < beyond(target(), 0.28)[:3]).all()
+    assert (beyond(target(sure=False), 0.6) < beyond(target(), 0.28)).all()
     np.testing.assert_allclose(beyond(target(sure=False), 0.6)[0], LEAST_MARGIN * 40, rtol=1e-4)
-
-
-def test_a_box_that_was_grown_gets_no_more_margin_than_the_face_itself() -> None:
-    expected = [(0.5 + 0.28) * 40, (0.5 + 0.28) * 50]
-    np.testing.assert_allclose(beyond(target(growth=0.5), 0.28)[:2], expected, rtol=1e-4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamanon.track.evidence import FIND_PROBABILITY, MAX_SUM, MIN_SUM, Evidence
+from streamanon.track.evidence import FIND_PROBABILITY, LIKELY_PROBABILITY, MAX_SUM, MIN_SUM, Evidence
 
 SURE = 0.9
 RATE = 25
@@ -141,4 +141,6 @@ def test_likely_finds_are_covered_as_far_as_the_next_detection(
     seen: list[float | None], index: int, frames: int
 ) -> None:
     likely = [n for n, p in enumerate(seen) if p is not None and p >= FIND_PROBABILITY]
-    assert after(seen).is_near(index, frames) == any(abs(n - index) <= frames for n in likely)
+    is_likely = any(p is not None and p >= LIKELY_PROBABILITY for p in seen)
+    expected = is_likely and any(abs(n - index) <= frames for n in likely)
+    assert after(seen).is_near(index, frames) == expected
