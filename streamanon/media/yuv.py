@@ -35,7 +35,7 @@ def read_rgb(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> Float:
 
 def read_luma(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> Float:
     """The region's luma (green, of RGB) as float32 [y1 - y0, x1 - x0], black at 0 and white at 255."""
-    black, white = _black_and_white(picture)
+    black, white = black_and_white(picture)
     values = picture.planes[0][y0:y1, x0:x1].astype(np.float32)
     return cast(Float, (values - black) * np.float32(255 / (white - black)))
 
@@ -76,7 +76,7 @@ def small_rgb(picture: Picture, width: int, height: int) -> NDArray[np.uint8]:
     scaled = [_scale(plane, width, height) for plane in picture.planes]
     if len(scaled) == 1:
         scaled *= 3
-    colour = cv2.transform(cv2.merge(scaled), _matrix(picture)[0])
+    colour = cv2.transform(cv2.merge(scaled), matrices(picture)[0])
     return cast("NDArray[np.uint8]", np.minimum(colour, 255).astype(np.uint8, copy=False))
 
 
@@ -150,7 +150,7 @@ def _blend_light(target: Plane, value: Float, alpha: Float, picture: Picture) ->
     """The same for luma or a colour, whose square is about the light that a display makes of it (in
     ITU-R BT.1886: its power of 2.4).
     """
-    black = np.float32(_black_and_white(picture)[0])
+    black = np.float32(black_and_white(picture)[0])
     old, new = (np.maximum(one - black, 0) for one in (target.astype(np.float32), value))
     mixed = np.sqrt(np.maximum(np.where(alpha >= 1, new**2, old**2 + alpha * (new**2 - old**2)), 0))
     mixed = np.rint(black + mixed).clip(0, (1 << picture.bits) - 1)
@@ -169,16 +169,16 @@ def _to_rgb(values: list[Float], picture: Picture) -> Float:
     """Plane values, float32 [H, W] each, to RGB [H, W, 3], not yet limited to 0..255."""
     if len(values) == 1:
         values = values * 3
-    return cast(Float, cv2.transform(cv2.merge(values), _matrix(picture)[0]))
+    return cast(Float, cv2.transform(cv2.merge(values), matrices(picture)[0]))
 
 
 def _from_rgb(rgb: Float, picture: Picture) -> list[Float]:
     """RGB [H, W, 3] to plane values, float32 [H, W] each and all at full size."""
-    values = cast(Float, cv2.transform(np.ascontiguousarray(rgb, np.float32), _matrix(picture)[1]))
+    values = cast(Float, cv2.transform(np.ascontiguousarray(rgb, np.float32), matrices(picture)[1]))
     return [values[:, :, number] for number in range(len(picture.planes))]
 
 
-def _black_and_white(picture: Picture) -> tuple[float, float]:
+def black_and_white(picture: Picture) -> tuple[float, float]:
     """Luma of black and of white."""
     return _range(picture.full_range or picture.pixel_format.startswith("gbr"), picture.bits)
 
@@ -188,8 +188,8 @@ def _range(full: bool, bits: int) -> tuple[float, float]:
     return (0.0, float((1 << bits) - 1)) if full else (16 * unit, 235 * unit)
 
 
-def _matrix(picture: Picture) -> tuple[Float, Float]:
-    """[3, 4] matrices from plane values to RGB and back."""
+def matrices(picture: Picture) -> tuple[Float, Float]:
+    """The matrices [3, 4] from plane values to RGB and back."""
     family = picture.pixel_format.removesuffix("10le").rstrip("p")
     return _matrices(family[:3], picture.matrix, picture.full_range, picture.bits)
 
