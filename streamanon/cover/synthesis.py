@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
 
 from streamanon.config import CoverConfig
+from streamanon.cover.canvas import Canvas, HostCanvas
 from streamanon.cover.measure import Measured
 from streamanon.cover.track_states import TrackStates, time_of
 from streamanon.cover.trust import area, hides, opaque_inside, trusts_mesh
@@ -24,11 +25,12 @@ IN_VIEW_FRAMES = 3
 
 @dataclass(frozen=True)
 class Synthesis:
-    """The parts that make a generated face."""
+    """The parts that make a generated face. ``canvas``: what the generator's patches are laid over."""
 
     mesh: MeshModel
     assigner: Assigner
     generator: Generator
+    canvas: Callable[[Picture], Canvas] = HostCanvas
 
 
 @dataclass(frozen=True)

@@ -42,12 +42,13 @@ class DevicePicture:
     def device(self) -> torch.device:
         return self.planes[0].device
 
-    def part(self, region: Region) -> list[torch.Tensor]:
-        """Views of the planes in a region on the chroma grid."""
+    def part(self, region: Region, planes: Sequence[torch.Tensor] | None = None) -> list[torch.Tensor]:
+        """Views of the planes, or of others like them, in a region on the chroma grid."""
         x0, y0, x1, y1 = region
         step_x, step_y = self.step
         rows, columns = (slice(y0 // step_y, -(-y1 // step_y)), slice(x0 // step_x, -(-x1 // step_x)))
-        return [self.planes[0][y0:y1, x0:x1], *(plane[rows, columns] for plane in self.planes[1:])]
+        luma, *chroma = planes or self.planes
+        return [luma[y0:y1, x0:x1], *(plane[rows, columns] for plane in chroma)]
 
     def luma(self, region: Region) -> torch.Tensor:
         """[h, w], black at 0 and white at 255."""

@@ -25,7 +25,7 @@ def read_rgb(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> Float:
 
     Edges must be multiples of ``picture.chroma_step`` or the picture's own edge; else ``ValueError``.
     """
-    _check_region(picture, x0, y0, x1, y1)
+    check_region(picture, x0, y0, x1, y1)
     planes = _crop(picture.planes, picture, x0, y0, x1, y1)
     size = (x1 - x0, y1 - y0)
     values = [planes[0].astype(np.float32)]
@@ -53,7 +53,7 @@ def write_rgb(
     height, width = alpha.shape
     if not (alpha >= 0).all():
         raise ValueError("an alpha is negative or no number")
-    _check_region(picture, x0, y0, x0 + width, y0 + height)
+    check_region(picture, x0, y0, x0 + width, y0 + height)
     targets = _crop(planes, picture, x0, y0, x0 + width, y0 + height)
     for number, (target, value) in enumerate(zip(targets, _from_rgb(rgb, picture), strict=True)):
         if number == 0 or picture.pixel_format.startswith("gbr"):
@@ -82,7 +82,7 @@ def small_rgb(picture: Picture, width: int, height: int) -> NDArray[np.uint8]:
 
 def crop(picture: Picture, region: tuple[int, int, int, int]) -> Picture:
     """A region (xyxy px) as a picture of its own, without a copy. Edges as for :func:`read_rgb`."""
-    _check_region(picture, *region)
+    check_region(picture, *region)
     planes = _crop(picture.planes, picture, *region)
     return Picture(planes, picture.pixel_format, picture.matrix, picture.full_range)
 
@@ -98,7 +98,8 @@ def from_rgb(rgb: NDArray[np.uint8]) -> Picture:
     return Picture(planes, "gbrp", full_range=True)
 
 
-def _check_region(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> None:
+def check_region(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> None:
+    """Raises ValueError where a region does not fit the chroma grid."""
     step_x, step_y = picture.chroma_step
     inside = 0 <= x0 < x1 <= picture.width and 0 <= y0 < y1 <= picture.height
     aligned_x = x0 % step_x == 0 and (x1 % step_x == 0 or x1 == picture.width)
