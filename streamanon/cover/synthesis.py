@@ -25,11 +25,14 @@ IN_VIEW_FRAMES = 3
 
 @dataclass(frozen=True)
 class Synthesis:
-    """The parts that make a generated face. ``canvas``: what the generator's patches are laid over."""
+    """The parts that make a generated face. ``coarse``: whether faces are painted at half the size now;
+    ``canvas``: what the generator's patches are laid over.
+    """
 
     mesh: MeshModel
     assigner: Assigner
     generator: Generator
+    coarse: Callable[[], bool] = lambda: False
     canvas: Callable[[Picture], Canvas] = HostCanvas
 
 
@@ -136,7 +139,7 @@ class Synthesiser:
             state.fall()
             return None
         state.tone = assignment.delegate.skin
-        return Job(measured, assignment, state.detail)
+        return Job(measured, assignment, state.detail, self._parts.coarse())
 
     def _faded(self, weight: float | None, trusted: bool) -> float:
         if weight is None:  # a new face: nothing to fade from

@@ -56,6 +56,10 @@ class _Placed:
     local: Float
     matrix: Float
 
+    @property
+    def small(self) -> bool:
+        return self.job.coarse or scale_of(self.matrix) > SMALL_SCALE
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Drawn:
@@ -206,7 +210,7 @@ class DeviceGenerator(NetworkGenerator):
         styles = self._memory.upload(np.concatenate([self._style(one.job.assignment) for one in placed]))
         rgb, share = torch.empty_like(planes[:, :3]), torch.empty_like(planes[:, :1])
         for small in (False, True):
-            rows = [n for n, one in enumerate(placed) if (scale_of(one.matrix) > SMALL_SCALE) is small]
+            rows = [n for n, one in enumerate(placed) if one.small is small]
             for chunk in chunks(rows):
                 given = F.avg_pool2d(planes[chunk], 2) if small else planes[chunk]
                 answers = self._loaded(self._net).run_kept(given, styles[chunk])

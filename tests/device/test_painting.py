@@ -110,8 +110,9 @@ def compared(one: Painting | None, other: Painting | None) -> tuple[Float, Float
 def test_faces_are_painted_alike(fmt: str) -> None:
     picture, pictures = picture_of(JOBS, fmt), Pictures(MEMORY)
     given = [replace(one, last=DetailState(0.7, 0.5)) if n % 2 else one for n, one in enumerate(JOBS)]
+    given.append(replace(JOBS[2], coarse=True))
     expected, made = (one.paint(picture, given) for one in (on_host(), on_device(pictures)))
-    assert len(made) == len(JOBS)
+    assert len(made) == len(given)
     for one, other in zip(expected, made, strict=True):
         colours, opacity, front = compared(one, other)
         assert colours.mean() < 0.4
