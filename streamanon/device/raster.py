@@ -70,7 +70,7 @@ class DeviceTextures:
         upload, pixels = self._memory.upload, size[0] * size[1]
         nearest = torch.zeros(len(meshes) * pixels + 1, dtype=torch.int32, device=self._memory.device)
         for side, *group in _by_size([corners for _, corners in drawn]):
-            places, ranks = _painted(side, *map(upload, group), size)
+            places, ranks = _painted(side, size, *map(upload, group))
             nearest.scatter_reduce_(0, places, ranks, "amax")
         by_face = nearest[1:].reshape(len(meshes), pixels).long()
         return upload(table).gather(1, by_face).reshape(len(meshes), size[1], size[0])
@@ -96,7 +96,7 @@ def _by_size(faces: Sequence[Array]) -> Iterator[tuple[int, Array, Array, Array]
 
 
 def _painted(
-    side: int, corners: torch.Tensor, ranks: torch.Tensor, faces: torch.Tensor, size: tuple[int, int]
+    side: int, size: tuple[int, int], corners: torch.Tensor, ranks: torch.Tensor, faces: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """All pixels of the triangles' squares: where each lies among all faces' pixels, from 1, or 0 where no
     triangle is; and its triangle's rank.

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
-from streamanon.cover.canvas import HostCanvas  # noqa: E402
-from streamanon.device.canvas import DeviceCanvas  # noqa: E402
-from streamanon.device.grain import Grain, grain_of  # noqa: E402
-from streamanon.device.pictures import Pictures  # noqa: E402
-from streamanon.generate import grain as host_grain  # noqa: E402
-from streamanon.runtime.backends.torch_memory import TorchMemory  # noqa: E402
-from streamanon.types import PIXEL_FORMATS, Float, Picture  # noqa: E402
+import torch
+
+from streamanon.cover.canvas import HostCanvas
+from streamanon.device.canvas import DeviceCanvas
+from streamanon.device.grain import Grain, grain_of
+from streamanon.device.pictures import Pictures
+from streamanon.generate import grain as host_grain
+from streamanon.runtime.backends.torch_memory import TorchMemory
+from streamanon.types import PIXEL_FORMATS, Float, Picture
 
 MEMORY = TorchMemory(torch.device("cpu"))
 

@@ -10,22 +10,24 @@ import numpy as np
 import pytest
 from fake_tensorrt import relu
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
-from streamanon.config import ComputeConfig, DetectConfig  # noqa: E402
-from streamanon.detect.yolo import FaceDetector, best  # noqa: E402
-from streamanon.device.detection import DeviceFaceDetector  # noqa: E402
-from streamanon.device.models import DeviceBackend, DeviceModel  # noqa: E402
-from streamanon.device.pictures import DevicePixels, Pictures  # noqa: E402
-from streamanon.media.decode import read_frames  # noqa: E402
-from streamanon.media.probe import probe  # noqa: E402
-from streamanon.mesh.face_mesh import FaceMesh  # noqa: E402
-from streamanon.runtime.backends import memory_of, open_backend  # noqa: E402
-from streamanon.runtime.backends.tensorrt import Place, TensorRtBackend  # noqa: E402
-from streamanon.runtime.backends.torch_memory import TorchMemory  # noqa: E402
-from streamanon.runtime.models import Engines  # noqa: E402
-from streamanon.runtime.shared_models import SharedBackend  # noqa: E402
-from streamanon.types import RawFrame, Target  # noqa: E402
+import torch
+
+from streamanon.config import ComputeConfig, DetectConfig
+from streamanon.detect.yolo import FaceDetector, best
+from streamanon.device.detection import DeviceFaceDetector
+from streamanon.device.models import DeviceBackend, DeviceModel
+from streamanon.device.pictures import DevicePixels, Pictures
+from streamanon.media.decode import read_frames
+from streamanon.media.probe import probe
+from streamanon.mesh.face_mesh import FaceMesh
+from streamanon.runtime.backends import memory_of, open_backend
+from streamanon.runtime.backends.tensorrt import Place, TensorRtBackend
+from streamanon.runtime.backends.torch_memory import TorchMemory
+from streamanon.runtime.models import Engines
+from streamanon.runtime.shared_models import SharedBackend
+from streamanon.types import RawFrame, Target
 
 DEMO = Path(__file__).parents[1] / "data" / "demo.mp4"
 MEMORY = TorchMemory(torch.device("cpu"))

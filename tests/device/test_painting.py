@@ -6,28 +6,31 @@ in a thousand. Tolerances, in levels of 0..255, are a few times what was seen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
-from streamanon.config import ComputeConfig  # noqa: E402
-from streamanon.cover.canvas import HostCanvas  # noqa: E402
-from streamanon.cover.trust import hides, opaque_inside  # noqa: E402
-from streamanon.device.canvas import DeviceCanvas  # noqa: E402
-from streamanon.device.models import DeviceBackend  # noqa: E402
-from streamanon.device.painting import DeviceGenerator  # noqa: E402
-from streamanon.device.pictures import Pictures  # noqa: E402
-from streamanon.gallery.delegates import DelegateGallery, open_gallery  # noqa: E402
-from streamanon.generate import DetailState, Job, NetworkGenerator, Painting  # noqa: E402
-from streamanon.media.yuv import read_rgb  # noqa: E402
-from streamanon.runtime.backends import Backend, open_backend  # noqa: E402
-from streamanon.runtime.backends.torch_memory import TorchMemory  # noqa: E402
-from streamanon.runtime.models import Engines  # noqa: E402
-from streamanon.types import PIXEL_FORMATS, Assignment, Float, Geometry, Picture  # noqa: E402
+import torch
+
+from streamanon.config import ComputeConfig
+from streamanon.cover.canvas import Canvas, HostCanvas
+from streamanon.cover.trust import hides, opaque_inside
+from streamanon.device.canvas import DeviceCanvas
+from streamanon.device.models import DeviceBackend
+from streamanon.device.painting import DeviceGenerator
+from streamanon.device.pictures import Pictures
+from streamanon.gallery.delegates import DelegateGallery, open_gallery
+from streamanon.generate import DetailState, Job, NetworkGenerator, Painting
+from streamanon.media.yuv import read_rgb
+from streamanon.runtime.backends import Array, Backend, open_backend
+from streamanon.runtime.backends.torch_memory import TorchMemory
+from streamanon.runtime.models import Engines
+from streamanon.types import PIXEL_FORMATS, Assignment, Float, Geometry, Picture
 
 MEMORY = TorchMemory(torch.device("cpu"))
 SIZE = (640, 480)
@@ -132,7 +135,7 @@ def test_faces_are_painted_alike(fmt: str) -> None:
 def test_the_covered_pictures_are_alike_and_cover_the_same() -> None:
     """As far as the compositor: the faces hide, and what is written differs by rounding and little more."""
     picture, pictures = picture_of(JOBS), Pictures(MEMORY)
-    canvases = HostCanvas(picture), DeviceCanvas(pictures, picture)
+    canvases: tuple[Canvas, ...] = HostCanvas(picture), DeviceCanvas(pictures, picture)
     generators = on_host(), on_device(pictures)
     for canvas, generator in zip(canvases, generators, strict=True):
         for one, painting in zip(JOBS, generator.paint(picture, JOBS), strict=True):
@@ -176,11 +179,11 @@ def test_a_pictures_planes_go_to_the_device_once_and_colours_never_come_back() -
     down: list[int] = []
 
     class Counting(TorchMemory):
-        def upload(self, array: Float) -> torch.Tensor:
+        def upload(self, array: Array) -> torch.Tensor:
             up.append(array.nbytes)
             return super().upload(array)
 
-        def download(self, tensors: list[torch.Tensor]) -> list[Float]:
+        def download(self, tensors: Sequence[torch.Tensor]) -> list[Array]:
             made = super().download(tensors)
             down.extend(one.nbytes for one in made)
             return made

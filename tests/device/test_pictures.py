@@ -12,19 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
-from streamanon.detect.tiling import View, tiles, whole  # noqa: E402
-from streamanon.detect.tiling import letterbox as host_letterbox  # noqa: E402
-from streamanon.device.detection import letterbox  # noqa: E402
-from streamanon.device.pictures import DevicePicture, DevicePixels, Pictures  # noqa: E402
-from streamanon.device.resample import blur, blur_each, resize_area, resize_linear  # noqa: E402
-from streamanon.geometry import CROP_PX, alignment  # noqa: E402
-from streamanon.media.yuv import crop, read_luma, read_rgb  # noqa: E402
-from streamanon.mesh.face_mesh import PixelWindow  # noqa: E402
-from streamanon.runtime.backends.torch_memory import TorchMemory  # noqa: E402
-from streamanon.testing.fakes import faces_at  # noqa: E402
-from streamanon.types import PIXEL_FORMATS, Float, Picture  # noqa: E402
+import torch
+
+from streamanon.detect.tiling import View, tiles, whole
+from streamanon.detect.tiling import letterbox as host_letterbox
+from streamanon.device.detection import letterbox
+from streamanon.device.pictures import DevicePicture, DevicePixels, Pictures
+from streamanon.device.resample import blur, blur_each, resize_area, resize_linear
+from streamanon.geometry import CROP_PX, alignment
+from streamanon.media.yuv import crop, read_luma, read_rgb
+from streamanon.mesh.face_mesh import PixelWindow
+from streamanon.runtime.backends.torch_memory import TorchMemory
+from streamanon.testing.fakes import faces_at
+from streamanon.types import PIXEL_FORMATS, Float, Picture
 
 FORMATS = sorted(PIXEL_FORMATS)
 MEMORY = TorchMemory(torch.device("cpu"))

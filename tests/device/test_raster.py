@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
-from streamanon.device.light import adapt, blend_border, light_field  # noqa: E402
-from streamanon.device.raster import DeviceTextures  # noqa: E402
-from streamanon.gallery.delegates import DelegateGallery, open_gallery  # noqa: E402
-from streamanon.generate import DetailState  # noqa: E402
-from streamanon.generate import border as host_border  # noqa: E402
-from streamanon.generate import light as host_light  # noqa: E402
-from streamanon.generate.inputs import outlines_of  # noqa: E402
-from streamanon.generate.raster import Textures  # noqa: E402
-from streamanon.runtime.backends.torch_memory import TorchMemory  # noqa: E402
-from streamanon.runtime.models import Engines  # noqa: E402
-from streamanon.types import Float  # noqa: E402
+import torch
+
+from streamanon.device.light import adapt, blend_border, light_field
+from streamanon.device.raster import DeviceTextures
+from streamanon.gallery.delegates import DelegateGallery, open_gallery
+from streamanon.generate import DetailState
+from streamanon.generate import border as host_border
+from streamanon.generate import light as host_light
+from streamanon.generate.inputs import outlines_of
+from streamanon.generate.raster import Textures
+from streamanon.runtime.backends import Array
+from streamanon.runtime.backends.torch_memory import TorchMemory
+from streamanon.runtime.models import Engines
+from streamanon.types import Float
 
 MEMORY = TorchMemory(torch.device("cpu"))
 
@@ -38,7 +42,7 @@ def mesh(width: float, middle: tuple[float, float], degrees: float = 0.0, turn: 
     points = points @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
     points *= width / np.ptp(points[:, 0])
     points[:, :2] += np.array(middle) - (points[:, :2].max(0) + points[:, :2].min(0)) / 2
-    return points.astype(np.float32)
+    return np.asarray(points, np.float32)
 
 
 MESHES = [mesh(70, (64, 64)), mesh(78, (62.3, 70.9), 24, 35), mesh(40, (20, 100), -70, -50)]
@@ -87,7 +91,7 @@ def scene(number: int) -> tuple[Float, Float, Float, np.ndarray[tuple[int, ...],
     return crop, MESHES[number], warped, mask
 
 
-def batch(images: list[Float]) -> torch.Tensor:
+def batch(images: Sequence[Array]) -> torch.Tensor:
     """Images [h, w, 3] or [h, w] as [N, C, h, w]."""
     return torch.stack(
         [torch.from_numpy(np.asarray(one, np.float32).reshape(128, 128, -1)) for one in images]
