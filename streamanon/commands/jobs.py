@@ -111,7 +111,7 @@ def _left_out(folder: Path, files: list[Path], media: list[Path], recursive: boo
         yield f"left out, as no video or image by the name: {shown}"
     within = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
     if within and not recursive:
-        yield f"left out: {len(within)} folders within, which --recursive goes into"
+        yield f"left out: {len(within)} folder{'s' * (len(within) > 1)} within, which --recursive goes into"
 
 
 def _jobs(folder: Path, media: list[Path], output: Path) -> list[Job]:
