@@ -105,7 +105,7 @@ def test_what_is_left_out_is_told(folder: Path, tmp_path: Path) -> None:
     left_out = find_jobs(str(folder), tmp_path / "out").left_out
     assert left_out == (
         "left out, as no video or image by the name: 1 .txt",
-        "left out: 1 folders within, which --recursive goes into",
+        "left out: 1 folder within, which --recursive goes into",
     )
 
 
