@@ -151,7 +151,7 @@ def test_tensorrt_without_pytorch_says_so(monkeypatch: pytest.MonkeyPatch) -> No
         "find_spec",
         lambda name: None if name == "torch" else find("numpy" if name.startswith("tensorrt") else name),
     )
-    with pytest.raises(ModelError, match=r"\(tensorrt: the package torch is not installed\); leave it to auto"):
+    with pytest.raises(ModelError, match=r"\(tensorrt: the package torch is not installed\); leave it to"):
         open_named("tensorrt")
 
 
