@@ -291,7 +291,8 @@ def _to_video_frame(frame: SafeFrame, encoding: Encoding, shift: Fraction) -> Vi
     """
     picture = frame.picture
     if picture.pixel_format.startswith("gray") and encoding.pixel_format.startswith("yuv"):
-        built = _grey_frame(picture, encoding.pixel_format)
+        deep = "10le" if picture.bits == 10 and not encoding.pixel_format.endswith("10le") else ""
+        built = _converted(_grey_frame(picture, encoding.pixel_format + deep), picture, encoding)
     elif picture.pixel_format == encoding.pixel_format and _lies_as_ffmpeg_reads(picture):
         built = VideoFrame.from_dlpack([_unlocked(p) for p in picture.planes], format=picture.pixel_format)
     else:
@@ -334,7 +335,7 @@ def _grey_frame(picture: Picture, pixel_format: str) -> VideoFrame:
 
 
 def _converted(built: VideoFrame, picture: Picture, encoding: Encoding) -> VideoFrame:
-    if picture.pixel_format == encoding.pixel_format:
+    if built.format.name == encoding.pixel_format:
         return built
     if picture.pixel_format.startswith("gbrp"):
         return built.reformat(format=encoding.pixel_format, dst_colorspace="ITU709", dst_color_range="MPEG")
