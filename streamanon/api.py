@@ -222,17 +222,19 @@ class Anonymizer:
         rotation: int = 0,
         still: bool = False,
         assigner: Assigner | None = None,
+        coarse: Callable[[], bool] = lambda: False,
     ) -> Covering:
         """What covers one stream. ``size``: width and height of its frames, which players rotate by
         ``rotation`` degrees counter-clockwise; ``still``: a picture by itself. ``assigner``:
-        one that remembers people from before, by default a new one.
+        one that remembers people from before, by default a new one. ``coarse``: asked for each face,
+        whether it is painted at half the size.
         """
         context = self.context() if context is None else context
         keeping = self._keeping(context, size, rotation, still)
         assigner = assigner or self.assigner()
         if self.parts is None or assigner is None:
             return Covering(self.config.cover, None, context=context, keeping=keeping)
-        synthesis = Synthesis(self.parts.mesh, assigner, self.parts.generator)
+        synthesis = Synthesis(self.parts.mesh, assigner, self.parts.generator, coarse)
         return Covering(self.config.cover, synthesis, context=context, keeping=keeping)
 
     def _keeping(

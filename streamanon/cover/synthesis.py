@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -24,11 +24,12 @@ IN_VIEW_FRAMES = 3
 
 @dataclass(frozen=True)
 class Synthesis:
-    """The parts that make a generated face."""
+    """The parts that make a generated face. ``coarse``: whether faces are painted at half the size now."""
 
     mesh: MeshModel
     assigner: Assigner
     generator: Generator
+    coarse: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Synthesiser:
             state.fall()
             return None
         state.tone = assignment.delegate.skin
-        return Job(measured, assignment, state.detail)
+        return Job(measured, assignment, state.detail, self._parts.coarse())
 
     def _faded(self, weight: float | None, trusted: bool) -> float:
         if weight is None:  # a new face: nothing to fade from

@@ -127,7 +127,7 @@ class NetworkGenerator:
             raise SynthesisError("too much of the face is hidden")
         inputs = make_inputs(crop, local, warped, mask, front, job.last)
         detail = replace(inputs.detail, front=cells)
-        small = scale_of(matrix) > SMALL_SCALE
+        small = job.coarse or scale_of(matrix) > SMALL_SCALE
         return _Begun(
             inputs, crop, detail, points, matrix, assignment, front, self._style(assignment), small
         )

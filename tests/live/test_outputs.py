@@ -282,3 +282,18 @@ def test_targets_that_cannot_be(text: str, said: str) -> None:
 
 def test_a_stall_is_not_confused_with_a_busy_machine() -> None:
     assert outputs._wants_to_run(os.getpid())  # this process runs while it asks
+
+
+def test_a_child_that_waits_for_a_core_is_given_more_time_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file would else stay a partial one."""
+    monkeypatch.setattr(outputs, "CLOSE_SECONDS", 0.01)
+    monkeypatch.setattr(outputs, "MOST_STARVED", 10_000)
+    monkeypatch.setattr(outputs, "_wants_to_run", lambda _pid: True)
+    sender = Sender(sound=False)
+    output = sender.open(str(tmp_path / "out.mkv"))
+    sender.send(10, output)
+    output.close()
+    output.join(0.01)
+    assert len(look_at(tmp_path / "out.mkv")) == 10
