@@ -337,6 +337,8 @@ def _device_parts(backend: Backend, memory: Memory) -> DeviceParts:
 def _check_file(what: str, path: object) -> None:
     if not isinstance(path, (str, Path)):
         raise ConfigError(f"{what} must be a path, as text or a Path, not a {type(path).__name__}")
+    if "\0" in str(path):
+        raise ConfigError(f"{what} is a path with a null byte in it; give another name")
 
 
 def _facts(info: SourceInfo, context: RunContext) -> dict[str, Any]:

@@ -166,6 +166,6 @@ def test_without_a_gpu_it_says_so() -> None:
     if not tensorrt_library.is_installed():
         pytest.skip("neither TensorRT nor TensorRT-RTX is installed")
     with pytest.raises(
-        ModelError, match=r"tensorrt: no (NVIDIA driver is installed|CUDA device is available)\)$"
+        ModelError, match=r"tensorrt: no (NVIDIA driver is installed|CUDA device is available)\);"
     ):
         choose_backend(ComputeConfig("tensorrt"))

@@ -124,7 +124,8 @@ def choose_backend(config: ComputeConfig) -> Choice:
             return Choice(backend, tuple(verdicts))
         verdicts.append(Verdict(name, False, reason))
     reasons = "; ".join(f"{one.name}: {one.reason}" for one in verdicts)
-    raise ModelError(f"no backend can be used ({reasons})")
+    remedy = "see streamanon doctor" if named == "auto" else "leave it to auto, which takes one that works"
+    raise ModelError(f"no backend can be used ({reasons}); {remedy}")
 
 
 def open_backend(config: ComputeConfig) -> Backend:
