@@ -18,8 +18,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from streamanon.bench.latency import VIEW_PX, example
 from streamanon.bench.result import table
+from streamanon.runtime.example_inputs import VIEW_PX, example
 from streamanon.runtime.models import Engines
 from streamanon.runtime.onnx_header import read_onnx_header
 
