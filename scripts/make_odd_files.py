@@ -21,7 +21,7 @@ from typing import Any
 import av
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
-from odd_media import Clip, Sound, begin_earlier, by_ffmpeg, copy, damage_aac_header, join, write
+from odd_media import Clip, Sound, begin_earlier, by_ffmpeg, copy, damage_aac_header, edit, join, write
 
 AAC = (Sound("aac"),)
 BASE = Clip(sounds=AAC, options={"bf": "2", "g": "25"})
@@ -114,6 +114,16 @@ def _shifted(shift: float, clip: Clip = BASE) -> Callable[[Path], None]:
         first = _beside(path, f"0{path.suffix}")
         write(first, clip)
         copy(first, path, shift)
+
+    return make
+
+
+def _edited(*pieces: tuple[float, float]) -> Callable[[Path], None]:
+    """Pieces of the clip: (first second, seconds)."""
+
+    def make(path: Path) -> None:
+        write(path, replace(BASE, options={"bf": "0"}))
+        edit(path, *pieces)
 
     return make
 
@@ -419,6 +429,32 @@ def _cuts() -> list[OddFile]:
             _shifted(-0.7, pcm),
             ".mov",
             **cut | {"sounds": ("pcm_s16le",)},
+        ),
+        OddFile(
+            "end-cut.mp4",
+            "the end is cut by an edit list",
+            _edited((0, 1)),
+            frames=25,
+            seconds=0.96,
+            heard=1.0,
+        ),
+        OddFile(
+            "pieces.mp4",
+            "an edit list of two pieces",
+            _edited((0, 0.52), (1, 0.52)),
+            frames=26,
+            seconds=1.0,
+            heard=1.05,
+            quick=True,
+        ),
+        OddFile(
+            "pieces-to-mkv.mp4",
+            "an edit list of two pieces, the later first",
+            _edited((1, 0.52), (0, 0.52)),
+            ".mkv",
+            frames=26,
+            seconds=1.0,
+            heard=1.05,
         ),
         OddFile("priming.mp4", "the encoder's priming in AAC", _clip(BASE)),
         OddFile("priming-to-mkv.mp4", "the encoder's priming in AAC", _clip(BASE), ".mkv", quick=True),
