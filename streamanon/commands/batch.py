@@ -82,8 +82,8 @@ def _run_one(anonymizer: Anonymizer, job: Job, quiet: bool, stop: list[int], ove
     if job.output.suffix.lower() in IMAGES:
         videos = f"{', '.join(WRITABLE_VIDEOS[:-1])} or {WRITABLE_VIDEOS[-1]}"
         raise ConfigError(
-            f"{redact_url(job.source)} is no image by its name: convert it to .png or .jpg; if it is a video, "
-            f"end the output's name with {videos}"
+            f"{redact_url(job.source)} is no image by its name: convert it to .png or .jpg; "
+            f"if it is a video, end the output's name with {videos}"
         )
     report = _run_video(anonymizer, job, quiet, stop, overwrite)
     if report.interrupted and job.in_folder:  # else it would pass for done when the folder goes on
