@@ -133,23 +133,21 @@ def _before_zero(path: Path) -> None:
     begin_earlier(path, 1000)
 
 
-def _changing_size(path: Path) -> None:
-    parts = [_beside(path, f"{width}.ts") for width in (64, 96)]
-    for part, size in zip(parts, ((64, 48), (96, 80)), strict=True):
-        write(part, replace(BASE, size=size, frames=25))
-    join(path, *parts)
+def _following(*clips: Clip) -> Callable[[Path], None]:
+    """Clips one behind the other, each of which begins at zero."""
+
+    def make(path: Path) -> None:
+        parts = [_beside(path, f"{number}.ts") for number in range(len(clips))]
+        for part, clip in zip(parts, clips, strict=True):
+            write(part, clip)
+        join(path, *parts)
+
+    return make
 
 
 def _changing_sound(*sounds: Sound) -> Callable[[Path], None]:
     """A second with each of them."""
-
-    def make(path: Path) -> None:
-        parts = [_beside(path, f"{number}.ts") for number in range(len(sounds))]
-        for part, sound in zip(parts, sounds, strict=True):
-            write(part, replace(BASE, frames=25, sounds=(sound,)))
-        join(path, *parts)
-
-    return make
+    return _following(*(replace(BASE, frames=25, sounds=(sound,)) for sound in sounds))
 
 
 def _damaged(path: Path) -> None:
@@ -249,7 +247,7 @@ def _times() -> list[OddFile]:
         OddFile(
             "sizes.ts",
             "the size changes",
-            _changing_size,
+            _following(replace(BASE, frames=25), replace(BASE, frames=25, size=(96, 80))),
             seconds=2.0,
             heard=2.1,
             told=(f"{_JUMPS} once", "size changes: 96x80 are scaled to 64x48"),
@@ -390,6 +388,26 @@ def _times() -> list[OddFile]:
             heard=3.15,
             sounds=("ac3",),
             told=(f"{_JUMPS} 2 times",),
+        ),
+        OddFile(
+            "sound-later.ts",
+            "sound begins late, unannounced",
+            _following(replace(BASE, sounds=()), replace(BASE, frames=25)),
+            frames=75,
+            seconds=3.06,
+            heard=1.05,
+            sound_starts=2.08,
+            told=(f"{_JUMPS} 2 times", "is stored as aac"),
+            quick=True,
+        ),
+        OddFile(
+            "aspects.ts",
+            "the shape of the pixels changes",
+            _following(replace(BASE, frames=25), replace(BASE, frames=25, aspect=Fraction(4, 3))),
+            seconds=2.05,
+            heard=2.1,
+            told=(f"{_JUMPS} once", "the shape of the pixels changes to 4:3"),
+            quick=True,
         ),
         OddFile("twice.flv", "times start anew", _joined(0, 0, clip=flv), **joined),
         OddFile(
