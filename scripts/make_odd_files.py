@@ -164,6 +164,10 @@ def _cover(output: OutputContainer) -> None:
     output.add_attachment("cover.jpg", "image/jpeg", data)
 
 
+def _transparent(output: OutputContainer) -> None:
+    output.streams.video[0].metadata["alpha_mode"] = "1"
+
+
 def _chapters(output: OutputContainer) -> None:
     output.set_chapters(
         [
@@ -382,7 +386,15 @@ def _times() -> list[OddFile]:
             told=("tail -c +", "stored as aac"),
             sound_starts=None,
         ),
-        OddFile("cut-off.mkv", "the file's end is missing", _cut_off, frames=29, seconds=1.12, sounds=()),
+        OddFile(
+            "cut-off.mkv",
+            "the file's end is missing",
+            _cut_off,
+            frames=29,
+            seconds=1.12,
+            sounds=(),
+            told=("the end of the file is missing",),
+        ),
     ]
 
 
@@ -672,6 +684,22 @@ def _pictures() -> list[OddFile]:
             _clip(Clip(codec="libx265", pixel_format="yuv420p10le")),
             sounds=(),
             told=compatible,
+        ),
+        OddFile(
+            "grey.mkv",
+            "grey in 10 bits",
+            _clip(Clip(codec="ffv1", pixel_format="gray10le")),
+            sounds=(),
+            told=compatible,
+            picture="yuvj420p",
+            quick=True,
+        ),
+        OddFile(
+            "transparent.webm",
+            "VP9 with transparency",
+            _clip(Clip(codec="libvpx-vp9", options={"deadline": "realtime"}, extra=_transparent)),
+            sounds=(),
+            told=("transparency is dropped",),
         ),
         OddFile("hdr10.mp4", "HDR10", _clip(hdr), sounds=(), picture="yuv420p10le", quick=True),
         OddFile("hdr10-to-webm.mp4", "HDR10", _clip(hdr), ".webm", refused="set output.codec to av1"),
