@@ -210,7 +210,8 @@ def _add_live_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="TARGET",
-        help="rtmp://, rtsp://, srt://, udp://, hls:///FOLDER, mjpeg://HOST:PORT, or a file; several times",
+        help="rtmp://, rtsp://, srt://, udp://, hls:///FOLDER, mjpeg://HOST:PORT, /dev/videoN or a file;"
+        " several times",
     )
     add("--config", type=Path, metavar="FILE", help="many cameras: see docs/live.md")
     add("--check", type=Path, metavar="FILE", help="say what is wrong with such a file, and start nothing")
