@@ -4,8 +4,8 @@
 
 A child process sends 640x360 pictures with one face (the left part of the demo clip, and its wall beside
 it) to each camera's address, as MPEG-TS over UDP; ``streamanon live --config`` sends each on by UDP to
-where nobody listens. Run it on a calm machine: it prints the load beside the result, and the share of the
-two cores' time that was left.
+where nobody listens. Run it on a calm machine: it prints the load beside the result, how much of the cores'
+time was left, and the processor time that ``streamanon live`` and its children used.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 
 CLIP = Path(__file__).parents[2] / "tests" / "data" / "demo.mp4"
-#: The clip's first shot; the part of it with one face, px.
-SHOT_FRAMES, FACE_COLUMNS, WALL_COLUMNS = 125, 310, 66
+#: Of the clip: so many frames, in whose left columns, px, one face is; and those of the wall.
+SHOT_FRAMES, FACE_COLUMNS, WALL_COLUMNS = 36, 312, 66
 FIRST_PORT, STATUS_PORT = 23_500, 23_490
 PACKET_BYTES = 1316
 
@@ -111,10 +111,19 @@ def idle_seconds() -> float:
     return (int(words[4]) + int(words[5])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(names: Sequence[str], seconds: float) -> None:
-    before, begun, idle = read_metrics(), time.monotonic(), idle_seconds()
+def used_seconds(process: int) -> float:
+    """Core seconds that a process and those that it started have used."""
+    children = Path(f"/proc/{process}/task").glob("*/children")
+    processes = [process, *(int(one) for path in children for one in path.read_text().split())]
+    words = [Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split() for one in processes]
+    return sum(int(one[11]) + int(one[12]) for one in words) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(process: int, names: Sequence[str], seconds: float) -> None:
+    before, begun, idle, used = read_metrics(), time.monotonic(), idle_seconds(), used_seconds(process)
     time.sleep(seconds)
     after, passed = read_metrics(), time.monotonic() - begun
+    cores = (used_seconds(process) - used) / passed
     left = (idle_seconds() - idle) / passed / (os.cpu_count() or 1)
 
     def rate(metric: str, name: str) -> float:
@@ -135,6 +144,8 @@ def measure(names: Sequence[str], seconds: float) -> None:
             f" left out {rate('detections_skipped', name):.1f}; delay"
             f" {delay / max(1.0, rate('processed_frames', name) * passed):.2f} s; faces {faces}"
         )
+    frames = sum(rate("processed_frames", name) for name in names)
+    print(f"{cores:.2f} cores used, {1000 * cores / max(frames, 1e-6):.1f} ms of processor time a frame")
     print(f"load {os.getloadavg()[0]:.1f}, {100 * left:.0f} % of the cores' time left")
 
 
@@ -168,7 +179,7 @@ def main() -> None:
                 ]
             )
             time.sleep(args.warm_seconds)
-            measure(names, args.seconds)
+            measure(live.pid, names, args.seconds)
             sending.kill()
             sending.wait()
         finally:

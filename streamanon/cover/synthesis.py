@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from streamanon.config import CoverConfig
+from streamanon.cover.canvas import Canvas, HostCanvas
 from streamanon.cover.measure import Measured
 from streamanon.cover.track_states import TrackStates, time_of
 from streamanon.cover.trust import area, hides, opaque_inside, trusts_mesh
@@ -24,12 +25,15 @@ IN_VIEW_FRAMES = 3
 
 @dataclass(frozen=True)
 class Synthesis:
-    """The parts that make a generated face. ``coarse``: whether faces are painted at half the size now."""
+    """The parts that make a generated face. ``coarse``: whether faces are painted at half the size now;
+    ``canvas``: what the generator's patches are laid over.
+    """
 
     mesh: MeshModel
     assigner: Assigner
     generator: Generator
     coarse: Callable[[], bool] = lambda: False
+    canvas: Callable[[Picture], Canvas] = HostCanvas
 
 
 @dataclass(frozen=True)

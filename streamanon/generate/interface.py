@@ -19,7 +19,7 @@ SMOOTHING = 0.25
 class Patch:
     """Pixels to lay over a frame: ``rgb`` [h, w, 3] 0..255 with its corner at (x0, y0), on the chroma
     grid, and ``alpha`` [h, w] 0..1. ``front`` [h, w] 0..1: where something in front of the face stays to be
-    seen; None: nowhere.
+    seen; None: nowhere. On a GPU ``rgb`` is a tensor that only the GPU's canvas takes.
     """
 
     x0: int

@@ -89,7 +89,7 @@ class NetworkGenerator:
         made: list[Painting | None] = [None] * len(jobs)
         for small in (False, True):
             rows = [row for row, one in enumerate(begun) if one is not None and one.small is small]
-            for chunk in _chunks(rows):
+            for chunk in chunks(rows):
                 faces = [one for row in chunk if (one := begun[row]) is not None]
                 answers = self._run([face.inputs.planes for face in faces], [f.style for f in faces], small)
                 for row, face, answer in zip(chunk, faces, answers, strict=True):
@@ -122,7 +122,7 @@ class NetworkGenerator:
         crop, local = aligned_crop(picture, matrix), transform(matrix, points)
         warped, mask = self._textures.warp(local, (CROP_PX, CROP_PX), assignment.delegate)
         cells = self._in_front(crop, None if job.last is None else job.last.front)
-        front = _reaching_in(cells, mask)
+        front = reaching_in(cells, mask)
         if (front & mask).sum() > MOST_FRONT * max(int(mask.sum()), 1):
             raise SynthesisError("too much of the face is hidden")
         inputs = make_inputs(crop, local, warped, mask, front, job.last)
@@ -165,7 +165,7 @@ class NetworkGenerator:
     def _pasted(self, picture: Picture, begun: _Begun, rgb: Float, face: Float) -> Patch:
         """The network's answer in the frame's pixels."""
         back = invert(begun.matrix)
-        region = _region(picture, begun.inputs.cut, back)
+        region = region_of_cut(picture, begun.inputs.cut, back)
         scale = scale_of(back)
         painted = (rgb.transpose(1, 2, 0) + 1) * np.float32(127.5)
         light = (begun.inputs.planes[10:].transpose(1, 2, 0) + 1) * np.float32(127.5)
@@ -201,14 +201,14 @@ class NetworkGenerator:
         return np.asarray(full, np.float32)
 
 
-def _chunks(rows: list[int]) -> Iterator[list[int]]:
+def chunks(rows: list[int]) -> Iterator[list[int]]:
     while rows:
         size = next(size for size in CHUNKS if size <= len(rows))
         yield rows[:size]
         rows = rows[size:]
 
 
-def _reaching_in(cells: NDArray[np.bool_], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def reaching_in(cells: NDArray[np.bool_], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """``cells`` [32, 32] as pixels [128, 128], less those that do not reach into the face from its rim, and
     lone ones: hands, hair and masks come from somewhere.
     """
@@ -224,13 +224,19 @@ def _alpha(cut: NDArray[np.bool_], face: Float) -> Float:
     """How opaque the painting is: not at the rim of the cut, always in its depth, and in between as the
     network says.
     """
+    most, least = opacity_bounds(cut)
+    return np.minimum(most, np.maximum(face, least))
+
+
+def opacity_bounds(cut: NDArray[np.bool_]) -> tuple[Float, Float]:
+    """The most and the least opacity that a ``cut`` [h, w] allows."""
     inward = cv2.distanceTransform(np.pad(cut.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    ramp = np.clip(inward / RAMP_PX, 0, 1)
-    least = np.clip((inward - SOFT_PX) / RAMP_PX, 0, 1)
-    return np.asarray(np.minimum(ramp, np.maximum(face, least)), np.float32)
+    bounds = (np.clip(one / RAMP_PX, 0, 1) for one in (inward, inward - SOFT_PX))
+    most, least = (np.asarray(one, np.float32) for one in bounds)
+    return most, least
 
 
-def _region(picture: Picture, cut: NDArray[np.bool_], back: Float) -> tuple[int, int, int, int]:
+def region_of_cut(picture: Picture, cut: NDArray[np.bool_], back: Float) -> tuple[int, int, int, int]:
     """The frame's region under the cut. Raises :class:`SynthesisError` where there is none."""
     rows, columns = np.flatnonzero(cut.any(axis=1)), np.flatnonzero(cut.any(axis=0))
     if not len(rows):

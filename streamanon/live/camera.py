@@ -33,6 +33,7 @@ from streamanon.live.outputs import ChildOutput
 from streamanon.live.sound import SoundTrack
 from streamanon.live.states import Journal, State, Status
 from streamanon.live.targets import Target
+from streamanon.live.virtual_camera import VirtualCamera
 from streamanon.live.voice import VoiceMask
 from streamanon.media.address import redact_text
 from streamanon.media.probe import SourceInfo
@@ -312,7 +313,7 @@ class Camera:
         sound = self._sound if feed.has_sound else None
         encoder = Encoder(info, config.output, rate, sound is not None, settings.encoder_threads)
         for target in settings.targets:
-            self.outputs.append(self._open(target, encoder))
+            self.outputs.append(self._open(target, encoder, rate))
         self._egress = Egress(
             encoder,
             self.outputs,
@@ -326,13 +327,15 @@ class Camera:
             clock=self._clock,
         )
 
-    def _open(self, target: Target, encoder: Encoder) -> Output:
+    def _open(self, target: Target, encoder: Encoder, rate: Fraction) -> Output:
         def tell(state: State, reason: str) -> None:
             said = redact_text(reason)
             self._journal.note(self.name, f"output {state.value}", to=target.shown, reason=said)
 
         if target.kind == "mjpeg":
             return MjpegOutput(target, tell)
+        if target.kind == "device":
+            return VirtualCamera(target, tell, rate)
         return ChildOutput(target, encoder.header, encoder.setup, tell)
 
     def _is_done(self) -> bool:

@@ -122,6 +122,8 @@ def _add_streams(output: OutputContainer, hello: Hello) -> list[Stream]:
     context = streams[VIDEO].codec_context
     assert context is not None
     context.extradata = hello.setup
+    if context.codec.canonical_name == "hevc" and hello.muxer in ("mp4", "mov", "hls"):
+        context.codec_tag = "hvc1"  # Apple's players take no other
     return streams
 
 

@@ -22,8 +22,8 @@ from av.video.stream import VideoStream
 from streamanon.errors import SourceError
 from streamanon.media.address import redact_url
 from streamanon.media.clock import Clock, mended
+from streamanon.media.file_parts import joined_flv
 from streamanon.media.image_headers import MAX_PIXELS, check_size
-from streamanon.media.joined import joined_flv
 from streamanon.media.standard_input import STDIN, SharedReader, open_standard_input
 
 #: Frames that a decoder may hold back: 16 to reorder them, and one a thread.

@@ -259,11 +259,17 @@ def _choose_pixel_format(
         if name in offered and _fits(codec, name, info):
             return name
     bits = 10 if wanted[0].endswith("10le") else 8
-    others = [one for one in CODECS[path.suffix.lower()] if one not in (codec, "ffv1")]
-    able = [one for one in others if _can_write(one, wanted, info)]
-    remedy = f"set output.codec to {_listed(able)}" if able else "give an output that ends with .mkv"
+    remedy = _other_codec(path, wanted, info) or "give an output that ends with .mkv"
+    elsewhere = _other_codec(Path("a.mkv"), wanted, info)
+    if remedy.endswith(".mkv") and not _can_write(config.codec, wanted, info):
+        remedy += f", and {elsewhere or 'set output.codec to ffv1'}"
     video = f"{bits}-bit video of {info.width}x{info.height}"
     raise ConfigError(f"{encoder.name} of this build cannot write {video}: {remedy}")
+
+
+def _other_codec(path: Path, wanted: list[str], info: SourceInfo) -> str:
+    able = [one for one in CODECS[path.suffix.lower()] if one != "ffv1" and _can_write(one, wanted, info)]
+    return f"set output.codec to {_listed(able)}" if able else ""
 
 
 def _can_write(codec: str, wanted: list[str], info: SourceInfo) -> bool:

@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -120,7 +120,44 @@ def test_a_wrong_password_is_told(tmp_path: Path, recording: Path) -> None:
     assert "wrong" not in str(one.lines)
 
 
-@pytest.mark.parametrize("away", [1, 10])
+def test_rtsp_by_udp(tmp_path: Path, recording: Path) -> None:
+    port, output = free_port(), tmp_path / "out.mkv"
+    address = f"rtsp://127.0.0.1:{port}/live"
+    how = ("--rtsp-transport", "udp", "--duration", "4s")
+    with rtsp(recording, port), live(address, "--to", output, *how) as one:
+        assert one.process.wait(90) == 0, one.lines
+    assert_safe(output, 5)
+
+
+def test_rtp_times_that_wrap(tmp_path: Path, recording: Path) -> None:
+    """Its count of 32 bits is over after 7 seconds' time."""
+    port, output = free_port(), tmp_path / "out.mkv"
+    address = f"rtsp://127.0.0.1:{port}/live"
+    with (
+        rtsp(recording, port, payloader="timestamp-offset=4294700000"),
+        live(address, "--to", output, "--duration", "9s") as one,
+    ):
+        assert one.process.wait(90) == 0, one.lines
+    assert_safe(output, 20)
+    times = [seen.seconds for seen in look_at(output)]
+    assert times[-1] < 10
+    assert max(b - a for a, b in pairwise(times)) < 3 + _patience()
+
+
+def test_lost_access_units_show_nothing_raw(tmp_path: Path, recording: Path) -> None:
+    port, output, status = free_port(), tmp_path / "out.mkv", free_port()
+    address = f"rtsp://127.0.0.1:{port}/live"
+    with (
+        rtsp(recording, port, elements="identity drop-probability=0.05 !"),
+        live(address, "--to", output, "--status", status) as one,
+    ):
+        assert one.says("camera: running")
+        assert wait_for(lambda: _metric(status, "streamanon_damaged_frames_total") >= 20, 90), one.lines
+        assert one.end() == 0
+    assert_safe(output, 5)
+
+
+@pytest.mark.parametrize("away", [1, 10, 90])
 def test_an_rtsp_server_that_is_killed_and_comes_back(tmp_path: Path, recording: Path, away: int) -> None:
     port, output = free_port(), tmp_path / "out.mkv"
     with rtsp(recording, port), live(f"rtsp://127.0.0.1:{port}/live", "--to", output) as one:
@@ -137,6 +174,47 @@ def test_an_rtsp_server_that_is_killed_and_comes_back(tmp_path: Path, recording:
             assert one.end() == 0
     assert took < 5 + _patience(), f"{took:.1f} s"
     assert_safe(output, 5)
+
+
+def test_an_rtsp_server_that_is_killed_ten_times(tmp_path: Path, recording: Path) -> None:
+    port, output, status = free_port(), tmp_path / "out.mkv", free_port()
+    took = []
+    with live(recording, "--realtime", "--to", tmp_path / "x.mkv", "--duration", "1s") as one:
+        one.process.wait(60)  # the modules are then in the system's memory
+    with ExitStack() as stack:
+        server = stack.enter_context(rtsp(recording, port))
+        address = f"rtsp://127.0.0.1:{port}/live"
+        one = stack.enter_context(live(address, "--to", output, "--status", status))
+        assert one.says("camera: running")
+        before = _handles(one.process.pid)
+        for number in range(10):
+            server.kill()
+            assert one.says("camera: lost", 30, times=number + 1), one.lines
+            server = stack.enter_context(rtsp(recording, port))
+            begun = time.monotonic()
+            assert one.says("camera: running", 60, times=number + 2), one.lines
+            took.append(time.monotonic() - begun)
+        after = _handles(one.process.pid)
+        assert one.end() == 0
+    print("back after, s:", ", ".join(f"{one:.1f}" for one in took), "handles:", before, after)
+    assert max(took) < 5 + _patience()
+    assert after[0] == before[0], "its processes"
+    assert after[1] <= before[1] + 2, "its descriptors"
+    assert after[2] <= before[2] + 2, "its threads"
+    assert_safe(output, 20)
+
+
+def _handles(process: int) -> tuple[int, int, int]:
+    """Children, descriptors and threads of a process."""
+    threads = list(Path(f"/proc/{process}/task").iterdir())
+    children = [one for thread in threads for one in (thread / "children").read_text().split()]
+    return len(children), len(list(Path(f"/proc/{process}/fd").iterdir())), len(threads)
+
+
+def _metric(status: int, name: str) -> float:
+    text = urllib.request.urlopen(f"http://127.0.0.1:{status}/metrics", timeout=10).read().decode()
+    lines = [line for line in text.splitlines() if line.startswith(f"{name}{{")]
+    return sum(float(line.split()[-1]) for line in lines)
 
 
 def _kill_rtsp(port: int) -> None:

@@ -1,5 +1,6 @@
 """Files that are several recordings one behind the other, as ``cat a b`` and recorders that start anew make
-them. FFmpeg goes on by itself in most formats; not in these.
+them, and files that are a part of one. FFmpeg goes on by itself in most formats; not in these, and says
+nothing of either.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ import io
 import os
 import struct
 from bisect import bisect_right
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 _FLV, _FLV_HEADER = b"FLV", 9 + 4  # with the size of the tag before it, which is none
 _FLV_TAG = 11
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+#: AVI counts in 32 bits.
+_MOST_AVI = 1 << 32
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 
 
@@ -35,9 +40,28 @@ def unread_from(path: str | Path) -> int | None:
             size = file.seek(0, os.SEEK_END)
             if head == _ASF_HEADER:
                 return _second_asf(file, size)
-            return _second_mp4(file, size) if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide") else None
+            return _second_mp4(file, size) if _is_mp4(head) else None
     except OSError:  # no file
         return None
+
+
+def is_cut_off(path: str | Path) -> bool:
+    """Whether an MP4, QuickTime, Matroska or AVI file is shorter than it says."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(64)
+            size = file.seek(0, os.SEEK_END)
+            if _is_mp4(head):
+                return any(at + length > size for at, _, length in _boxes(file, size))
+            if head.startswith(_EBML):
+                return _end_of_segment(head) > size
+            return head.startswith(b"RIFF") and int.from_bytes(head[4:8], "little") + 8 > size < _MOST_AVI
+    except OSError:
+        return False
+
+
+def _is_mp4(head: bytes) -> bool:
+    return head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide")
 
 
 def _flv_headers(path: str) -> tuple[int, ...]:
@@ -70,21 +94,46 @@ def _walked(path: str, size: int, _changed: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _second_mp4(file: BinaryIO, size: int) -> int | None:
-    """Of boxes (ISO/IEC 14496-12, 4.2) one tells of the whole file."""
-    tables, second, at = 0, None, 0
+def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[int, bytes, int]]:
+    """Place, kind and length of the boxes of a file (ISO/IEC 14496-12, 4.2)."""
+    at = 0
     while at + 8 <= size:
         file.seek(at)
         length, kind = struct.unpack(">I4s", file.read(8))
         if length == 1:
             length = int.from_bytes(file.read(8), "big")
+        yield at, kind, length
+        if length < 8:  # up to the end, or damaged
+            return
+        at += length
+
+
+def _second_mp4(file: BinaryIO, size: int) -> int | None:
+    """One box "moov" tells of the whole file."""
+    tables, second = 0, None
+    for at, kind, _ in _boxes(file, size):
         if kind == b"ftyp" and at:
             second = second or at
         tables += kind == b"moov"
-        if length < 8:  # up to the end, or damaged
-            break
-        at += length
     return second if tables > 1 else None
+
+
+def _end_of_segment(head: bytes) -> int:
+    """The byte at which a Matroska file ends as it says (RFC 8794, 4); 0 where it does not."""
+    at = 4
+    header, width = _ebml_size(head, at)
+    at += width + header
+    if head[at : at + 4] != _SEGMENT:
+        return 0
+    size, width = _ebml_size(head, at + 4)
+    unknown = size == (1 << 7 * width) - 1
+    return 0 if unknown else at + 4 + width + size
+
+
+def _ebml_size(data: bytes, at: int) -> tuple[int, int]:
+    """A number, and how many bytes it has: as many as it begins with zero bits, and one."""
+    width = 9 - data[at].bit_length() if at < len(data) and data[at] else 8
+    return int.from_bytes(data[at : at + width], "big") & ((1 << 7 * width) - 1), width
 
 
 def _second_asf(file: BinaryIO, size: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Files of several recordings one behind the other."""
+"""Files of several recordings one behind the other, and parts of one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from make_odd_files import BASE
 from odd_media import Clip, Sound, join, write
 
-from streamanon.media.joined import joined_flv, unread_from
+from streamanon.media.file_parts import is_cut_off, joined_flv, unread_from
 from streamanon.media.probe import probe
 
 FRAGMENTS = replace(BASE, muxer_options={"movflags": "frag_keyframe+empty_moov"})
@@ -73,3 +73,26 @@ def test_damaged_lengths_end_the_search(tmp_path: Path) -> None:
     ):
         (tmp_path / "a.mp4").write_bytes(content)
         assert unread_from(tmp_path / "a.mp4") is None
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".avi"])
+def test_a_file_that_is_shorter_than_it_says_is_told(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    codec = {".webm": "libvpx", ".avi": "mpeg4"}.get(suffix, "libx264")
+    start = {"movflags": "faststart"} if suffix in (".mp4", ".mov") else {}
+    write(path, Clip(codec=codec, options={"g": "5"}, muxer_options=start))
+    assert not is_cut_off(path)
+    assert not any("the end of the file" in note for note in probe(path).notes)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
+    assert is_cut_off(path)
+    assert any("the end of the file is missing" in note for note in probe(path).notes)
+
+
+def test_nothing_is_missing_where_a_file_does_not_tell_its_length(tmp_path: Path) -> None:
+    endless = b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\x01" + b"\xff" * 7 + bytes(10)
+    for content in (b"", b"RIFF" + bytes(20), bytes(64), endless, b"\x1a\x45\xdf\xa3"):
+        (tmp_path / "a.mkv").write_bytes(content)
+        assert not is_cut_off(tmp_path / "a.mkv")
+    (tmp_path / "a.mkv").write_bytes(endless.replace(b"\x01" + b"\xff" * 7, b"\x99"))
+    assert is_cut_off(tmp_path / "a.mkv")
+    assert not is_cut_off(tmp_path / "none.mkv")
