@@ -390,7 +390,7 @@ def synthetic(data: Path, verifier: Verifier, table: list[dict[str, Any]]) -> di
             scale = size / span
             image = cv2.resize(portrait.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
             box = np.repeat(portrait.box[None] * scale, 4, axis=0).astype(np.float32)
-            rgb, turns = np.ascontiguousarray(image[..., ::-1]), np.arange(4)
+            rgb, turns = np.asarray(image[..., ::-1], np.uint8, "C"), np.arange(4)
             outputs = settled(
                 verifier, verifier_crops(rgb, box, turns.tolist()), mirrored_crops(rgb, box, turns)
             )
