@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -14,16 +15,18 @@ from numpy.typing import NDArray
 from streamanon.errors import SynthesisError
 from streamanon.gallery.delegates import DelegateGallery
 from streamanon.generate.border import blend_border
+from streamanon.generate.eyes import WHITE, eye_white, irises_of, paint_eyes
 from streamanon.generate.grain import add_grain
 from streamanon.generate.inputs import PLANES, Inputs, make_inputs
-from streamanon.generate.interface import DetailState, Job, Painting, Patch
+from streamanon.generate.interface import MOUTH_SMOOTHING, SMOOTHING, DetailState, Job, Painting, Patch
 from streamanon.generate.light import filled
+from streamanon.generate.mouth import mouth_colours, open_mouths, paint_mouth
 from streamanon.generate.proportions import Proportions
-from streamanon.generate.raster import Textures, localised
+from streamanon.generate.raster import KEPT, Textures, localised
 from streamanon.geometry import CROP_PX, alignment, invert, scale_of, transform
 from streamanon.media.yuv import read_luma
 from streamanon.mesh.face_mesh import aligned_crop, network_input, snap
-from streamanon.mesh.landmarks import INNER_LIPS, mesh_keypoints
+from streamanon.mesh.landmarks import EYES, INNER_LIPS, IRISES, LIP_MIDDLES, mesh_keypoints
 from streamanon.runtime.backends import Backend
 from streamanon.runtime.models import Engines
 from streamanon.types import Assignment, Float, Picture
@@ -44,6 +47,8 @@ DETAIL_SCALE = 1.25
 WORK_PX = 900
 #: Of that detail what is kept: finer than so many crop pixels (sigma). The network's own is coarser.
 DETAIL_SIGMA = 1.3
+#: A blur as strong as that, px, is made at half the size.
+HALVED_SIGMA = 2.0
 #: How much of it is added to what the network has.
 DETAIL_SHARE = 0.65
 #: Blur of the footage, crop px, from which it shows no such detail; the sharper, the more.
@@ -80,6 +85,8 @@ class NetworkGenerator:
         self._proportions, self._textures = Proportions(gallery), Textures(gallery)
         self._net = backend.load(engines.path("generator"), precise=False)
         self._style_net = backend.load(engines.path("generator-style"), precise=True, threads=1)
+        self._mouths = open_mouths(engines)
+        self._irises = lru_cache(KEPT)(lambda delegate: irises_of(delegate, gallery.uv))
         self._occlusion = backend.load(engines.path("face-occlusion"), precise=True, threads=1)
         # What depends on the delegate and the person alone is computed once a track.
         self._styles: WeakKeyDictionary[Assignment, Float] = WeakKeyDictionary()
@@ -126,7 +133,13 @@ class NetworkGenerator:
         if (front & mask).sum() > MOST_FRONT * max(int(mask.sum()), 1):
             raise SynthesisError("too much of the face is hidden")
         inputs = make_inputs(crop, local, warped, mask, front, job.last)
-        detail = replace(inputs.detail, front=cells)
+        light = _levels(inputs.planes[10:])
+        own = transform(matrix, geometry.points)
+        mouth = mouth_colours(crop, light, own)
+        if mouth is not None and job.last is not None and job.last.mouth is not None:
+            mouth = job.last.mouth + MOUTH_SMOOTHING * (mouth - job.last.mouth)
+        white = _eased(eye_white(crop, light, own), job.last)
+        detail = replace(inputs.detail, front=cells, mouth=mouth, white=white)
         small = scale_of(matrix) > SMALL_SCALE
         return _Begun(
             inputs, crop, detail, points, matrix, assignment, front, self._style(assignment), small
@@ -167,16 +180,34 @@ class NetworkGenerator:
         back = invert(begun.matrix)
         region = _region(picture, begun.inputs.cut, back)
         scale = scale_of(back)
-        painted = (rgb.transpose(1, 2, 0) + 1) * np.float32(127.5)
-        light = (begun.inputs.planes[10:].transpose(1, 2, 0) + 1) * np.float32(127.5)
+        painted, light = _levels(rgb), _levels(begun.inputs.planes[10:])
         painted = blend_border(painted, begun.crop, light, begun.inputs.cut)
+        large = scale > DETAIL_SCALE
+        if not large:
+            self._features(painted, transform(begun.matrix, begun.points), light, begun, 1.0)
         layers = painted, _alpha(begun.inputs.cut, face), begun.front.astype(np.float32)
         placed, alpha, front = (_placed(one, back, region, scale) for one in layers)
-        if scale > DETAIL_SCALE and begun.detail.sigma_px < DETAIL_GONE_PX:
+        if large and begun.detail.sigma_px < DETAIL_GONE_PX:
             placed = placed + self._detail(begun.points, region, scale, begun.assignment, begun.detail)
+        if large:
+            shifted = begun.points - np.array([*region[:2], 0], np.float32)
+            self._features(placed, shifted, light, begun, scale)
         alpha = alpha.clip(0, 1)
         placed = add_grain(placed, alpha, read_luma(picture, *region))
         return Patch(region[0], region[1], placed.clip(0, 255), alpha, front.clip(0, 1))
+
+    def _features(self, rgb: Float, points: Float, light: Float, begun: _Begun, per_crop: float) -> None:
+        """Paint into ``rgb`` what the network has too few pixels for; ``points``: the mesh in its pixels,
+        of which ``per_crop`` make one of the crop; ``light`` [128, 128, 3] of the crop.
+        """
+        places = transform(begun.matrix, begun.points)
+        x, y = np.rint(places[[*IRISES, *LIP_MIDDLES], :2]).astype(int).clip(0, CROP_PX - 1).T
+        lights, detail = light[y, x], begun.detail
+        delegate = begun.assignment.delegate
+        contrast = float(np.interp(detail.contrast, (0.45, 0.9), (0.6, 1)))
+        look = contrast, detail.sigma_px * per_crop
+        paint_mouth(rgb, points, lights[2:].mean(axis=0), self._mouths.of(delegate), detail.mouth, look)
+        paint_eyes(rgb, points, lights[:2], self._irises(delegate), detail.white or WHITE, look)
 
     def _detail(
         self,
@@ -192,13 +223,36 @@ class NetworkGenerator:
         size = max(8, round((x1 - x0) * shrink)), max(8, round((y1 - y0) * shrink))
         local = localised(points, region, size)
         warped, mask = self._textures.warp(local, size, assignment.delegate)
-        mask &= filled(local, INNER_LIPS, mask.shape) == 0  # where the texture is only stretched
+        for outline in (INNER_LIPS, *EYES):  # where the texture is stretched or squeezed
+            mask &= filled(local, outline, mask.shape) == 0
         warped = np.where(mask[..., None], warped, warped[mask].mean(axis=0) if mask.any() else 0)
-        fine = warped - cv2.GaussianBlur(warped, (0, 0), DETAIL_SIGMA * scale * shrink)
+        fine = warped - _coarse(warped, DETAIL_SIGMA * scale * shrink)
         inside = cv2.erode(mask.astype(np.float32), np.ones((5, 5)))[..., None]
         strength = np.float32(DETAIL_SHARE * detail.contrast * (1 - detail.sigma_px / DETAIL_GONE_PX))
         full = cv2.resize(fine * inside * strength, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
         return np.asarray(full, np.float32)
+
+
+def _coarse(rgb: Float, sigma: float) -> Float:
+    """``rgb`` [h, w, 3] without what is finer than ``sigma`` px; a strong blur is made at half the size."""
+    if sigma < HALVED_SIGMA:
+        return np.asarray(cv2.GaussianBlur(rgb, (0, 0), sigma), np.float32)
+    small = cv2.resize(rgb, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(small, (0, 0), sigma / 2)
+    return np.asarray(cv2.resize(blurred, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _eased(white: float | None, last: DetailState | None) -> float | None:
+    """How bright the whites of eyes are, eased in from the last frame's; that where they do not show."""
+    before = None if last is None else last.white
+    if white is None or before is None:
+        return before if white is None else white
+    return before + SMOOTHING * (white - before)
+
+
+def _levels(planes: Float) -> Float:
+    """Planes [3, h, w] of -1..1 as colours [h, w, 3] of 0..255."""
+    return np.ascontiguousarray((planes.transpose(1, 2, 0) + 1) * np.float32(127.5))
 
 
 def _chunks(rows: list[int]) -> Iterator[list[int]]:
