@@ -21,7 +21,7 @@ from typing import Any
 import av
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
-from odd_media import Clip, Sound, by_ffmpeg, copy, damage_aac_header, join, write
+from odd_media import Clip, Sound, begin_earlier, by_ffmpeg, copy, damage_aac_header, join, write
 
 AAC = (Sound("aac"),)
 BASE = Clip(sounds=AAC, options={"bf": "2", "g": "25"})
@@ -118,6 +118,11 @@ def _shifted(shift: float, clip: Clip = BASE) -> Callable[[Path], None]:
     return make
 
 
+def _before_zero(path: Path) -> None:
+    write(path, replace(BASE, frames=75))
+    begin_earlier(path, 1000)
+
+
 def _changing_size(path: Path) -> None:
     parts = [_beside(path, f"{width}.ts") for width in (64, 96)]
     for part, size in zip(parts, ((64, 48), (96, 80)), strict=True):
@@ -125,11 +130,16 @@ def _changing_size(path: Path) -> None:
     join(path, *parts)
 
 
-def _changing_rate(path: Path) -> None:
-    parts = [_beside(path, f"{rate}.ts") for rate in (48000, 44100)]
-    for part, rate in zip(parts, (48000, 44100), strict=True):
-        write(part, replace(BASE, frames=25, sounds=(Sound("aac", rate),)))
-    join(path, *parts)
+def _changing_sound(*sounds: Sound) -> Callable[[Path], None]:
+    """A second with each of them."""
+
+    def make(path: Path) -> None:
+        parts = [_beside(path, f"{number}.ts") for number in range(len(sounds))]
+        for part, sound in zip(parts, sounds, strict=True):
+            write(part, replace(BASE, frames=25, sounds=(sound,)))
+        join(path, *parts)
+
+    return make
 
 
 def _damaged(path: Path) -> None:
@@ -152,6 +162,10 @@ def _cover(output: OutputContainer) -> None:
     encoder.time_base = Fraction(1, 25)
     data = b"".join(map(bytes, [*encoder.encode(VideoFrame(32, 32, "yuvj420p")), *encoder.encode(None)]))
     output.add_attachment("cover.jpg", "image/jpeg", data)
+
+
+def _transparent(output: OutputContainer) -> None:
+    output.streams.video[0].metadata["alpha_mode"] = "1"
 
 
 def _chapters(output: OutputContainer) -> None:
@@ -178,6 +192,8 @@ def _times() -> list[OddFile]:
     twice: dict[str, Any] = {"frames": 100, "heard": 4.05}
     variable = [0, 40, 80, 81, 90, 230, 231, 500, 1500, 1960]
     mpeg = Clip(codec="mpeg2video", sounds=(Sound("mp2"),))
+    flv = replace(BASE, muxer_options={"avoid_negative_ts": "make_zero"})
+    joined: dict[str, Any] = {"seconds": 4.03, "told": back, "quick": True} | twice
     return [
         OddFile(
             "twice.ts", "times start anew", _joined(0, 0), seconds=4.05, told=back, quick=True, **twice
@@ -291,6 +307,15 @@ def _times() -> list[OddFile]:
             sound_starts=-0.8,
         ),
         OddFile(
+            "before-zero.mkv",
+            "times before zero",
+            _before_zero,
+            frames=75,
+            seconds=2.96,
+            sound_starts=-0.02,
+            quick=True,
+        ),
+        OddFile(
             "no-sound.mkv",
             "a sound stream without sound",
             _no_sound_at_all,
@@ -305,26 +330,71 @@ def _times() -> list[OddFile]:
             told=(f"{_JUMPS} once", "stored as aac"),
         ),
         OddFile("one-frame.mp4", "a single frame", _clip(Clip(frames=1)), frames=1, seconds=0.0, sounds=()),
+        OddFile("damaged.ts", "a damaged AAC header", _damaged, heard=2.0, quick=True),
+        OddFile("damaged-to-ts.ts", "a damaged AAC header", _damaged, ".ts", heard=2.0),
         OddFile(
-            "damaged.ts",
+            "damaged-to-webm.ts",
             "a damaged AAC header",
             _damaged,
-            heard=1.6,
-            quick=True,
-            told=("(aac) changes its sample rate at",),
+            ".webm",
+            sounds=("opus",),
+            heard=2.0,
+            told=("stored as vp9", "stored as opus"),
         ),
         OddFile(
             "other-rate.ts",
             "AAC of another rate follows",
-            _changing_rate,
+            _changing_sound(Sound("aac"), Sound("aac", 44100)),
             frames=50,
             seconds=2.0,
-            heard=1.05,
-            told=(f"{_JUMPS} once", "(aac) changes its sample rate at"),
+            heard=2.1,
+            told=(f"{_JUMPS} once", "(aac) changes its sample rate or channels at 1.1 seconds"),
             quick=True,
         ),
-        OddFile("damaged-to-ts.ts", "a damaged AAC header", _damaged, ".ts", heard=1.62),
-        OddFile("cut-off.mkv", "the file's end is missing", _cut_off, frames=29, seconds=1.12, sounds=()),
+        OddFile(
+            "other-channels.ts",
+            "AAC with other channels in between",
+            _changing_sound(Sound("aac"), Sound("aac", layout="5.1"), Sound("aac")),
+            ".mkv",
+            frames=75,
+            seconds=3.06,
+            heard=3.15,
+            told=(f"{_JUMPS} 2 times", "(aac) changes its sample rate or channels at 1.1 seconds"),
+        ),
+        OddFile(
+            "other-channels-ac3.ts",
+            "AC-3 with other channels in between",
+            _changing_sound(Sound("ac3"), Sound("ac3", layout="5.1"), Sound("ac3")),
+            frames=75,
+            seconds=3.06,
+            heard=3.15,
+            sounds=("ac3",),
+            told=(f"{_JUMPS} 2 times",),
+        ),
+        OddFile("twice.flv", "times start anew", _joined(0, 0, clip=flv), **joined),
+        OddFile(
+            "twice.mp4",
+            "a second recording behind the first",
+            _joined(0, 0),
+            told=("tail -c +",),
+            quick=True,
+        ),
+        OddFile(
+            "twice.wmv",
+            "a second recording behind the first",
+            _joined(0, 0, clip=Clip(codec="wmv2", sounds=(Sound("wmav2"),))),
+            told=("tail -c +", "stored as aac"),
+            sound_starts=None,
+        ),
+        OddFile(
+            "cut-off.mkv",
+            "the file's end is missing",
+            _cut_off,
+            frames=29,
+            seconds=1.12,
+            sounds=(),
+            told=("the end of the file is missing",),
+        ),
     ]
 
 
@@ -615,6 +685,22 @@ def _pictures() -> list[OddFile]:
             sounds=(),
             told=compatible,
         ),
+        OddFile(
+            "grey.mkv",
+            "grey in 10 bits",
+            _clip(Clip(codec="ffv1", pixel_format="gray10le")),
+            sounds=(),
+            told=compatible,
+            picture="yuvj420p",
+            quick=True,
+        ),
+        OddFile(
+            "transparent.webm",
+            "VP9 with transparency",
+            _clip(Clip(codec="libvpx-vp9", options={"deadline": "realtime"}, extra=_transparent)),
+            sounds=(),
+            told=("transparency is dropped",),
+        ),
         OddFile("hdr10.mp4", "HDR10", _clip(hdr), sounds=(), picture="yuv420p10le", quick=True),
         OddFile("hdr10-to-webm.mp4", "HDR10", _clip(hdr), ".webm", refused="set output.codec to av1"),
         OddFile(
@@ -768,10 +854,14 @@ tests make every file of these tables and compare what comes out of it, decoded,
 | chroma and bits | 4:2:0 in 8 bits, or 10 for HDR (PQ, HLG); `--pixel-format keep` keeps the source's; said |
 | interlaced video | stays so in H.264 and FFV1; otherwise said |
 | HDR10's mastering display and light level | kept in H.264 and HEVC; otherwise said. HDR10+ and Dolby Vision are removed; said |
+| closed captions, timecode, 3D and 360° tags inside the video | removed; said |
 | sound, text subtitles | copied bit for bit where the container takes them, else converted (below); said |
 | subtitles that are pictures | dropped, as nobody has looked for faces in them; said |
 | chapters | kept where the container has them; their titles only with `--keep-metadata`; said |
 | second videos, cover pictures, data streams, attachments and their fonts | removed ([threat model](threat-model.md)); said |
+| several recordings one behind the other | go on as one; in MP4, MOV and ASF the first one is kept; said |
+| a damaged AAC header in MPEG-TS | one frame of sound is lost |
+| an image's transparency, colour profile, animation, pages | kept where its format has them; otherwise said |
 | tags | removed without `--keep-metadata`; their names are in the report |
 """  # noqa: E501
 
@@ -782,7 +872,7 @@ def page() -> str:
         _INTRODUCTION,
         "## Sound",
         "",
-        "What becomes of it in each container. =: copied bit for bit.",
+        "What becomes of it in each container. =: copied bit for bit. PCM and FLAC keep every sample.",
         "",
     ]
     suffixes = (".mp4", ".mov", ".mkv", ".webm", ".ts")

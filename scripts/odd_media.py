@@ -31,13 +31,16 @@ _FIELD_ORDERS = {"tff": 2, "bff": 3}
 
 @dataclass(frozen=True)
 class Sound:
-    """A tone that rises from 440 Hz. ``codec``: the encoder. ``start``, ``seconds``: when it is heard."""
+    """A tone that rises from 440 Hz. ``codec``: the encoder. ``start``, ``seconds``: when it is heard.
+    ``samples``: FFmpeg's name of the format that is encoded, by default the encoder's first one.
+    """
 
     codec: str
     rate: int = 48000
     layout: str = "stereo"
     start: float = 0.0
     seconds: float | None = None
+    samples: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,8 @@ def _add_sound(output: OutputContainer, sound: Sound) -> AudioStream:
     stream = output.add_stream(sound.codec, rate=sound.rate, options=options)
     assert isinstance(stream, AudioStream)
     stream.codec_context.layout = sound.layout
+    if sound.samples:
+        stream.codec_context.format = av.AudioFormat(sound.samples)
     if sound.codec == "wmav2":  # has no bit rate of its own
         stream.codec_context.bit_rate = 128_000
     return stream
@@ -237,3 +242,46 @@ def damage_aac_header(path: Path, number: int) -> None:
     data[at + 2] ^= 0x3C
     data[at + 3] ^= 0xFF
     path.write_bytes(data)
+
+
+def begin_earlier(path: Path, milliseconds: int) -> None:
+    """Put all times of a Matroska file earlier, also to before zero, where no muxer writes any."""
+    data = bytearray(path.read_bytes())
+    _shift_blocks(data, 0, len(data), milliseconds, [0])
+    path.write_bytes(data)
+
+
+def _shift_blocks(data: bytearray, at: int, end: int, by: int, moved: list[int]) -> None:
+    """``moved``: by how much the cluster's own time got earlier; times in blocks are counted from it."""
+    while at < end:
+        identifier = bytes(data[at : at + _length_of(data, at)])
+        at += len(identifier)
+        size, width = _number(data, at), _length_of(data, at)
+        at += width
+        last = end if size == (1 << 7 * width) - 1 else at + size  # all ones: not told
+        if identifier in _PARENTS:
+            _shift_blocks(data, at, last, by, moved)
+        elif identifier == _CLUSTER_TIME:
+            time = int.from_bytes(data[at:last], "big")
+            moved[0] = min(time, by)
+            data[at:last] = (time - moved[0]).to_bytes(last - at, "big")
+        elif identifier in _BLOCKS:
+            place = at + _length_of(data, at)
+            time = int.from_bytes(data[place : place + 2], "big", signed=True)
+            data[place : place + 2] = (time - by + moved[0]).to_bytes(2, "big", signed=True)
+        at = last
+
+
+#: Segment, cluster, block group; the time of a cluster; simple block, block (RFC 9559).
+_PARENTS = (b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75", b"\xa0")
+_CLUSTER_TIME, _BLOCKS = b"\xe7", (b"\xa3", b"\xa1")
+
+
+def _length_of(data: bytearray, at: int) -> int:
+    """Bytes of a number of EBML (RFC 8794, 4): as many as it has leading zeros, and one."""
+    return 9 - data[at].bit_length()
+
+
+def _number(data: bytearray, at: int) -> int:
+    width = _length_of(data, at)
+    return int.from_bytes(data[at : at + width], "big") & ((1 << 7 * width) - 1)

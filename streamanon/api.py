@@ -8,12 +8,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.config import Config, as_dict, load_config
+from streamanon.cover.canvas import Canvas, HostCanvas
 from streamanon.cover.covering import Covering
 from streamanon.cover.keeping import Keeping, area_of
 from streamanon.cover.synthesis import Synthesis
@@ -22,6 +23,7 @@ from streamanon.detect.search import FaceSearch, Searcher
 from streamanon.detect.stills import StillSearch
 from streamanon.detect.ultralytics_model import UltralyticsDetector, open_detector
 from streamanon.detect.verifier import Verifier
+from streamanon.detect.yolo import FaceDetector
 from streamanon.errors import ConfigError, DetectionError, SinkError
 from streamanon.gallery.delegates import open_gallery
 from streamanon.generate import Generator as FaceGenerator
@@ -40,23 +42,29 @@ from streamanon.media.writer import FileWriter
 from streamanon.media.yuv import from_rgb, to_rgb
 from streamanon.mesh.face_mesh import FaceMesh
 from streamanon.pipeline import Write, anonymise
-from streamanon.runtime.backends import Backend, Choice, choose_backend
+from streamanon.runtime.backends import Backend, Choice, Memory, choose_backend, memory_of
 from streamanon.runtime.models import Engines, digest
 from streamanon.runtime.run_context import RunContext
 from streamanon.runtime.run_report import RunReport
-from streamanon.types import RawFrame, SafeFrame
+from streamanon.types import Picture, RawFrame, SafeFrame
+
+if TYPE_CHECKING:
+    from streamanon.device.parts import DeviceParts
 
 Progress = Callable[[SafeFrame], None]
 
 
 @dataclass(frozen=True)
 class SynthesisParts:
-    """What generated faces need, loaded once. ``kept``: the rules for people who are left visible."""
+    """What generated faces need, loaded once. ``kept``: the rules for people who are left visible;
+    ``canvas``: what the generator's patches are laid over.
+    """
 
     mesh: FaceMesh
     assigner: AssignerParts
     generator: FaceGenerator
     kept: tuple[Rule, ...] = ()
+    canvas: Callable[[Picture], Canvas] = HostCanvas
 
 
 class Anonymizer:
@@ -73,13 +81,17 @@ class Anonymizer:
         choice = Choice(backend) if backend is not None else choose_backend(self.config.compute)
         self.backend = choice.backend
         self._passed_over = {one.name: one.reason for one in choice.passed_over}
-        self.detector = open_detector(self.backend, self.engines, self.config.detect)
+        memory = memory_of(self.backend)
+        self._device = None if memory is None else _device_parts(self.backend, memory)
+        own = FaceDetector if self._device is None else self._device.detector
+        self.detector = open_detector(self.backend, self.engines, self.config.detect, own)
         self.verifier = Verifier(self.backend, self.engines)
         self.parts = self._load_parts() if self.config.cover.method == "synthesize" else None
 
     def _load_parts(self) -> SynthesisParts:
         identity, engines = self.config.identity, self.engines
-        mesh, encoder = FaceMesh(self.backend, engines), IdentityEncoder(self.backend, engines)
+        device, encoder = self._device, IdentityEncoder(self.backend, engines)
+        mesh = FaceMesh(self.backend, engines) if device is None else device.mesh(engines)
         gallery = open_gallery(engines, identity.gallery)
         rules = load_rules(identity.people, self.detector, mesh, encoder, gallery)
         assigner = AssignerParts(
@@ -97,6 +109,8 @@ class Anonymizer:
                 f"who is kept visible is recognised by {MOMENT_SECONDS} s of video: set lookahead.seconds "
                 f"to {MOMENT_SECONDS} or more"
             )
+        if device is not None:
+            return SynthesisParts(mesh, assigner, device.generator(gallery, engines), kept, device.canvas)
         return SynthesisParts(mesh, assigner, NetworkGenerator(gallery, self.backend, engines), kept)
 
     def frames(self, path: Path | str) -> AnonymisedFrames:
@@ -113,8 +127,12 @@ class Anonymizer:
             raise DetectionError(f"the image could only be covered whole: {report.troubles()}")
         return covered
 
-    def image_with_report(self, rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], RunReport]:
-        """The same with a report. ``report.saw_nothing`` says that it had to be covered whole."""
+    def image_with_report(
+        self, rgb: NDArray[np.uint8], context: RunContext | None = None
+    ) -> tuple[NDArray[np.uint8], RunReport]:
+        """The same with a report. ``report.saw_nothing`` says that it had to be covered whole. ``context``:
+        of the pages before it, which the report then tells of, too.
+        """
         if not isinstance(rgb, np.ndarray):
             raise ConfigError(
                 f"an image must be an array [H, W, 3] uint8 RGB, not a {type(rgb).__name__}; of a file "
@@ -124,7 +142,7 @@ class Anonymizer:
             raise ConfigError(f"an image must be [H, W, 3] uint8 RGB, not {rgb.shape} {rgb.dtype}")
         if not rgb.size:
             raise ConfigError(f"an image of {rgb.shape[1]} by {rgb.shape[0]} pixels is empty")
-        context = self.context()
+        context = context or self.context()
         frame = RawFrame(0, 0, Fraction(1), from_rgb(rgb))
         still = dataclasses.replace(
             self.config, lookahead=dataclasses.replace(self.config.lookahead, seconds=0)
@@ -218,17 +236,20 @@ class Anonymizer:
         rotation: int = 0,
         still: bool = False,
         assigner: Assigner | None = None,
+        coarse: Callable[[], bool] = lambda: False,
     ) -> Covering:
         """What covers one stream. ``size``: width and height of its frames, which players rotate by
         ``rotation`` degrees counter-clockwise; ``still``: a picture by itself. ``assigner``:
-        one that remembers people from before, by default a new one.
+        one that remembers people from before, by default a new one. ``coarse``: asked for each face,
+        whether it is painted at half the size.
         """
         context = self.context() if context is None else context
         keeping = self._keeping(context, size, rotation, still)
         assigner = assigner or self.assigner()
         if self.parts is None or assigner is None:
             return Covering(self.config.cover, None, context=context, keeping=keeping)
-        synthesis = Synthesis(self.parts.mesh, assigner, self.parts.generator)
+        parts = self.parts
+        synthesis = Synthesis(parts.mesh, assigner, parts.generator, coarse, parts.canvas)
         return Covering(self.config.cover, synthesis, context=context, keeping=keeping)
 
     def _keeping(
@@ -307,9 +328,17 @@ def anonymize(image: NDArray[np.uint8], profile: Config | Path | str | None = No
     return Anonymizer(profile).image(image)
 
 
+def _device_parts(backend: Backend, memory: Memory) -> DeviceParts:
+    from streamanon.device.parts import DeviceParts  # not above: it imports PyTorch
+
+    return DeviceParts(backend, memory)
+
+
 def _check_file(what: str, path: object) -> None:
     if not isinstance(path, (str, Path)):
         raise ConfigError(f"{what} must be a path, as text or a Path, not a {type(path).__name__}")
+    if "\0" in str(path):
+        raise ConfigError(f"{what} is a path with a null byte in it; give another name")
 
 
 def _facts(info: SourceInfo, context: RunContext) -> dict[str, Any]:

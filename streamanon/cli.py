@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args = make_parser().parse_args(lines)
     except _UsageError as error:
         # What comes from a file may be a password in any place: it is not quoted.
-        said = _NOT_FITTING if lines != given else redact_text(str(error))
+        said = _NOT_FITTING if lines != given else redact_text(str(error)) + _dashed(given)
         tell(f"{error.usage}streamanon: {said}")
         return EXIT_ERROR
     except ConfigError as error:
@@ -65,6 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         tell(f"streamanon: {redact_text(sentence(error))}")
         return EXIT_ERROR
+
+
+def _dashed(given: Sequence[str]) -> str:
+    """What to do with a file whose name looks like an option."""
+    names = [one for one in given if re.match(r"-[^-].*\.[A-Za-z]\w{1,4}$", one)]
+    return f"; write the file {names[0]} as ./{names[0]}" if names else ""
 
 
 class _UsageError(Exception):
@@ -203,7 +210,8 @@ def _add_live_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="TARGET",
-        help="rtmp://, rtsp://, srt://, udp://, hls:///FOLDER, mjpeg://HOST:PORT, or a file; several times",
+        help="rtmp://, rtsp://, srt://, udp://, hls:///FOLDER, mjpeg://HOST:PORT, /dev/videoN or a file;"
+        " several times",
     )
     add("--config", type=Path, metavar="FILE", help="many cameras: see docs/live.md")
     add("--check", type=Path, metavar="FILE", help="say what is wrong with such a file, and start nothing")
@@ -381,8 +389,8 @@ def _run(args: argparse.Namespace) -> int:
     from streamanon.runtime.run_report import write_reports
 
     config = _config(args)
-    if args.report is not None and not args.report.absolute().parent.is_dir():
-        raise ConfigError(f"cannot write the report {args.report}: make its folder first")
+    if args.report is not None:
+        _check_report_folder(args.report)
     if args.overwrite and args.skip_existing:
         raise ConfigError("--overwrite does all again and --skip-existing does not; leave one of them out")
     output = _output(args)
@@ -410,6 +418,14 @@ def _run(args: argparse.Namespace) -> int:
     if outcome.failed:
         return EXIT_SOME_FAILED if outcome.done or outcome.there else EXIT_ERROR
     return 0
+
+
+def _check_report_folder(report: Path) -> None:
+    folder = report.absolute().parent
+    if not os.path.isdir(folder):
+        raise ConfigError(f"cannot write the report {report}: make its folder first")
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"cannot write the report {report}: choose a folder that you may write to")
 
 
 def _output(args: argparse.Namespace) -> Path:

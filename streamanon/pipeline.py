@@ -76,7 +76,8 @@ def anonymise(
             stack.callback(_close, items)
             return items
 
-        decoded = hand_over(clock.watch(frames, "decode"), "decode", FEW_AHEAD_FRAMES)
+        few = min(ahead, FEW_AHEAD_FRAMES)
+        decoded = hand_over(clock.watch(frames, "decode"), "decode", few)
         detected = observe(clock.watch(decoded, "detect/wait"), guarded, interval)
         motion = MotionMask() if config.cover.paranoid else None
         if motion is not None:
@@ -88,12 +89,12 @@ def anonymise(
         resolved = hand_over(clock.watch(held_back, "detect"), "detect")
         later = NEIGHBOURS if config.lookahead.seconds else 0
         measured = measure(clock.watch(resolved, "measure/wait"), covering.measurer, later)
-        meshes = hand_over(clock.watch(measured, "measure"), "measure", FEW_AHEAD_FRAMES)
+        meshes = hand_over(clock.watch(measured, "measure"), "measure", few)
         decided = keep(clock.watch(meshes, "composite/wait"), covering.keeping)
         assigned = assign(decided, covering.synthesiser)
         synthesised = synthesise(assigned, covering.synthesiser)
         composited = composite(synthesised, covering.compositor)
-        done = hand_over(clock.watch(composited, "composite"), "composite", FEW_AHEAD_FRAMES)
+        done = hand_over(clock.watch(composited, "composite"), "composite", few)
         if write is not None:
             encoded = write(clock.watch(done, "encode/wait"))
             done = hand_over(clock.watch(encoded, "encode"), "encode", ahead=0)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from clips import write_clip
+from hypothesis import settings
 from remembering import Key, remembered
 
 from streamanon.errors import ModelError
 from streamanon.runtime.backends import Model
 from streamanon.runtime.models import Engines
+
+# The same examples in every run, however busy the machine; --hypothesis-profile=default looks for new ones.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,6 +27,16 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws without a seed: the same ones in every run of a test, other ones each time within it."""
+    draws = itertools.count()
+    default_rng = np.random.default_rng
+    monkeypatch.setattr(
+        np.random, "default_rng", lambda seed=None: default_rng(next(draws) if seed is None else seed)
+    )
 
 
 @pytest.fixture(scope="session")

@@ -316,6 +316,8 @@ def test_what_is_no_image_or_path_is_told(plain: Anonymizer, tmp_path: Path) -> 
             plain.image(wrong)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"a video must be a path.*not a list"):
         plain.frames(["a.mp4"])  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"a video is a path with a null byte in it"):
+        plain.frames("a\0.mp4")
     with pytest.raises(ConfigError, match=r"the output must be a path.*not a NoneType"):
         plain.run("a.mp4", None)  # type: ignore[arg-type]
 

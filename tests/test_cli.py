@@ -488,6 +488,13 @@ def test_the_profiles_that_come_along_work(
     assert told.code == 0, told.err
 
 
+def test_a_name_that_looks_like_an_option_is_told_how_to_write(run_command: Command) -> None:
+    told = run_command("run", "-a.mp4", "-o", "out.mp4")
+    assert told.code == EXIT_ERROR
+    assert told.err.endswith("write the file -a.mp4 as ./-a.mp4\n")
+    assert "write the file" not in run_command("run", "--sed", "-1.5", "-o", "out.mp4").err
+
+
 def test_usage_errors_are_2(run_command: Command) -> None:
     for arguments in ((), ("run",), ("run", "a.mp4"), ("walk",), ("run", "a.mp4", "-o", "b.mp4", "--what")):
         told = run_command(*arguments)

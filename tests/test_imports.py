@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "streamanon"
 #: Rooms and top modules, each of which imports only what stands before it.
 ROOMS = (
     "errors", "types", "geometry", "config", "media", "runtime", "detect", "track", "mesh", "gallery",
-    "identity", "generate", "cover", "portraits", "model_list", "pipeline", "api", "live", "audit", "bench",
-    "commands", "cli",
+    "identity", "generate", "cover", "device", "portraits", "model_list", "pipeline", "api", "live",
+    "audit", "bench", "commands", "cli",
 )  # fmt: skip
 #: They import anything below ``api`` (training the audit, too), and nothing above imports them.
 OUTSIDE = {"testing": ROOMS[: ROOMS.index("api")], "training": ROOMS[: ROOMS.index("audit") + 1]}

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
@@ -24,7 +23,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-CLIP = Path(__file__).parents[2] / "tests" / "data" / "demo.mp4"
+from benchmarks.live.streams import pictures
+
 SIZE, RATE, SQUARE, BITS = (1280, 720), 25, 16, 32
 #: Milliseconds of the monotonic clock, which all processes of a machine share.
 _WRAP = 1 << BITS
@@ -49,8 +49,10 @@ def now() -> int:
 
 def send(port: int) -> None:
     """Until killed: the clip at its own speed, 720p, with the time."""
-    with av.open(str(CLIP)) as opened:
-        shown = [frame.reformat(*SIZE, "yuv420p").to_ndarray() for frame in opened.decode(video=0)]
+    shown = [
+        VideoFrame.from_ndarray(rgb, format="rgb24").reformat(*SIZE, "yuv420p").to_ndarray()
+        for rgb in pictures(RATE)
+    ]
     with av.open(f"udp://127.0.0.1:{port}?pkt_size=1316", "w", format="mpegts") as output:
         stream = output.add_stream(
             "libx264", rate=RATE, options={"preset": "ultrafast", "tune": "zerolatency"}

@@ -16,7 +16,7 @@ from streamanon.commands.image_file import run_image
 from streamanon.commands.jobs import Job
 from streamanon.errors import SinkError, sentence, tell
 from streamanon.media.address import is_address, redact_text, redact_url
-from streamanon.media.output_file import is_stdout, partial_path
+from streamanon.media.output_file import is_stdout, partial_path, shown
 from streamanon.media.probe import SourceInfo, probe
 from streamanon.runtime.run_report import FailedRun, RunReport
 from streamanon.types import SafeFrame
@@ -107,9 +107,9 @@ def _kept_nobody(anonymizer: Anonymizer, report: RunReport) -> str:
 
 def _tell_of(job: Job, report: RunReport, quiet: bool, kept_nobody: str) -> None:
     if kept_nobody:
-        tell(f"streamanon: {_shown(job)}: {kept_nobody}")
+        tell(f"streamanon: {shown(job.output)}: {kept_nobody}")
     if report.troubles():
-        tell(f"streamanon: {_shown(job)}: {report.troubles()}")
+        tell(f"streamanon: {shown(job.output)}: {report.troubles()}")
     if job.is_image:  # a video's are told as soon as it is opened
         for note in report.notes:
             tell(f"streamanon: {job.output.name}: {note}")
@@ -153,10 +153,6 @@ def _progress(info: SourceInfo, job: Job, quiet: bool) -> tqdm[Never]:
     return tqdm(total=info.frames, desc=Path(info.name).name, unit=" frames", disable=hidden)
 
 
-def _shown(job: Job) -> str:
-    return "standard output" if is_stdout(job.output) else str(job.output)
-
-
 def _summary(job: Job, report: RunReport) -> str:
     tally = report.tally
     methods = ", ".join(f"{count} {name}" for name, count in tally.by_method.most_common()) or "none"
@@ -164,6 +160,6 @@ def _summary(job: Job, report: RunReport) -> str:
     speed = f"{tally.frames / report.seconds:.1f} frames/s" if report.seconds else ""
     state = "stopped early" if report.interrupted else "done"
     kept = tally.by_method["kept"]
-    output = partial_path(job.output) if report.interrupted and job.in_folder else _shown(job)
+    output = partial_path(job.output) if report.interrupted and job.in_folder else shown(job.output)
     visible = f"\nWARNING: {output} shows {kept} real faces, left visible as asked" if kept else ""
     return f"{output}: {state}, {tally.frames} frames, faces: {methods}{withheld}, {speed}{visible}"

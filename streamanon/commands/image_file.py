@@ -1,4 +1,4 @@
-"""One image file into another: stills, and animations frame by frame through the whole chain."""
+"""One image file into another: stills, pages by themselves, animations through the whole chain."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run_image(anonymizer: Anonymizer, source: str, output: Path, overwrite: bool
         raise ConfigError(f"the output {output} is the input itself; give another name")
     check_free(output, overwrite)
     image = read_image_file(Path(source))
-    safe, report = (_animation if image.is_animation else _still)(anonymizer, image)
+    safe, report = (_animation if image.is_animation else _stills)(anonymizer, image)
     packed, notes = encode_image(output.suffix.lower(), safe)
     try:
         write_file(output, packed, overwrite)
@@ -45,9 +45,13 @@ def run_image(anonymizer: Anonymizer, source: str, output: Path, overwrite: bool
     )
 
 
-def _still(anonymizer: Anonymizer, image: ImageFileContent) -> tuple[ImageFileContent, RunReport]:
-    rgb, report = anonymizer.image_with_report(image.frames[0].rgb)
-    return dataclasses.replace(image, frames=(dataclasses.replace(image.frames[0], rgb=rgb),)), report
+def _stills(anonymizer: Anonymizer, image: ImageFileContent) -> tuple[ImageFileContent, RunReport]:
+    """A picture, or pages, each by itself."""
+    context = anonymizer.context()
+    made = [anonymizer.image_with_report(frame.rgb, context) for frame in image.frames]
+    pairs = zip(image.frames, made, strict=True)
+    frames = tuple(dataclasses.replace(before, rgb=rgb) for before, (rgb, _) in pairs)
+    return dataclasses.replace(image, frames=frames), made[-1][1]
 
 
 def _animation(anonymizer: Anonymizer, image: ImageFileContent) -> tuple[ImageFileContent, RunReport]:

@@ -22,8 +22,8 @@ VIDEOS = (
     *(".m1v", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mod", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts"),
     *(".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".tod", ".tp", ".trp", ".vob", ".wmv", ".y4m"),
 )
-#: What systems and this program leave in folders.
-_NO_MEDIA = ("thumbs.db", "desktop.ini")
+#: Beginnings of the names of what systems leave in folders.
+_NO_MEDIA = ("thumbs.db", "desktop.ini", ".ds_store", "._")
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ def find_jobs(source: str, output: Path, recursive: bool = False) -> Found:
             )
         # An address may hold secrets, so nothing is named after it.
         name = Path("stream") if is_address(source) or source == STDIN else folder
-        return Found([Job(source, output / _name(name) if output.is_dir() else output)])
+        return Found([Job(source, output / _name(name) if os.path.isdir(output) else output)])
     _check_folder(output)
     files = list(_files(folder, output, recursive))
-    media = [path for path in files if path.suffix.lower() in IMAGES + VIDEOS]
+    media = [path for path in files if path.suffix.lower() in IMAGES + VIDEOS and not _is_hidden(path)]
     left_out = tuple(_left_out(folder, files, media, recursive))
     if not media:
         none = f"the folder {folder} holds no video and no image; give another"
@@ -83,14 +83,14 @@ def find_jobs(source: str, output: Path, recursive: bool = False) -> Found:
 
 
 def _check_folder(output: Path) -> None:
-    if output.exists() and not output.is_dir():
+    if os.path.exists(output) and not os.path.isdir(output):
         raise ConfigError(f"the output {output} is a file, but the input is a folder; give a folder")
-    if not output.exists() and output.suffix.lower() in IMAGES + VIDEOS:
+    if not os.path.exists(output) and output.suffix.lower() in IMAGES + VIDEOS:
         raise ConfigError(f"the input is a folder, and {output} is a file's name; give a folder's")
 
 
 def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
-    """All files but hidden ones, sorted by name; nothing of the output."""
+    """All files but what systems leave there, sorted by name; nothing of the output."""
     for here, subfolders, names in os.walk(folder):
         inside = Path(here)
         subfolders[:] = sorted(
@@ -98,20 +98,29 @@ def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
             for name in subfolders
             if recursive and not name.startswith(".") and not is_same_file(inside / name, output)
         )
-        yield from (
-            inside / n for n in sorted(names) if not n.startswith(".") and n.lower() not in _NO_MEDIA
-        )
+        yield from (inside / name for name in sorted(names) if not name.lower().startswith(_NO_MEDIA))
 
 
 def _left_out(folder: Path, files: list[Path], media: list[Path], recursive: bool) -> Iterator[str]:
-    others = sorted(set(files) - set(media))
+    others = sorted(path for path in set(files) - set(media) if not _is_hidden(path))
+    hidden = sum(_is_hidden(path) and path.suffix.lower() in IMAGES + VIDEOS for path in files)
+    if hidden:
+        yield f"left out: {_counted(hidden, 'hidden file')}, named with a dot in front"
     if others:
         kinds = Counter(path.suffix.lower() or "without a suffix" for path in others)
         shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(8))
         yield f"left out, as no video or image by the name: {shown}"
     within = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
     if within and not recursive:
-        yield f"left out: {len(within)} folders within, which --recursive goes into"
+        yield f"left out: {_counted(len(within), 'folder')} within, which --recursive goes into"
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".")
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}{'s' * (count != 1)}"
 
 
 def _jobs(folder: Path, media: list[Path], output: Path) -> list[Job]:

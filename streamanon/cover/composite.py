@@ -7,11 +7,12 @@ fully there. With the methods mosaic, blur and solid the first two rungs are lef
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from streamanon.config import CoverConfig
+from streamanon.cover.canvas import Canvas, HostCanvas
 from streamanon.cover.fill import fill, hidden_by, shade, surroundings
 from streamanon.cover.mosaic import MAX_CELLS, blur, cells_of, ellipse_alpha, mosaic, solid
 from streamanon.cover.seal import seal
@@ -23,7 +24,7 @@ from streamanon.geometry import grow, is_cut
 from streamanon.media.yuv import read_rgb, write_rgb
 from streamanon.mesh.face_mesh import snap
 from streamanon.runtime.faults import Faults
-from streamanon.types import Cover, Float, FrameReport, Method, Picture, Plane, RawFrame, SafeFrame, Target
+from streamanon.types import Cover, Float, FrameReport, Method, Picture, RawFrame, SafeFrame, Target
 
 #: An ellipse in a box grown by less than this would leave the box's own corners bare.
 LEAST_MARGIN = 0.21
@@ -33,7 +34,7 @@ HEAD_MARGIN = 0.15
 
 class Compositor:
     """Lays the covers of one stream. ``noise``: of mosaics and fills, by default seeded by the system and
-    known to nobody.
+    known to nobody. ``open_canvas``: what they are laid over.
     """
 
     def __init__(
@@ -42,9 +43,11 @@ class Compositor:
         tracks: TrackStates,
         faults: Faults,
         noise: np.random.Generator | None = None,
+        open_canvas: Callable[[Picture], Canvas] = HostCanvas,
     ) -> None:
         self._config, self._tracks, self._faults = config, tracks, faults
         self._noise = np.random.default_rng() if noise is None else noise
+        self._open_canvas = open_canvas
 
     def composite(self, frame: Synthesised) -> SafeFrame:
         """A frame with all its covers; in plain colour as a whole where anything failed."""
@@ -60,20 +63,19 @@ class Compositor:
         resolved, picture = frame.resolved, frame.resolved.frame.picture
         if not resolved.targets and not len(resolved.moving):
             return seal(resolved, picture, FrameReport(()))
-        planes = tuple(plane.copy() for plane in picture.planes)
-        moving = tuple(self._cover_moving(picture, planes, box) for box in resolved.moving)
+        canvas = self._open_canvas(picture)
+        moving = tuple(self._cover_moving(picture, canvas, box) for box in resolved.moving)
         outlines = [self._outline(picture, target) for target in resolved.targets]
         covers = [
-            self._cover(resolved.frame, planes, resolved.targets[row], frame.patches.get(row), outlines)
+            self._cover(resolved.frame, canvas, resolved.targets[row], frame.patches.get(row), outlines)
             for row in frame.order
         ]
-        done = Picture(planes, picture.pixel_format, picture.matrix, picture.full_range)
-        return seal(resolved, done, FrameReport(tuple(covers), moving=moving))
+        return seal(resolved, canvas.finish(), FrameReport(tuple(covers), moving=moving))
 
     def _cover(
         self,
         frame: RawFrame,
-        planes: tuple[Plane, ...],
+        canvas: Canvas,
         target: Target,
         patch: Patch | None,
         outlines: Sequence[Float],
@@ -83,22 +85,22 @@ class Compositor:
             return Cover(target.track_id, snap(frame.picture, target.box), "kept", target.detected)
         weight = 0.0 if patch is None or state.weight is None else state.weight
         if patch is None or weight < 1:
-            region, method = self._plain(frame.picture, planes, target, patch, outlines)
+            region, method = self._plain(frame.picture, canvas, target, patch, outlines)
         if patch is not None:
             alpha = patch.alpha * np.float32(weight)
-            write_rgb(planes, frame.picture, patch.x0, patch.y0, patch.rgb, alpha)
+            canvas.write(patch.x0, patch.y0, patch.rgb, alpha)
             painted = region_of(patch)
             region = painted if weight >= 1 else _around(region, painted)
             method = "synthesize" if weight >= 0.5 else method
         return Cover(target.track_id, region, method, target.detected)
 
-    def _cover_moving(self, picture: Picture, planes: tuple[Plane, ...], box: Float) -> Region:
+    def _cover_moving(self, picture: Picture, canvas: Canvas, box: Float) -> Region:
         """Plain colour over a whole box, whoever is in it: it has no track whose mosaic could stay one."""
         region = snap(picture, box + np.array([0, 0, 1, 1], np.float32))
         x0, y0, x1, y1 = region
         if x1 > x0 and y1 > y0:
             rgb = solid(np.zeros((y1 - y0, x1 - x0, 3), np.float32))
-            write_rgb(planes, picture, x0, y0, rgb, np.ones(rgb.shape[:2], np.float32))
+            canvas.write(x0, y0, rgb, np.ones(rgb.shape[:2], np.float32))
         return region
 
     def _outline(self, picture: Picture, target: Target) -> Float:
@@ -114,7 +116,7 @@ class Compositor:
     def _plain(
         self,
         picture: Picture,
-        planes: tuple[Plane, ...],
+        canvas: Canvas,
         target: Target,
         patch: Patch | None,
         outlines: Sequence[Float],
@@ -133,15 +135,15 @@ class Compositor:
             part = alpha[_within(region_of(patch), region)]
             np.maximum(part, patch.alpha, out=part)
         if self._config.method in ("synthesize", "fill"):
-            method = self._fill(picture, planes, target, region, alpha, outlines)
+            method = self._fill(picture, canvas, target, region, alpha, outlines)
         else:
-            method = self._flatten(picture, planes, target, region, alpha)
+            method = self._flatten(picture, canvas, target, region, alpha)
         return region, method
 
     def _fill(
         self,
         picture: Picture,
-        planes: tuple[Plane, ...],
+        canvas: Canvas,
         target: Target,
         region: Region,
         alpha: Float,
@@ -169,20 +171,20 @@ class Compositor:
         except Exception as error:  # the last rung needs nothing
             self._faults.note("faces", "filling", error)
             rgb, method = solid(np.zeros((*alpha.shape, 3), np.float32)), "solid"
-        write_rgb(planes, picture, region[0], region[1], rgb, alpha)
+        canvas.write(region[0], region[1], rgb, alpha)
         return method
 
     def _flatten(
         self,
         picture: Picture,
-        planes: tuple[Plane, ...],
+        canvas: Canvas,
         target: Target,
         region: Region,
         alpha: Float,
     ) -> Method:
         """Cover a region as far as ``alpha`` says in shades of one colour."""
         rgb, method = self._flattened(picture, region, self._tracks.of(target.track_id))
-        write_rgb(planes, picture, region[0], region[1], rgb, alpha)
+        canvas.write(region[0], region[1], rgb, alpha)
         return method
 
     def _flattened(self, picture: Picture, region: Region, state: TrackState) -> tuple[Float, Method]:

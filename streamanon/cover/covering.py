@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamanon.config import CoverConfig
+from streamanon.cover.canvas import HostCanvas
 from streamanon.cover.composite import Compositor
 from streamanon.cover.keeping import Keeping
 from streamanon.cover.measure import Measurer
@@ -36,7 +37,8 @@ class Covering:
         self.measurer = Measurer(config, mesh, self.faults)
         self.synthesiser = Synthesiser(config, synthesis, self.tracks, self.faults)
         self.keeping = keeping
-        self.compositor = Compositor(config, self.tracks, self.faults, noise)
+        canvas = HostCanvas if synthesis is None else synthesis.canvas
+        self.compositor = Compositor(config, self.tracks, self.faults, noise, canvas)
 
     @property
     def account(self) -> Account:

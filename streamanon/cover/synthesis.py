@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
 
 from streamanon.config import CoverConfig
+from streamanon.cover.canvas import Canvas, HostCanvas
 from streamanon.cover.measure import Measured
 from streamanon.cover.track_states import TrackStates, time_of
 from streamanon.cover.trust import area, hides, opaque_inside, trusts_mesh
@@ -24,11 +25,15 @@ IN_VIEW_FRAMES = 3
 
 @dataclass(frozen=True)
 class Synthesis:
-    """The parts that make a generated face."""
+    """The parts that make a generated face. ``coarse``: whether faces are painted at half the size now;
+    ``canvas``: what the generator's patches are laid over.
+    """
 
     mesh: MeshModel
     assigner: Assigner
     generator: Generator
+    coarse: Callable[[], bool] = lambda: False
+    canvas: Callable[[Picture], Canvas] = HostCanvas
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,7 @@ class Synthesiser:
             state.fall()
             return None
         state.tone = assignment.delegate.skin
-        return Job(measured, assignment, state.detail)
+        return Job(measured, assignment, state.detail, self._parts.coarse())
 
     def _faded(self, weight: float | None, trusted: bool) -> float:
         if weight is None:  # a new face: nothing to fade from

@@ -94,7 +94,7 @@ def hides(patch: Patch, picture: Picture, points: Float) -> bool:
     rows = slice(max(y0 - patch.y0, 0), max(y1 - patch.y0, 0))
     columns = slice(max(x0 - patch.x0, 0), max(x1 - patch.x0, 0))
     front = np.zeros_like(patch.alpha) if patch.front is None else patch.front
-    if not np.isfinite([one.sum() for one in (patch.rgb, patch.alpha, front)]).all():
+    if not np.isfinite([float(one.sum()) for one in (patch.rgb, patch.alpha, front)]).all():
         raise ValueError("a painted face holds what is no number")
     hidden = float((patch.alpha + front)[rows, columns].clip(0, 1).sum())
     return bool(

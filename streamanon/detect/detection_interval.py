@@ -4,21 +4,23 @@ The first frame of a shot is searched in full, and one frame each detection inte
 is a time, so as much is seen of a second whatever the frame rate. In between, while much moves, a frame is
 searched for near faces, and tracked ones are verified in place.
 
-A file can be read at any pace. A live stream cannot: a chain slower than it lags more and more. Detection
-is what can be done less often, as the look-ahead follows faces between detections.
+A file can be read at any pace. A live stream cannot: a chain slower than it lags more and more, or loses
+frames. Detection is what can be done less often, as the look-ahead follows faces between detections; then
+faces are painted at half the size; then detection sees a smaller copy of the frame.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from streamanon.types import RawFrame
 
 #: What of a frame is searched: "all": every view, in every orientation. "next": the views whose turn it is.
-#: "near": what shows near faces.
-Extent = Literal["all", "next", "near"]
+#: "near": what shows near faces. "coarse": the same as "next" on a smaller copy.
+Extent = Literal["all", "next", "near", "coarse"]
 
 #: Longest interval under load, s; or what the look-ahead holds back, if that is less.
 MAX_SECONDS = 0.4
@@ -28,6 +30,12 @@ MAX_FRAMES = 10
 STEP_SECONDS = 0.04
 #: The interval grows above this lag and shrinks below that one, s.
 BEHIND_SECONDS, CAUGHT_UP_SECONDS = 0.5, 0.1
+#: After a frame was lost for so long, s, nothing is taken back of what load made necessary, and then a step
+#: each shorter time.
+WARY_SECONDS, STEP_BACK_SECONDS = 5.0, 1.0
+#: What follows once the interval is at its longest: first what nobody is recognised by, faces at half the
+#: size; then a smaller copy of the frame for the detector, which finds fewer of the smallest faces.
+_COARSE_FACES, _SMALLER_COPY = 1, 2
 #: A chain that spends this share of its time waiting for frames does not lag, whatever the time stamps say.
 IDLE_SHARE = 0.25
 #: A time stamp that goes back, or forward by more than this between two frames, is a jump, s.
@@ -43,7 +51,9 @@ class DetectionInterval:
 
     ``base``: the interval without load, s; 0: every frame. ``lookahead``: how far the look-ahead holds
     back, s. ``live``: whether the stream cannot wait; only then is there load. ``clock``: seconds.
-    ``seconds`` is the present interval, ``skipped`` the number of detections skipped because of load.
+    ``lost``: how many frames were lost so far, as the chain was too slow.
+    ``seconds`` is the present interval, ``skipped`` the number of detections skipped because of load,
+    ``coarse`` of those on a smaller copy, ``steps`` of changes because of load, by what they changed.
     """
 
     def __init__(
@@ -52,14 +62,24 @@ class DetectionInterval:
         lookahead: float = 0.0,
         live: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        lost: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._clock, self._lost = clock, lost
+        self._lost_before, self._wary_until = lost(), float("-inf")
+        self._economy = 0
         self._base, self._most = base, max(base, min(MAX_SECONDS, lookahead))
         self._lag = _Lag(clock) if live else None
         self._passed = _Passed()
         self._skipping = _Passed()
         self._failed = False
         self.seconds = base
-        self.skipped = 0
+        self.skipped = self.coarse = 0
+        self.steps: Counter[str] = Counter()
+
+    @property
+    def coarse_faces(self) -> bool:
+        """Whether faces are to be painted at half the size."""
+        return self._economy >= _COARSE_FACES
 
     def follow(self, frames: Iterable[RawFrame]) -> Iterator[RawFrame]:
         """Pass frames on and measure the lag."""
@@ -76,7 +96,7 @@ class DetectionInterval:
             return "all"
         late = passed >= self.seconds - ROUNDING_SECONDS or self._passed.frames >= MAX_FRAMES
         if self._failed or may_start or late:
-            return "next"
+            return "coarse" if self._economy >= _SMALLER_COPY else "next"
         loaded = self.seconds > self._base or (self._lag is not None and self._lag.is_behind)
         if moves and not loaded:
             return "near"
@@ -92,13 +112,40 @@ class DetectionInterval:
             return
         self._passed.restart()
         self._skipping.restart()
+        self.coarse += extent == "coarse"
         if self._lag is None:
             return
         self._lag.settle()
-        if self._lag.is_behind:
-            self.seconds = min(self.seconds + STEP_SECONDS, self._most)
-        elif self._lag.seconds < CAUGHT_UP_SECONDS:
-            self.seconds = max(self.seconds - STEP_SECONDS, self._base)
+        now, lost = self._clock(), self._lost()
+        if lost > self._lost_before:
+            self._lost_before, self._wary_until = lost, now + WARY_SECONDS
+            self._save()
+        elif self._lag.is_behind:
+            self._save()
+        elif self._lag.seconds < CAUGHT_UP_SECONDS and now >= self._wary_until:
+            if self._lost_before:
+                self._wary_until = now + STEP_BACK_SECONDS
+            self._spend()
+
+    def _save(self) -> None:
+        """One step less work."""
+        if self.seconds < self._most - ROUNDING_SECONDS:
+            longer = self.seconds + STEP_SECONDS
+            self.seconds = longer if longer < self._most - ROUNDING_SECONDS else self._most
+            self.steps["longer interval"] += 1
+        elif self._economy < _SMALLER_COPY:
+            self._economy += 1
+            self.steps["smaller copy" if self._economy == _SMALLER_COPY else "coarser faces"] += 1
+
+    def _spend(self) -> None:
+        """One step back."""
+        if self._economy:
+            self.steps["larger copy" if self._economy == _SMALLER_COPY else "finer faces"] += 1
+            self._economy -= 1
+        elif self.seconds > self._base:
+            shorter = self.seconds - STEP_SECONDS
+            self.seconds = shorter if shorter > self._base + ROUNDING_SECONDS else self._base
+            self.steps["shorter interval"] += 1
 
 
 class _Passed:

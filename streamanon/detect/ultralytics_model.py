@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,16 +157,21 @@ def _keypoints(rows: Float, boxes: Float, facts: ModelFacts) -> Float:
     return points.reshape(len(rows), *facts.keypoints)[..., :2]
 
 
-def open_detector(backend: Backend, engines: Engines, config: DetectConfig) -> FaceDetector:
-    """The project's own detector, or the one that ``detect.model`` names. Raises :class:`ConfigError` or
-    :class:`ModelError`.
+def open_detector(
+    backend: Backend,
+    engines: Engines,
+    config: DetectConfig,
+    own: Callable[[Backend, Engines, DetectConfig], FaceDetector] = FaceDetector,
+) -> FaceDetector:
+    """The project's ``own`` detector, or the one that ``detect.model`` names. Raises :class:`ConfigError`
+    or :class:`ModelError`.
     """
     if config.model is None:
         if config.classes:
             raise ConfigError(
                 "detect.classes does nothing without detect.model; leave it out or name a model"
             )
-        return FaceDetector(backend, engines, config)
+        return own(backend, engines, config)
     path = find_model(config.model)
     detector = UltralyticsDetector(backend, path, config)
     if detector.facts.size is None:  # then the file does not say what shape its answers have

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from streamanon.detect.detection_interval import ROUNDING_SECONDS, Extent
 from streamanon.detect.orientation import Orientation
-from streamanon.detect.tiling import View
+from streamanon.detect.tiling import LONG_SIDES, View, whole
 from streamanon.types import Picture, RawFrame
 
 #: All four orientations are searched this often, s.
@@ -36,6 +36,31 @@ class Viewer(Protocol):
         ...
 
 
+class CoarseViews:
+    """Smaller views of the same detector, for an overloaded machine: no tiles, and in turn the small size
+    and the one for near faces. A model of a fixed input has no smaller one: its views stay.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+
+    def wholes(self, picture: Picture, turn: int) -> list[list[View]]:
+        near = self._viewer.near(picture, turn)
+        return [[whole(picture, turn, LONG_SIDES["small"])], near] if near else self._fixed(picture, turn)
+
+    def compared(self, picture: Picture, turn: int) -> list[View]:
+        return self.wholes(picture, turn)[0]
+
+    def tiles(self, picture: Picture, turn: int) -> list[View]:
+        return []
+
+    def near(self, picture: Picture, turn: int) -> list[View]:
+        return self._viewer.near(picture, turn)
+
+    def _fixed(self, picture: Picture, turn: int) -> list[list[View]]:
+        return self._viewer.wholes(picture, turn)
+
+
 @dataclass(frozen=True)
 class Look:
     """Views of one orientation. ``is_evidence``: whether they are the same for all orientations, so that
@@ -53,7 +78,7 @@ class ViewSchedule:
     """
 
     def __init__(self, viewer: Viewer) -> None:
-        self._viewer = viewer
+        self._viewer, self._coarse_viewer = viewer, CoarseViews(viewer)
         self._passes = 0
         self._compared: float | None = None
         self.others: Collection[int] = ()
@@ -63,19 +88,20 @@ class ViewSchedule:
         picture, turn = frame.picture, orientation.turn
         if extent == "near":
             return [Look(turn, self._viewer.near(picture, turn), False)]
+        viewer = self._coarse_viewer if extent == "coarse" else self._viewer
         turns = {turn, orientation.declared, *self.others}
         if self._compares(frame.pts_seconds, orientation) or extent == "all":
             turns = set(range(4))
         looks = []
         if len(turns) > 1:
-            looks = [Look(one, self._viewer.compared(picture, one), True) for one in sorted(turns)]
+            looks = [Look(one, viewer.compared(picture, one), True) for one in sorted(turns)]
         seen = [view for look in looks if look.turn == turn for view in look.views]
-        views = [view for view in self._in_turn(picture, turn, extent) if view not in seen]
+        views = [view for view in self._in_turn(viewer, picture, turn, extent) if view not in seen]
         return [*looks, Look(turn, views, False)] if views else looks
 
-    def _in_turn(self, picture: Picture, turn: int, extent: Extent) -> list[View]:
+    def _in_turn(self, viewer: Viewer, picture: Picture, turn: int, extent: Extent) -> list[View]:
         """The group and the tile whose turn it is, or all."""
-        groups, tiles = self._viewer.wholes(picture, turn), self._viewer.tiles(picture, turn)
+        groups, tiles = viewer.wholes(picture, turn), viewer.tiles(picture, turn)
         number, self._passes = self._passes, self._passes + 1
         if extent == "all":
             return list(dict.fromkeys(itertools.chain(*groups, tiles)))

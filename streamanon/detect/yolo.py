@@ -115,9 +115,7 @@ class FaceDetector:
     def detect_view(self, picture: Picture, view: View) -> Faces:
         """The faces of one view, in px of the picture."""
         x0, y0, x1, y1 = view.region
-        part = crop(picture, view.region)
-        image, scale = letterbox(part, *view.size, view.turn)
-        faces = self.read(image)
+        faces, scale = self.read(self.input_of(picture, view)), view.scale
         shift = 0.5 / scale - 0.5  # pixel centres: half an input pixel is more of a frame's
         corners = (faces.boxes / scale + np.float32(shift)).reshape(-1, 2, 2)
         points = faces.keypoints / scale + np.float32(shift)
@@ -125,6 +123,10 @@ class FaceDetector:
         boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
         offset = np.array([x0, y0], np.float32)
         return Faces(boxes + np.tile(offset, 2), faces.scores, points + offset, faces.track_ids)
+
+    def input_of(self, picture: Picture, view: View) -> Float:
+        """What the network sees [1, 3, H, W] of a view."""
+        return letterbox(crop(picture, view.region), *view.size, view.turn)[0]
 
     def read(self, image: Float) -> Faces:
         """The faces of the network's input [1, 3, H, W], in px of it."""

@@ -112,10 +112,13 @@ def open_gallery(engines: Engines, file: Path | str | None = None) -> DelegateGa
     if file is not None:
         try:
             return load_delegates(file)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except OSError as error:
             raise ConfigError(
-                f"cannot read the gallery {file}: {error}; make one by streamanon delegates add"
+                f"cannot read the gallery {file}: {error.strerror}; check the path"
             ) from error
+        except (ValueError, zipfile.BadZipFile) as error:
+            why = "" if "pickle" in str(error) else f" ({error})"  # how NumPy calls what is no .npz
+            raise ConfigError(f"{file} is no gallery{why}; make one by streamanon delegates add") from error
     path = engines.path("delegates")
     try:
         return load_delegates(path)

@@ -27,16 +27,24 @@ def blend_border(rgb: Float, crop: Float, light: Float, cut: NDArray[np.bool_]) 
     """``rgb`` [128, 128, 3] 0..255, the painting of a ``cut`` [128, 128], with the colours of the ``crop``
     [128, 128, 3] around it where those are skin; ``light`` [128, 128, 3]: the skin's colour.
     """
+    outer, inner, nearness = rings_of(cut)
+    skin = outer * np.exp(-((np.linalg.norm(crop - light, axis=2) / LIKE_SKIN) ** 2)).astype(np.float32)
+    around, seen = _means(crop, skin)
+    painted, _ = _means(rgb, inner.astype(np.float32))
+    share = np.clip(seen / SURE_SHARE, 0, 1) * nearness
+    return np.asarray(rgb + (share[..., None] * (around - painted)).clip(-MOST, MOST), np.float32)
+
+
+def rings_of(cut: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Float]:
+    """Of a ``cut`` [h, w]: the rings outside and inside its edge, and how much of what differs there is
+    carried inwards to each pixel, 0..1.
+    """
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1,) * 2)
     inside = cut.view(np.uint8)
     outer = (cv2.dilate(inside, kernel) > 0) & ~cut
     inner = cut & (cv2.erode(inside, kernel) == 0)
-    skin = outer * np.exp(-((np.linalg.norm(crop - light, axis=2) / LIKE_SKIN) ** 2)).astype(np.float32)
-    around, seen = _means(crop, skin)
-    painted, _ = _means(rgb, inner.astype(np.float32))
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
-    share = np.clip(seen / SURE_SHARE, 0, 1) * np.exp(-((depth / INWARDS_PX) ** 2))
-    return np.asarray(rgb + (share[..., None] * (around - painted)).clip(-MOST, MOST), np.float32)
+    return outer, inner, np.asarray(np.exp(-((depth / INWARDS_PX) ** 2)), np.float32)
 
 
 def _means(values: Float, weight: Float) -> tuple[Float, Float]:

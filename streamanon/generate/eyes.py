@@ -7,12 +7,12 @@ person looks. Of the person one number is used: how bright the whites are.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from streamanon.generate.layers import Layer, Look, grid, placed, softly_filled
 from streamanon.mesh.landmarks import EYE_SIDES, EYES, IRIS_RINGS, IRISES, LID_MIDDLES, LIDS
 from streamanon.types import LUMA, Delegate, Float
 
@@ -20,10 +20,11 @@ from streamanon.types import LUMA, Delegate, Float
 RINGS, SECTOR = 12, 0.6
 #: Lids apart by less than the first, of an eye's width, are closed; from the second on all is painted.
 OPEN = (0.07, 0.12)
-#: A closed lid, in eye widths from the line of lashes: the skin above and below of whose colours it is, how
-#: far it reaches up and down; the lashes' thickness, and how dark they are; how much the lid bulges out.
-LID_FROM, LID_REACH = (-0.3, 0.2), (-0.2, 0.11)
-LASHES, LASH_SHARE, BULGE = 0.03, 0.5, 0.06
+#: A closed lid, in eye widths from the line of lashes: how far it reaches up and down, softly; how bright
+#: it is, of the skin's light; the lashes' thickness, and how dark they are; how much the lid's ball shines,
+#: and where.
+LID_REACH, LID_SOFT, LID_SHADE = (-0.2, 0.11), 0.08, 0.9
+LASHES, LASH_SHARE, BULGE, BULGE_AT, BULGE_SIZE = 0.03, 0.5, 0.06, -0.1, 0.06
 #: Lids this far apart show how bright the whites are; that and its bounds, of the skin's luma.
 SHOWN, WHITE, WHITE_RANGE = 0.2, 1.1, (0.9, 1.6)
 #: Whites are brighter than the mean of what shows between lids, lashes and iris too, by so much.
@@ -36,10 +37,12 @@ WHITE_RGB, TINTED = (1.03, 0.99, 0.97), 0.25
 SOFT, SOFT_PX = 0.06, 0.4
 #: The upper lid's shadow: how strong, and how far it reaches, in radii; the corners': how strong.
 SHADOW, SHADOW_REACH, CORNERS = 0.45, 0.55, 0.4
-#: The reflected light: where, how large (in radii), how bright, of the whites'.
-GLINT, GLINT_SIZE, GLINT_LIGHT = (-0.3, -0.38), 0.17, 1.15
-#: Streaks of an iris: how many, how strong.
-STREAKS, STREAK_SHARE = 23, 0.12
+#: The reflected light: where, how large (in radii), how bright, of the whites', how opaque.
+GLINT, GLINT_SIZE, GLINT_LIGHT, GLINT_SHARE = (-0.3, -0.38), 0.17, 1.15, 0.8
+#: Streaks of an iris: how many, how strong; how much brighter it is at its lower edge.
+STREAKS, STREAK_SHARE, IRIS_BELOW = 23, 0.12, 0.15
+#: Where contrast is low an eye is about so bright, of the skin's luma.
+MEAN_LIGHT = 0.75
 #: Bounds of how much brighter than in the texture an iris is.
 GAINS = (0.5, 1.5)
 TINY = 1e-3
@@ -77,52 +80,31 @@ def irises_of(delegate: Delegate, uv: Float) -> Irises:
     return Irises(rings, max(float(delegate.skin @ LUMA), 1.0), phase)
 
 
-def eye_white(crop: Float, light: Float, points: Float) -> float | None:
-    """How bright the whites of a person's eyes are, of the ``light``'s luma [h, w, 3]: the mean of the
-    brighter half between the lids; None where the eyes are not open. ``points``: in the crop, px.
+def eye_white(crop: Float, lights: Float, points: Float) -> float | None:
+    """How bright the whites of a person's eyes are, of the luma of the skin about, ``lights`` [2, 3]
+    by eye: the mean of the brighter half between the lids; None where the eyes are not open.
+    ``points``: in the crop, px.
     """
     found = []
-    for eye, outline in enumerate(EYES):
-        ring = points[list(outline), :2]
-        if _openness(points, eye) < SHOWN:
+    for eye, (outline, light) in enumerate(zip(EYES, lights, strict=True)):
+        if openness(points, eye) < SHOWN:
             continue
+        ring = points[list(outline), :2]
         x0, y0 = np.floor(ring.min(0)).astype(int).clip(0)
-        x1, y1 = np.ceil(ring.max(0)).astype(int) + 1
-        part = np.ascontiguousarray(crop[y0:y1, x0:x1])
+        x1, y1 = np.ceil(ring.max(0)).astype(int).clip(0) + 1
+        part = crop[y0:y1, x0:x1]
         mask = np.zeros(part.shape[:2], np.uint8)
         if not mask.size:
             continue
         cv2.fillPoly(mask, [np.rint(16 * (ring - [x0, y0])).astype(np.int32)], 1, cv2.LINE_8, 4)
-        luma = (part @ LUMA)[mask > 0]
-        if not len(luma):
-            continue
-        skin = light[min(y0, len(light) - 1), min(x0, light.shape[1] - 1)] @ LUMA
-        found.append(WHITER * float(luma[luma >= np.median(luma)].mean()) / max(float(skin), 1.0))
+        luma = part[mask > 0] @ LUMA
+        if len(luma):
+            brighter = float(luma[luma >= np.median(luma)].mean())
+            found.append(WHITER * brighter / max(float(light @ LUMA), 1.0))
     return float(np.clip(np.mean(found), *WHITE_RANGE)) if found else None
 
 
-def paint_eyes(
-    rgb: Float,
-    points: Float,
-    lights: Sequence[Float],
-    irises: Irises,
-    white: float,
-    look: tuple[float, float],
-) -> None:
-    """Paint into ``rgb`` [h, w, 3] 0..255, in its own pixels, between the lids of ``points`` [478, 3] px.
-    ``lights``: the skin's colour [3] about either eye; ``white``: as :func:`eye_white` gives it; ``look``:
-    the footage's contrast, 0..1, and its blur (sigma, px).
-    """
-    apart = np.array([_openness(points, eye) for eye in (0, 1)])
-    apart = (apart + apart.min()) / 2  # lids close together: one eye may be measured late
-    for eye, amount in enumerate(np.interp(apart, OPEN, (0, 1)).tolist()):
-        if amount < 1:
-            _paint_lid(rgb, points, eye, look, 1 - amount)
-        if amount:
-            _paint_eye(rgb, points, eye, lights[eye], irises, white, look, amount)
-
-
-def _openness(points: Float, eye: int) -> float:
+def openness(points: Float, eye: int) -> float:
     """How far the lids are apart, in eye widths."""
     lids, sides = (
         points[first, :2] - points[last, :2] for first, last in (LID_MIDDLES[eye], EYE_SIDES[eye])
@@ -130,131 +112,130 @@ def _openness(points: Float, eye: int) -> float:
     return float(np.linalg.norm(lids)) / max(float(np.linalg.norm(sides)), TINY)
 
 
-def _paint_eye(
-    rgb: Float,
+@dataclass(frozen=True, eq=False, repr=False)
+class _Eye:
+    """Where an eye lies, px: its corners' middle line from ``first`` along ``level``, so ``width``;
+    ``light`` [3]: the skin's colour about.
+    """
+
+    number: int
+    points: Float
+    light: Float
+
+    @property
+    def first(self) -> Float:
+        return self.points[EYE_SIDES[self.number][0], :2]
+
+    @property
+    def width(self) -> float:
+        first, last = (self.points[corner, :2] for corner in EYE_SIDES[self.number])
+        return max(float(np.linalg.norm(last - first)), TINY)
+
+    @property
+    def level(self) -> Float:
+        first, last = (self.points[corner, :2] for corner in EYE_SIDES[self.number])
+        return np.asarray((last - first) / self.width, np.float32)
+
+    @property
+    def skin(self) -> float:
+        return max(float(self.light @ LUMA), 1.0)
+
+    def local(self, at: Float) -> tuple[Float, Float]:
+        """Places [..., 2] px along and below the line of the corners, in eye widths."""
+        away, level = (at - self.first) / self.width, self.level
+        u = away[..., 0] * level[0] + away[..., 1] * level[1]
+        v = away[..., 1] * level[0] - away[..., 0] * level[1]
+        return np.asarray(u, np.float32), np.asarray(v, np.float32)
+
+    def lid(self, *lids: tuple[int, ...]) -> Float:
+        """The mean of some lids as a polynomial, below the corners' line of the place along it."""
+        u, v = self.local(np.mean([self.points[list(lid), :2] for lid in lids], axis=0))
+        return np.asarray(np.polyfit(u, v, 2), np.float32)
+
+
+def eye_layers(
     points: Float,
-    eye: int,
-    light: Float,
+    size: tuple[int, int],
+    lights: Float,
     irises: Irises,
     white: float,
-    look: tuple[float, float],
-    amount: float,
-) -> None:
-    ring = points[list(EYES[eye]), :2]
-    first, last = (points[corner, :2] for corner in EYE_SIDES[eye])
-    width = max(float(np.linalg.norm(last - first)), TINY)
-    middle = points[IRISES[eye], :2]
-    around = points[list(IRIS_RINGS[eye]), :2]
-    radius = float(np.clip(np.linalg.norm(around - middle, axis=1).mean() / width, *RADIUS)) * width
-    soft = SOFT * radius + SOFT_PX
-    reach = 3 * soft + 1
-    (x0, y0), (x1, y1) = np.floor(ring.min(0) - reach).astype(int), np.ceil(ring.max(0) + reach).astype(int)
-    x0, y0, x1, y1 = max(0, x0), max(0, y0), min(rgb.shape[1], x1), min(rgb.shape[0], y1)
-    if x1 - x0 < 2 or y1 - y0 < 2:
-        return
-    opening = np.zeros((y1 - y0, x1 - x0), np.uint8)
-    cv2.fillPoly(opening, [np.rint(16 * (ring - [x0, y0])).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    weight = cv2.GaussianBlur(opening.astype(np.float32) / 255, (0, 0), soft)
-    y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
-    skin = max(float(light @ LUMA), 1.0)
-    tint = (light / skin) ** TINTED * np.array(WHITE_RGB, np.float32)
-    ball = np.float32(white * skin) * tint + np.zeros((*x.shape, 1), np.float32)
-    along = ((x - first[0]) * (last[0] - first[0]) + (y - first[1]) * (last[1] - first[1])) / width**2
-    ball *= (1 - CORNERS * np.clip(np.abs(2 * along - 1) - 0.4, 0, 0.6) / 0.6)[..., None]
-    ball = _with_iris(ball, x - middle[0], y - middle[1], radius, irises, skin)
-    lid = np.polyfit(points[list(LIDS[eye][0]), 0], points[list(LIDS[eye][0]), 1], 2)
-    below = np.clip((y - np.polyval(lid, x)) / (SHADOW_REACH * radius), 0, 3)
-    ball *= (1 - SHADOW * np.exp(-below))[..., None]
-    glint = np.exp(
-        -(((x - middle[0]) / radius - GLINT[0]) ** 2 + ((y - middle[1]) / radius - GLINT[1]) ** 2)
-        / GLINT_SIZE**2
-    )[..., None]
-    ball += 0.8 * glint * (GLINT_LIGHT * white * skin - ball)
-    contrast, sigma = look
-    if sigma > SOFT_PX:
-        ball = np.asarray(cv2.GaussianBlur(ball, (0, 0), sigma), np.float32)
-    ball = skin * 0.75 + contrast * (ball - skin * 0.75)
-    part = rgb[y0:y1, x0:x1]
-    part += (amount * weight[..., None]) * (ball - part)
+    look: Look,
+) -> list[Layer]:
+    """What to lay between the lids, and over closed ones, of ``points`` [478, 3] px of an image of
+    ``size`` (width, height). ``lights`` [2, 3]: the skin's colour about either eye; ``white``: as
+    :func:`eye_white` gives it.
+    """
+    apart = np.array([openness(points, eye) for eye in (0, 1)])
+    apart = (apart + apart.min()) / 2  # lids close together: one eye may be measured late
+    layers = []
+    for number, amount in enumerate(np.interp(apart, OPEN, (0, 1)).tolist()):
+        eye = _Eye(number, points, np.asarray(lights[number], np.float32))
+        made = (_lid(eye, size, look, 1 - amount), _ball(eye, size, irises, white, look, amount))
+        layers += [layer for layer in made if layer is not None]
+    return layers
 
 
-def _paint_lid(rgb: Float, points: Float, eye: int, look: tuple[float, float], amount: float) -> None:
-    """A closed lid: skin between what lies above and below it, and a line of lashes."""
-    first, last = (points[corner, :2] for corner in EYE_SIDES[eye])
-    width = max(float(np.linalg.norm(last - first)), TINY)
-    level = (last - first) / width
-    down = np.array([-level[1], level[0]], np.float32)
-    lids = np.stack([points[list(lid), :2] for lid in LIDS[eye]]).mean(axis=0) - first
-    lashes = np.polyfit(lids @ level / width, lids @ down / width, 2)
-    columns, (low, high) = max(8, round(1.2 * width)), LID_REACH
-    rows = max(6, round((high - low) * width) + 2)
-    along = np.linspace(-0.05, 1.05, columns, dtype=np.float32)
-    curve = np.polyval(lashes, along).astype(np.float32)
-
-    def seen(depth: float) -> Float:
-        at = first + width * (along[:, None] * level + (curve + depth)[:, None] * down)
-        line = cv2.remap(
-            rgb,
-            at[None, :, 0].astype(np.float32),
-            at[None, :, 1].astype(np.float32),
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        return np.asarray(cv2.GaussianBlur(line, (0, 0), columns / 8), np.float32)
-
-    above, below = (seen(depth) for depth in LID_FROM)
-    depth = np.linspace(low, high, rows, dtype=np.float32)[:, None]
-    share = (depth - LID_FROM[0]) / (LID_FROM[1] - LID_FROM[0])
-    lid = above + share[..., None] * (below - above)
-    tapered = np.clip(4 * along * (1 - along), 0, 1) ** 0.5
-    contrast, sigma = look
-    thick = np.hypot(LASHES, sigma / width)
-    lash = LASH_SHARE * contrast * LASHES / thick * np.exp(-((depth / thick) ** 2)) * tapered
-    bulge = BULGE * contrast * np.exp(-(((depth + 0.1) / 0.06) ** 2)) * tapered
-    lid = lid * (1 + bulge - lash)[..., None]
-    fade = np.clip((depth - low) / 0.06, 0, 1) * np.clip((high - depth) / 0.06, 0, 1)
-    ends = np.clip((along + 0.05) / 0.12, 0, 1) * np.clip((1.05 - along) / 0.12, 0, 1)
-    _lay_over(rgb, np.dstack([lid, fade * ends * amount]), first, level, down, width, lashes)
-
-
-def _lay_over(
-    rgb: Float, strip: Float, first: Float, level: Float, down: Float, width: float, lashes: Float
-) -> None:
-    """Lay a ``strip`` [rows, columns, RGB and share] that follows a curve over ``rgb``."""
-    (low, high), (rows, columns) = LID_REACH, strip.shape[:2]
-    ends = np.array([[u, v] for u in (-0.05, 1.05) for v in (low - 0.2, high + 0.2)])
-    places = first + width * (ends[:, :1] * level + ends[:, 1:] * down)
-    x0, y0 = np.floor(places.min(0)).astype(int).clip(0)
-    x1, y1 = np.minimum(np.ceil(places.max(0)).astype(int) + 1, rgb.shape[1::-1])
-    if x1 - x0 < 2 or y1 - y0 < 2:
-        return
-    y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
-    u = ((x - first[0]) * level[0] + (y - first[1]) * level[1]) / width
-    v = ((x - first[0]) * down[0] + (y - first[1]) * down[1]) / width - np.polyval(lashes, u)
-    map_x = np.asarray((u + 0.05) / 1.1 * (columns - 1), np.float32)
-    map_y = np.asarray((v - low) / (high - low) * (rows - 1), np.float32)
-    laid = cv2.remap(
-        strip.astype(np.float32),
-        map_x,
-        map_y,
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(0, 0, 0, 0),
+def _lid(eye: _Eye, size: tuple[int, int], look: Look, amount: float) -> Layer | None:
+    """A closed lid: skin, and a line of lashes."""
+    (low, high), lashes = LID_REACH, eye.lid(*LIDS[eye.number])
+    rim = np.array([low - 0.2, high + 0.2])
+    corners = eye.first + eye.width * np.array([-0.2, 1.2])[:, None] * eye.level
+    down = np.array([-eye.level[1], eye.level[0]])
+    box = np.concatenate([corners + eye.width * edge * down for edge in rim])
+    place = placed(box, 1.0, size)
+    if not amount or place is None:
+        return None
+    u, v = eye.local(grid(place))
+    v = v - np.polyval(lashes, u).astype(np.float32)
+    tapered = np.sqrt(np.clip(4 * u * (1 - u), 0, 1))
+    thick = float(np.hypot(LASHES, look.sigma_px / eye.width))
+    lash = LASH_SHARE * look.contrast * LASHES / thick * np.exp(-((v / thick) ** 2)) * tapered
+    bulge = BULGE * look.contrast * np.exp(-(((v - BULGE_AT) / BULGE_SIZE) ** 2)) * tapered
+    fade = np.clip((v - low) / LID_SOFT, 0, 1) * np.clip((high - v) / LID_SOFT, 0, 1)
+    ends = np.clip((u + 0.05) / 0.12, 0, 1) * np.clip((1.05 - u) / 0.12, 0, 1)
+    rgb = eye.light * (LID_SHADE + bulge - lash)[..., None]
+    return Layer(
+        place[0], place[1], np.asarray(rgb, np.float32), np.asarray(fade * ends * amount, np.float32)
     )
-    part = rgb[y0:y1, x0:x1]
-    part += laid[..., 3:] * (laid[..., :3] - part)
+
+
+def _ball(
+    eye: _Eye, size: tuple[int, int], irises: Irises, white: float, look: Look, amount: float
+) -> Layer | None:
+    """White, iris and reflected light, in the upper lid's shadow."""
+    points, ring = eye.points, eye.points[list(EYES[eye.number]), :2]
+    middle, around = points[IRISES[eye.number], :2], points[list(IRIS_RINGS[eye.number]), :2]
+    radius = float(np.clip(np.linalg.norm(around - middle, axis=1).mean() / eye.width, *RADIUS)) * eye.width
+    soft = SOFT * radius + SOFT_PX
+    place = placed(ring, 3 * soft + 1, size)
+    if not amount or place is None:
+        return None
+    weight = amount * softly_filled(ring, place, soft)
+    at = grid(place)
+    u, v = eye.local(at)
+    tint = (eye.light / eye.skin) ** TINTED * np.array(WHITE_RGB, np.float32)
+    dim = 1 - CORNERS * np.clip(np.abs(2 * u - 1) - 0.4, 0, 0.6) / 0.6
+    ball = np.asarray(white * eye.skin * tint * dim[..., None], np.float32)
+    x, y = np.moveaxis((at - middle) / np.float32(radius), -1, 0)
+    ball = _with_iris(ball, x, y, radius, irises, eye.skin)
+    below = (v - np.polyval(eye.lid(LIDS[eye.number][0]), u)) * eye.width / (SHADOW_REACH * radius)
+    ball *= (1 - SHADOW * np.exp(-np.clip(below, 0, 3)))[..., None].astype(np.float32)
+    glint = GLINT_SHARE * np.exp(-((x - GLINT[0]) ** 2 + (y - GLINT[1]) ** 2) / GLINT_SIZE**2)
+    ball += glint[..., None] * (np.float32(GLINT_LIGHT * white * eye.skin) - ball)
+    return Layer(place[0], place[1], look.seen(ball, np.float32(MEAN_LIGHT * eye.skin)), weight)
 
 
 def _with_iris(ball: Float, x: Float, y: Float, radius: float, irises: Irises, skin: float) -> Float:
-    """The iris over the white; ``x``, ``y`` [h, w]: places, px, from its middle."""
-    away = np.sqrt(x * x + y * y) / radius
+    """The iris over the white; ``x``, ``y`` [h, w]: places from its middle, in its ``radius``, px."""
+    away = np.sqrt(x * x + y * y)
     at = np.clip(away * RINGS - 0.5, 0, RINGS - 1)
-    colour = np.stack([np.interp(at, np.arange(RINGS), one) for one in irises.rings.T], axis=-1)
+    low = at.astype(np.int32).clip(0, RINGS - 2)
+    colour = irises.rings[low] + (at - low)[..., None] * (irises.rings[low + 1] - irises.rings[low])
     angle = np.arctan2(y, x)
     streaks = np.sin(STREAKS * angle + 6.28 * irises.phase) * np.sin(7 * angle + 3 * irises.phase)
     between = np.clip((away - 0.35) / 0.15, 0, 1) * np.clip((0.95 - away) / 0.15, 0, 1)
-    colour *= (1 + STREAK_SHARE * streaks * between + 0.15 * between * y / radius)[..., None]
-    colour *= np.clip(skin / irises.skin, *GAINS)
+    gain = np.clip(skin / irises.skin, *GAINS)
+    colour *= (gain * (1 + between * (STREAK_SHARE * streaks + IRIS_BELOW * y)))[..., None]
     edge = SOFT + 0.7 / radius
     share = np.clip((1 + edge - away) / (2 * edge), 0, 1)
     return np.asarray(ball + share[..., None] * (colour - ball), np.float32)

@@ -53,6 +53,29 @@ class Inputs:
     detail: DetailState
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Outlines:
+    """What follows from where a mesh lies, each [128, 128]: ``core``, surely skin or lips; ``skin``, the
+    same less the lips; ``cut``: what is cut out and painted.
+    """
+
+    core: NDArray[np.bool_]
+    skin: NDArray[np.bool_]
+    cut: NDArray[np.bool_]
+
+
+def outlines_of(points: Float, mask: NDArray[np.bool_], front: NDArray[np.bool_]) -> Outlines:
+    """Of a mesh ``points`` [478, 3] px that is where ``mask`` [128, 128] is, but for what is in ``front``.
+    Raises :class:`SynthesisError` where no skin is seen.
+    """
+    core = core_of(mask, float(np.sqrt(np.prod(np.ptp(points[:, :2], axis=0))))) & ~front
+    skin = core & ~lips_of(points, mask.shape)
+    if not skin.any():
+        raise SynthesisError("the mesh covers no skin")
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1, 2 * RING_PX + 1))
+    return Outlines(core, skin, (cv2.dilate(mask.view(np.uint8), kernel) > 0) & ~front)
+
+
 def make_inputs(
     crop: Float,
     points: Float,
@@ -66,16 +89,10 @@ def make_inputs(
     of the face and stays; ``last``: the state after the frame before. Raises :class:`SynthesisError` where
     no skin is seen.
     """
-    size = float(np.sqrt(np.prod(np.ptp(points[:, :2], axis=0))))
-    core = core_of(mask, size) & ~front
-    skin = core & ~lips_of(points, mask.shape)
-    if not skin.any():
-        raise SynthesisError("the mesh covers no skin")
-    light = light_field(crop, skin)
-    lit, detail = adapt(warped, light, crop, core, skin, last)
+    outlines = outlines_of(points, mask, front)
+    cut, light = outlines.cut, light_field(crop, outlines.skin)
+    lit, detail = adapt(warped, light, crop, outlines.core, outlines.skin, last)
     lit = _with_mouth(np.clip(lit, 0, 255), light, points)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1, 2 * RING_PX + 1))
-    cut = (cv2.dilate(mask.view(np.uint8), kernel) > 0) & ~front
     planes = np.empty((PLANES, *mask.shape), np.float32)
     planes[:3], planes[3], planes[7:10] = _signed(crop) * ~cut, cut, contours(points)
     planes[10:] = _signed(light)
@@ -90,19 +107,32 @@ def _signed(rgb: Float) -> Float:
 
 def _with_mouth(lit: Float, light: Float, points: Float) -> Float:
     """``lit``, changed in place, with something between the lips, where the texture has nothing."""
-    inside = filled(points, INNER_LIPS, lit.shape[:2])
+    place, soft = between_lips(points, lit.shape[:2])
+    lit[place] += soft[..., None] * (mouth_share(points) * light[place] - lit[place])
+    return lit
+
+
+def mouth_share(points: Float) -> np.float32:
+    """Of the light, how much is given between the lips."""
+    return np.float32(np.interp(gape(points), GAPES, MOUTH_SHARES))
+
+
+def between_lips(points: Float, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], Float]:
+    """A place in an image of a ``shape`` that holds all between the lips, and how much of each pixel of it
+    lies there.
+    """
+    inside = filled(points, INNER_LIPS, shape)
     lips = points[list(INNER_LIPS), :2]
     (x0, y0), (x1, y1) = (
         (lips.min(0) - MOUTH_REACH_PX).astype(int),
         (lips.max(0) + MOUTH_REACH_PX).astype(int),
     )
-    part = np.s_[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)]
-    if not inside[part].any():
-        return lit
-    soft = cv2.GaussianBlur(inside[part].astype(np.float32), (0, 0), MOUTH_SOFT_PX)[..., None]
-    share = np.float32(np.interp(gape(points), GAPES, MOUTH_SHARES))
-    lit[part] += soft * (share * light[part] - lit[part])
-    return lit
+    place = np.s_[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)]
+    if not inside[place].any():
+        return np.s_[:0, :0], np.zeros((0, 0), np.float32)
+    return place, np.asarray(
+        cv2.GaussianBlur(inside[place].astype(np.float32), (0, 0), MOUTH_SOFT_PX), np.float32
+    )
 
 
 def contours(points: Float) -> Float:

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from streamanon.types import Assignment, Float, Geometry, Picture
 
-#: Share of the way from the last frame's detail state to the measured one; mouths change quickly.
-SMOOTHING, MOUTH_SMOOTHING = 0.25, 0.5
+#: Share of the way from the last frame's detail state to the measured one.
+SMOOTHING = 0.25
 
 
 @dataclass(frozen=True, eq=False)
 class Patch:
     """Pixels to lay over a frame: ``rgb`` [h, w, 3] 0..255 with its corner at (x0, y0), on the chroma
     grid, and ``alpha`` [h, w] 0..1. ``front`` [h, w] 0..1: where something in front of the face stays to be
-    seen; None: nowhere.
+    seen; None: nowhere. On a GPU ``rgb`` is a tensor that only the GPU's canvas takes.
     """
 
     x0: int
@@ -56,11 +56,14 @@ class DetailState:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Job:
-    """A face to be painted: its mesh, what the person becomes, and the state after the last frame."""
+    """A face to be painted: its mesh, what the person becomes, and the state after the last frame.
+    ``coarse``: at half the size, as the machine is overloaded.
+    """
 
     geometry: Geometry
     assignment: Assignment
     last: DetailState | None
+    coarse: bool = False
 
 
 @dataclass(frozen=True, eq=False)

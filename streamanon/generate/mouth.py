@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.errors import ModelError
+from streamanon.generate.layers import Layer, Look, grid, placed, softly_filled
 from streamanon.mesh.landmarks import (
     EYE_CORNERS,
     INNER_LIPS,
@@ -148,15 +149,15 @@ def gape(points: Float) -> float:
 
 
 def mouth_colours(crop: Float, light: Float, points: Float) -> Float | None:
-    """The mean colours [2, 3] between the upper and the lower halves of parted lips, of the ``light``'s
-    luma [h, w, 3]; None where they are closed. ``points``: the person's own mesh in the crop, px.
+    """The mean colours [2, 3] between the upper and the lower halves of parted lips, of the luma of the
+    skin about, ``light`` [3]; None where they are closed. ``points``: the person's own in the crop, px.
     """
     if gape(points) < PARTED[0]:
         return None
     ring = points[list(INNER_LIPS), :2]
     upper, lower = points[list(UPPER_EDGE), :2], points[list(LOWER_EDGE), :2]
     between = (upper + lower) / 2
-    skin = float(_at(light, ring.mean(axis=0)) @ LUMA)
+    skin = float(light @ LUMA)
     halves = [np.concatenate([edge, between[::-1]]) for edge in (upper, lower)]
     (x0, y0), (x1, y1) = np.floor(ring.min(0)).astype(int) - 1, np.ceil(ring.max(0)).astype(int) + 2
     x0, y0 = max(0, x0), max(0, y0)
@@ -171,43 +172,28 @@ def mouth_colours(crop: Float, light: Float, points: Float) -> Float | None:
     return np.asarray(means, np.float32) / max(skin, 1.0)
 
 
-def paint_mouth(
-    rgb: Float,
+def mouth_layers(
     points: Float,
+    size: tuple[int, int],
     light: Float,
     teeth: tuple[Float, float],
     colours: Float | None,
-    look: tuple[float, float],
-) -> None:
-    """Paint into ``rgb`` [h, w, 3] 0..255, in its own pixels, between the lips of ``points`` [478, 3] px.
+    look: Look,
+) -> list[Layer]:
+    """What to lay between the lips of ``points`` [478, 3] px of an image of ``size`` (width, height).
     ``light`` [3]: of the skin about; ``teeth``: as :meth:`MouthAtlas.of` gives them; ``colours``: the
-    person's, as :func:`mouth_colours` gives them; ``look``: the footage's contrast, 0..1, and its blur
-    (sigma, px).
+    person's, as :func:`mouth_colours` gives them.
     """
     amount = float(np.interp(gape(points), PARTED, (0, 1)))
-    if colours is None or not amount:
-        return
-    frame = frame_of(points)
-    ring = points[list(INNER_LIPS), :2]
+    frame, ring = frame_of(points), points[list(INNER_LIPS), :2]
     soft = SOFT * float(np.linalg.norm(frame.across)) + SOFT_PX
-    reach = 3 * soft + 1
-    (x0, y0), (x1, y1) = np.floor(ring.min(0) - reach).astype(int), np.ceil(ring.max(0) + reach).astype(int)
-    x0, y0, x1, y1 = max(0, x0), max(0, y0), min(rgb.shape[1], x1), min(rgb.shape[0], y1)
-    if x1 - x0 < 2 or y1 - y0 < 2:
-        return
-    opening = np.zeros((y1 - y0, x1 - x0), np.uint8)
-    cv2.fillPoly(opening, [np.rint(16 * (ring - [x0, y0])).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    weight = cv2.GaussianBlur(opening.astype(np.float32) / 255, (0, 0), soft)
-    y, x = np.mgrid[y0:y1, x0:x1]
-    at = frame.local(np.stack([x, y], axis=2).astype(np.float32))
-    inner = _interior(at, points, frame, light, teeth, colours)
-    contrast, sigma = look
-    if sigma > SOFT_PX:
-        inner = np.asarray(cv2.GaussianBlur(inner, (0, 0), sigma), np.float32)
-    mean = float((colours @ LUMA).mean() * (light @ LUMA))
-    inner = mean + np.float32(contrast) * (inner - mean)
-    part = rgb[y0:y1, x0:x1]
-    part += (amount * weight[..., None]) * (inner - part)
+    place = placed(ring, 3 * soft + 1, size)
+    if colours is None or not amount or place is None:
+        return []
+    weight = np.float32(amount) * softly_filled(ring, place, soft)
+    inner = _interior(frame.local(grid(place)), points, frame, light, teeth, colours)
+    mean = np.float32((colours @ LUMA).mean() * (light @ LUMA))
+    return [Layer(place[0], place[1], look.seen(inner, mean), weight)]
 
 
 def _interior(
@@ -280,11 +266,6 @@ def _as_bright(inner: Float, down: Float, wanted: Float) -> Float:
 def _tongue_share(colour: Float) -> float:
     saturation = float(colour.max() - colour.min()) / max(float(colour.max()), TINY)
     return float(np.interp(saturation, TONGUE, (0, 1)))
-
-
-def _at(image: Float, place: Float) -> Float:
-    x, y = np.rint(place).astype(int)
-    return np.asarray(image[np.clip(y, 0, len(image) - 1), np.clip(x, 0, image.shape[1] - 1)])
 
 
 def _unit(vector: Float) -> Float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -15,18 +14,18 @@ from numpy.typing import NDArray
 from streamanon.errors import SynthesisError
 from streamanon.gallery.delegates import DelegateGallery
 from streamanon.generate.border import blend_border
-from streamanon.generate.eyes import WHITE, eye_white, irises_of, paint_eyes
+from streamanon.generate.features import Features, light_places, with_features
 from streamanon.generate.grain import add_grain
 from streamanon.generate.inputs import PLANES, Inputs, make_inputs
-from streamanon.generate.interface import MOUTH_SMOOTHING, SMOOTHING, DetailState, Job, Painting, Patch
+from streamanon.generate.interface import DetailState, Job, Painting, Patch
+from streamanon.generate.layers import Layer, lay
 from streamanon.generate.light import filled
-from streamanon.generate.mouth import mouth_colours, open_mouths, paint_mouth
 from streamanon.generate.proportions import Proportions
-from streamanon.generate.raster import KEPT, Textures, localised
+from streamanon.generate.raster import Textures, localised
 from streamanon.geometry import CROP_PX, alignment, invert, scale_of, transform
 from streamanon.media.yuv import read_luma
 from streamanon.mesh.face_mesh import aligned_crop, network_input, snap
-from streamanon.mesh.landmarks import EYES, INNER_LIPS, IRISES, LIP_MIDDLES, mesh_keypoints
+from streamanon.mesh.landmarks import EYES, INNER_LIPS, mesh_keypoints
 from streamanon.runtime.backends import Backend
 from streamanon.runtime.models import Engines
 from streamanon.types import Assignment, Float, Picture
@@ -85,8 +84,7 @@ class NetworkGenerator:
         self._proportions, self._textures = Proportions(gallery), Textures(gallery)
         self._net = backend.load(engines.path("generator"), precise=False)
         self._style_net = backend.load(engines.path("generator-style"), precise=True, threads=1)
-        self._mouths = open_mouths(engines)
-        self._irises = lru_cache(KEPT)(lambda delegate: irises_of(delegate, gallery.uv))
+        self._features = Features(gallery, engines)
         self._occlusion = backend.load(engines.path("face-occlusion"), precise=True, threads=1)
         # What depends on the delegate and the person alone is computed once a track.
         self._styles: WeakKeyDictionary[Assignment, Float] = WeakKeyDictionary()
@@ -96,7 +94,7 @@ class NetworkGenerator:
         made: list[Painting | None] = [None] * len(jobs)
         for small in (False, True):
             rows = [row for row, one in enumerate(begun) if one is not None and one.small is small]
-            for chunk in _chunks(rows):
+            for chunk in chunks(rows):
                 faces = [one for row in chunk if (one := begun[row]) is not None]
                 answers = self._run([face.inputs.planes for face in faces], [f.style for f in faces], small)
                 for row, face, answer in zip(chunk, faces, answers, strict=True):
@@ -129,18 +127,14 @@ class NetworkGenerator:
         crop, local = aligned_crop(picture, matrix), transform(matrix, points)
         warped, mask = self._textures.warp(local, (CROP_PX, CROP_PX), assignment.delegate)
         cells = self._in_front(crop, None if job.last is None else job.last.front)
-        front = _reaching_in(cells, mask)
+        front = reaching_in(cells, mask)
         if (front & mask).sum() > MOST_FRONT * max(int(mask.sum()), 1):
             raise SynthesisError("too much of the face is hidden")
         inputs = make_inputs(crop, local, warped, mask, front, job.last)
-        light = _levels(inputs.planes[10:])
-        own = transform(matrix, geometry.points)
-        mouth = mouth_colours(crop, light, own)
-        if mouth is not None and job.last is not None and job.last.mouth is not None:
-            mouth = job.last.mouth + MOUTH_SMOOTHING * (mouth - job.last.mouth)
-        white = _eased(eye_white(crop, light, own), job.last)
-        detail = replace(inputs.detail, front=cells, mouth=mouth, white=white)
-        small = scale_of(matrix) > SMALL_SCALE
+        lights = _lights(inputs, local)
+        detail = replace(inputs.detail, front=cells)
+        detail = with_features(detail, crop, lights, transform(matrix, geometry.points), job.last)
+        small = job.coarse or scale_of(matrix) > SMALL_SCALE
         return _Begun(
             inputs, crop, detail, points, matrix, assignment, front, self._style(assignment), small
         )
@@ -178,36 +172,30 @@ class NetworkGenerator:
     def _pasted(self, picture: Picture, begun: _Begun, rgb: Float, face: Float) -> Patch:
         """The network's answer in the frame's pixels."""
         back = invert(begun.matrix)
-        region = _region(picture, begun.inputs.cut, back)
+        region = region_of_cut(picture, begun.inputs.cut, back)
         scale = scale_of(back)
         painted, light = _levels(rgb), _levels(begun.inputs.planes[10:])
         painted = blend_border(painted, begun.crop, light, begun.inputs.cut)
         large = scale > DETAIL_SCALE
         if not large:
-            self._features(painted, transform(begun.matrix, begun.points), light, begun, 1.0)
+            lay(painted, self._layers(begun, transform(begun.matrix, begun.points), painted, 1.0))
         layers = painted, _alpha(begun.inputs.cut, face), begun.front.astype(np.float32)
         placed, alpha, front = (_placed(one, back, region, scale) for one in layers)
         if large and begun.detail.sigma_px < DETAIL_GONE_PX:
             placed = placed + self._detail(begun.points, region, scale, begun.assignment, begun.detail)
         if large:
             shifted = begun.points - np.array([*region[:2], 0], np.float32)
-            self._features(placed, shifted, light, begun, scale)
+            lay(placed, self._layers(begun, shifted, placed, scale))
         alpha = alpha.clip(0, 1)
         placed = add_grain(placed, alpha, read_luma(picture, *region))
         return Patch(region[0], region[1], placed.clip(0, 255), alpha, front.clip(0, 1))
 
-    def _features(self, rgb: Float, points: Float, light: Float, begun: _Begun, per_crop: float) -> None:
-        """Paint into ``rgb`` what the network has too few pixels for; ``points``: the mesh in its pixels,
-        of which ``per_crop`` make one of the crop; ``light`` [128, 128, 3] of the crop.
-        """
-        places = transform(begun.matrix, begun.points)
-        x, y = np.rint(places[[*IRISES, *LIP_MIDDLES], :2]).astype(int).clip(0, CROP_PX - 1).T
-        lights, detail = light[y, x], begun.detail
+    def _layers(self, begun: _Begun, points: Float, rgb: Float, per_crop: float) -> list[Layer]:
+        """Eyes and mouth of a mesh that lies at ``points`` of an image."""
+        lights = _lights(begun.inputs, transform(begun.matrix, begun.points))
+        size = rgb.shape[1], rgb.shape[0]
         delegate = begun.assignment.delegate
-        contrast = float(np.interp(detail.contrast, (0.45, 0.9), (0.6, 1)))
-        look = contrast, detail.sigma_px * per_crop
-        paint_mouth(rgb, points, lights[2:].mean(axis=0), self._mouths.of(delegate), detail.mouth, look)
-        paint_eyes(rgb, points, lights[:2], self._irises(delegate), detail.white or WHITE, look)
+        return self._features.layers(points, size, lights, delegate, begun.detail, per_crop)
 
     def _detail(
         self,
@@ -242,12 +230,10 @@ def _coarse(rgb: Float, sigma: float) -> Float:
     return np.asarray(cv2.resize(blurred, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _eased(white: float | None, last: DetailState | None) -> float | None:
-    """How bright the whites of eyes are, eased in from the last frame's; that where they do not show."""
-    before = None if last is None else last.white
-    if white is None or before is None:
-        return before if white is None else white
-    return before + SMOOTHING * (white - before)
+def _lights(inputs: Inputs, local: Float) -> Float:
+    """The skin's light about both eyes and the mouth [3, 3]."""
+    x, y = light_places(local).astype(int).T
+    return np.asarray((inputs.planes[10:, y, x].T + 1) * np.float32(127.5))
 
 
 def _levels(planes: Float) -> Float:
@@ -255,14 +241,14 @@ def _levels(planes: Float) -> Float:
     return np.ascontiguousarray((planes.transpose(1, 2, 0) + 1) * np.float32(127.5))
 
 
-def _chunks(rows: list[int]) -> Iterator[list[int]]:
+def chunks(rows: list[int]) -> Iterator[list[int]]:
     while rows:
         size = next(size for size in CHUNKS if size <= len(rows))
         yield rows[:size]
         rows = rows[size:]
 
 
-def _reaching_in(cells: NDArray[np.bool_], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def reaching_in(cells: NDArray[np.bool_], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """``cells`` [32, 32] as pixels [128, 128], less those that do not reach into the face from its rim, and
     lone ones: hands, hair and masks come from somewhere.
     """
@@ -278,13 +264,19 @@ def _alpha(cut: NDArray[np.bool_], face: Float) -> Float:
     """How opaque the painting is: not at the rim of the cut, always in its depth, and in between as the
     network says.
     """
+    most, least = opacity_bounds(cut)
+    return np.minimum(most, np.maximum(face, least))
+
+
+def opacity_bounds(cut: NDArray[np.bool_]) -> tuple[Float, Float]:
+    """The most and the least opacity that a ``cut`` [h, w] allows."""
     inward = cv2.distanceTransform(np.pad(cut.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    ramp = np.clip(inward / RAMP_PX, 0, 1)
-    least = np.clip((inward - SOFT_PX) / RAMP_PX, 0, 1)
-    return np.asarray(np.minimum(ramp, np.maximum(face, least)), np.float32)
+    bounds = (np.clip(one / RAMP_PX, 0, 1) for one in (inward, inward - SOFT_PX))
+    most, least = (np.asarray(one, np.float32) for one in bounds)
+    return most, least
 
 
-def _region(picture: Picture, cut: NDArray[np.bool_], back: Float) -> tuple[int, int, int, int]:
+def region_of_cut(picture: Picture, cut: NDArray[np.bool_], back: Float) -> tuple[int, int, int, int]:
     """The frame's region under the cut. Raises :class:`SynthesisError` where there is none."""
     rows, columns = np.flatnonzero(cut.any(axis=1)), np.flatnonzero(cut.any(axis=0))
     if not len(rows):

@@ -26,34 +26,38 @@ class Textures:
 
     def __init__(self, gallery: DelegateGallery) -> None:
         self.uv = gallery.uv.astype(np.float32)
-        self._triangles = gallery.triangles
-        self._pyramids = lru_cache(KEPT)(lambda delegate: pyramid(delegate.fine))
+        self.triangles = gallery.triangles
+        self.levels = lru_cache(KEPT)(lambda delegate: pyramid(delegate.fine))
 
     def warp(
         self, points: Float, size: tuple[int, int], delegate: Delegate
     ) -> tuple[Float, NDArray[np.bool_]]:
         """The texture on a mesh, [h, w, 3] RGB 0..255, and where the mesh is [h, w]."""
-        return self.warp_levels(points, size, self._pyramids(delegate))
+        return self.warp_levels(points, size, self.levels(delegate))
 
     def warp_levels(
         self, points: Float, size: tuple[int, int], levels: list[NDArray[np.uint8]]
     ) -> tuple[Float, NDArray[np.bool_]]:
         """The same of a texture's :func:`pyramid`."""
-        owners = owners_of(points, self._triangles, self.uv, size)
+        owners = owners_of(points, self.triangles, self.uv, size)
         mask = owners > 0
-        maps = inverse_maps(points[:, :2], self.uv, self._triangles).reshape(-1, 6)
+        maps = inverse_maps(points[:, :2], self.uv, self.triangles).reshape(-1, 6)
         shown = np.flatnonzero(owners)
         y, x = np.divmod(shown, size[0])
         chosen = maps.take(owners.ravel()[shown] - 1, axis=0).T
-        spread = float(np.ptp(points[:, 0]) + np.ptp(points[:, 1])) / 2
-        # Halved until one of its pixels is about one of the frame's.
-        texture = levels[int(np.clip(np.log2(len(levels[0]) / max(spread, 1.0)), 0, len(levels) - 1))]
+        texture = levels[level_of(points, len(levels[0]), len(levels))]
         factor = texture.shape[0] / TEXTURE_PX
         map_x, map_y = np.full((2, *mask.shape), -1, np.float32)
         map_x.ravel()[shown] = (chosen[0] * x + chosen[1] * y + chosen[2] + 0.5) * factor - 0.5
         map_y.ravel()[shown] = (chosen[3] * x + chosen[4] * y + chosen[5] + 0.5) * factor - 0.5
         warped = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(warped, np.float32), mask
+
+
+def level_of(points: Float, side_px: int, count: int) -> int:
+    """Which of a texture's ``count`` levels, the first ``side_px`` wide, is about as fine as the frame."""
+    spread = float(np.ptp(points[:, 0]) + np.ptp(points[:, 1])) / 2
+    return int(np.clip(np.log2(side_px / max(spread, 1.0)), 0, count - 1))
 
 
 def localised(points: Float, region: tuple[int, int, int, int], size: tuple[int, int]) -> Float:
@@ -79,16 +83,25 @@ def owners_of(
     """Which triangle (from 1) each pixel [h, w] belongs to; nearer ones win, those seen from behind and
     those without area are left out.
     """
+    drawn, corners = drawn_triangles(points, triangles, uv)
+    owners = np.zeros((size[1], size[0]), np.int32)
+    for number, triangle in zip(drawn.tolist(), corners, strict=True):
+        cv2.fillConvexPoly(owners, triangle, number + 1, cv2.LINE_8, 4)
+    return owners
+
+
+def drawn_triangles(
+    points: Float, triangles: NDArray[np.int32], uv: Float
+) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    """The numbers [V] of the triangles that are seen, the nearest last, and their corners [V, 3, 2] in
+    sixteenths of a pixel.
+    """
     area = _areas(points[:, :2], triangles)
     turned = np.sign(area) == np.sign(_areas(uv, triangles))
     front = np.flatnonzero(turned & (np.abs(area) > LEAST_AREA))
     depth = points[triangles[front], 2].sum(1)
     front = front[np.argsort(-depth)]
-    corners = np.rint(points[:, :2] * 16).astype(np.int32)[triangles]
-    owners = np.zeros((size[1], size[0]), np.int32)
-    for number in front.tolist():
-        cv2.fillConvexPoly(owners, corners[number], number + 1, cv2.LINE_8, 4)
-    return owners
+    return front, np.rint(points[:, :2] * 16).astype(np.int32)[triangles[front]]
 
 
 def _areas(points: Float, triangles: NDArray[np.int32]) -> Float:

@@ -82,7 +82,9 @@ def _embedding(path: Path, detector: Detector, mesh: MeshModel, encoder: Identit
         raise ConfigError(f"the face in {path} is less than {LEAST_FACE_PX:.0f} px wide: give a larger one")
     measured = mesh.measure(picture, [Target(0, faces.boxes[row], faces.keypoints[row], True)])[0]
     if measured.confidence < LEAST_CONFIDENCE:
-        raise ConfigError(f"the face in {path} is turned or covered: give a photo from the front")
+        raise ConfigError(
+            f"the face in {path} is turned, covered or blurred: give a sharp photo from the front"
+        )
     return encoder.describe(picture, measured.points).embedding
 
 

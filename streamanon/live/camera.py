@@ -33,6 +33,7 @@ from streamanon.live.outputs import ChildOutput
 from streamanon.live.sound import SoundTrack
 from streamanon.live.states import Journal, State, Status
 from streamanon.live.targets import Target
+from streamanon.live.virtual_camera import VirtualCamera
 from streamanon.live.voice import VoiceMask
 from streamanon.media.address import redact_text
 from streamanon.media.probe import SourceInfo
@@ -79,8 +80,19 @@ class CameraSettings:
     encoder_threads: int = 1
 
 
+@dataclasses.dataclass
+class LoadCounts:
+    """What epochs before the present one left out, as :class:`DetectionInterval` counts it."""
+
+    skipped: int = 0
+    coarse: int = 0
+    steps: Counter[str] = dataclasses.field(default_factory=Counter)
+
+
 class Camera:
-    """Runs in threads of its own from :meth:`start` on. ``error``: why it ended, None: as asked."""
+    """Runs in threads of its own from :meth:`start` on. ``error``: why it ended, None: as asked. ``warm``:
+    told the pictures' width and height, to prepare the networks for it.
+    """
 
     def __init__(
         self,
@@ -89,7 +101,9 @@ class Camera:
         journal: Journal,
         connect: Callable[[SourceOptions, Callable[[], float]], Connection] = Connection,
         clock: Callable[[], float] = time.monotonic,
+        warm: Callable[[Anonymizer, int, int], None] | None = None,
     ) -> None:
+        self._warm = warm
         self.settings, self.anonymizer, self._journal = settings, anonymizer, journal
         self._connect, self._clock = connect, clock
         self.status = Status(self._told)
@@ -101,7 +115,8 @@ class Camera:
         self.outputs: list[Output] = []
         self.info: SourceInfo | None = None
         self.interval: DetectionInterval | None = None
-        self.detections = self.detections_skipped = 0
+        self.detections = 0
+        self.load = LoadCounts()
         self.error: Exception | None = None
         self._assigner = anonymizer.assigner()
         self._sound = self._make_sound()
@@ -256,20 +271,34 @@ class Camera:
         config = live_config(anonymizer.config, info.average_rate or USUAL_RATE)
         if self._assigner is not None:
             self._assigner.forget_tracks(set())
-        if self.interval is not None:
-            self.detections_skipped += self.interval.skipped
-        self.interval = DetectionInterval(
-            config.detect.interval_seconds, config.lookahead.seconds, not self.settings.source.can_wait
-        )
+        interval = self.interval = self._next_interval(config)
         self._chains += 1
         return anonymise(
             feed.frames(),
             config,
             _Counted(anonymizer.face_search(0, context), self),
-            anonymizer.covering(context, (info.width, info.height), assigner=self._assigner),
+            anonymizer.covering(
+                context,
+                (info.width, info.height),
+                assigner=self._assigner,
+                coarse=lambda: interval.coarse_faces,
+            ),
             stall_seconds=STALL_SECONDS if self._chains == 1 else CHAIN_STALL_SECONDS,
-            interval=self.interval,
+            interval=interval,
             ahead=FILE_AHEAD_FRAMES if self.settings.source.can_wait else AHEAD_FRAMES,
+        )
+
+    def _next_interval(self, config: Config) -> DetectionInterval:
+        before = self.interval
+        if before is not None:
+            self.load.skipped += before.skipped
+            self.load.coarse += before.coarse
+            self.load.steps.update(before.steps)
+        return DetectionInterval(
+            config.detect.interval_seconds,
+            config.lookahead.seconds,
+            not self.settings.source.can_wait,
+            lost=lambda: self.feed_counts.dropped,
         )
 
     def _start_egress(self, feed: Feed) -> None:
@@ -278,11 +307,13 @@ class Camera:
         info = self.info = feed.info
         assert info is not None
         settings, config = self.settings, self.anonymizer.config
+        if self._warm is not None:
+            self._warm(self.anonymizer, info.width, info.height)
         rate = info.average_rate or USUAL_RATE
         sound = self._sound if feed.has_sound else None
         encoder = Encoder(info, config.output, rate, sound is not None, settings.encoder_threads)
         for target in settings.targets:
-            self.outputs.append(self._open(target, encoder))
+            self.outputs.append(self._open(target, encoder, rate))
         self._egress = Egress(
             encoder,
             self.outputs,
@@ -296,13 +327,15 @@ class Camera:
             clock=self._clock,
         )
 
-    def _open(self, target: Target, encoder: Encoder) -> Output:
+    def _open(self, target: Target, encoder: Encoder, rate: Fraction) -> Output:
         def tell(state: State, reason: str) -> None:
             said = redact_text(reason)
             self._journal.note(self.name, f"output {state.value}", to=target.shown, reason=said)
 
         if target.kind == "mjpeg":
             return MjpegOutput(target, tell)
+        if target.kind == "device":
+            return VirtualCamera(target, tell, rate)
         return ChildOutput(target, encoder.header, encoder.setup, tell)
 
     def _is_done(self) -> bool:

@@ -19,6 +19,7 @@ from streamanon.live.latency import Latency
 from streamanon.live.mjpeg import MjpegOutput
 from streamanon.live.outputs import ChildOutput
 from streamanon.live.sound import SoundTrack
+from streamanon.live.virtual_camera import VirtualCamera
 from streamanon.live.wire import CLOCK_HZ, Encoded
 from streamanon.types import SafeFrame
 
@@ -36,7 +37,7 @@ SOUND_LATE_SECONDS = 0.15
 PATIENCE_SECONDS = 30.0
 
 Stub = Literal["plain", "last"]
-Output = ChildOutput | MjpegOutput
+Output = ChildOutput | MjpegOutput | VirtualCamera
 
 
 @dataclass
@@ -166,7 +167,7 @@ class Egress:
         self._offer(packets + self._encoder.video(frame, born))
         self.counts.frames += 1
         for output in self._outputs:
-            if isinstance(output, MjpegOutput):
+            if not isinstance(output, ChildOutput):
                 output.show(frame, born)
         if born:
             self.counts.latency.add(self._clock() - born)

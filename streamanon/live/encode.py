@@ -1,4 +1,4 @@
-"""H.264 and AAC for live outputs: encoded once, whatever the number of outputs."""
+"""H.264 or HEVC, and AAC, for live outputs: encoded once, whatever the number of outputs."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ GROUP_SECONDS = 1.0
 AAC_SAMPLES, AAC_BITRATE = 1024, 128_000
 #: Most bits of a pixel and second, beside the CRF, so that noise at night does not fill the line.
 BITS_PER_PIXEL = 0.15
+#: By ``output.codec``, those that servers and players take live.
+ENCODERS = {"h264": "libx264", "hevc": "libx265"}
 _GLOBAL_HEADER = 1 << 22
 
 
@@ -60,7 +62,9 @@ class Encoder:
             "bufsize": str(most),
             "forced-idr": "1",
         }
-        video = self._container.add_stream("libx264", rate=rate, options=options)
+        if config.codec == "hevc":
+            options["x265-params"] = f"log-level=error:pools={threads}"
+        video = self._container.add_stream(ENCODERS[config.codec], rate=rate, options=options)
         assert isinstance(video, VideoStream)
         context = video.codec_context
         context.width, context.height, context.pix_fmt = info.width, info.height, "yuv420p"

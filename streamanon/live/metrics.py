@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client.core import (
@@ -50,6 +51,7 @@ def _frames(cameras: Iterable[Camera]) -> Iterator[Metric]:
         "processed_frames": ("frames that went through the chain", lambda c: c.context.tally.frames),
         "detections": ("frames that the detector saw", lambda c: c.detections),
         "detections_skipped": ("detections left out: overload", _skipped),
+        "detections_coarse": ("detections on a smaller copy: overload", _coarse),
         "withheld_frames": ("frames covered whole", lambda c: c.egress_counts.withheld),
         "output_frames": ("frames encoded", lambda c: c.egress_counts.frames),
         "stub_frames": ("frames encoded without a source", lambda c: c.egress_counts.stubs),
@@ -61,13 +63,24 @@ def _frames(cameras: Iterable[Camera]) -> Iterator[Metric]:
         for camera in cameras:
             family.add_metric((camera.name,), float(value(camera)))
         yield family
+    yield _by(cameras, "load_steps", "step", "changes because of load", _steps)
     yield _by(cameras, "reconnects", "reason", "connections tried again", lambda c: c.reconnects)
     yield _by(cameras, "damage", "cause", "signs of damaged input", lambda c: c.damage)
 
 
 def _skipped(camera: Camera) -> int:
     interval = camera.interval
-    return camera.detections_skipped + (interval.skipped if interval is not None else 0)
+    return camera.load.skipped + (interval.skipped if interval is not None else 0)
+
+
+def _coarse(camera: Camera) -> int:
+    interval = camera.interval
+    return camera.load.coarse + (interval.coarse if interval is not None else 0)
+
+
+def _steps(camera: Camera) -> Counter[str]:
+    interval = camera.interval
+    return camera.load.steps + (interval.steps if interval is not None else Counter())
 
 
 def _chain(cameras: Iterable[Camera]) -> Iterator[Metric]:

@@ -185,11 +185,18 @@ class ChildOutput:
 
     def join(self, seconds: float) -> None:
         """Wait for the end, and kill what does not end."""
-        self._thread.join(seconds)
+        thread = self._thread
+
+        def ended(most: float) -> bool:
+            thread.join(most)
+            return not thread.is_alive()
+
         child = self._child
-        if self._thread.is_alive() and child is not None:
+        if child is None:
+            ended(seconds)
+        elif not child.wait_for(ended, seconds):
             child.kill()
-            self._thread.join(1)
+            thread.join(1)
 
     def _run(self) -> None:
         backoff = Backoff()
@@ -252,7 +259,7 @@ class _Child:
         begun_to_close = time.monotonic()
         with contextlib.suppress(OSError):
             pipe.close()
-        self._ended.wait(CLOSE_SECONDS)
+        self.wait_for(self._ended.wait, CLOSE_SECONDS)
         self.kill()
         watcher.join(1)
         return 0.0 if self._opened is None or self.stalled else begun_to_close - self._opened
@@ -267,6 +274,20 @@ class _Child:
         self._process.stdin.write(packet.to_bytes())
         self._process.stdin.flush()
         self._output.counts.sent += 1
+
+    def wait_for(self, ended: Callable[[float], bool], seconds: float) -> bool:
+        """Whether ``ended``, which waits for so many seconds, comes true in time: more is given to a child
+        that waits for a core, which is not one that hangs.
+        """
+        begun = time.monotonic()
+        until, most = begun + seconds, begun + MOST_STARVED * seconds
+        while not ended(_POLL_SECONDS):
+            now = time.monotonic()
+            if _wants_to_run(self._process.pid):
+                until = min(now + seconds, most)
+            if now >= until:
+                return False
+        return True
 
     def kill(self) -> None:
         """The child and all that it started."""

@@ -74,14 +74,15 @@ def _publish(hello: Hello, source: BinaryIO, tell: Callable[..., None]) -> None:
         output.start_encoding()
         tell(state="open")
         retention = Retention.of(hello.target, hello.more) if hello.kind == "archive" else None
-        server = stack.enter_context(Acknowledged(UNACKNOWLEDGED_SECONDS))
+        rtmp = hello.target.startswith("rtmp://")
+        server = stack.enter_context(Acknowledged(UNACKNOWLEDGED_SECONDS, rtmp))
         base: int | None = None
         for done, packet in enumerate(packets(source.read), 1):
             if base is None:
                 base = packet.dts
             if packet.dts >= base:
                 output.mux(_packet(packet, base, streams))
-            if server.is_stuck:
+            if server.is_stuck():
                 raise _FrozenServerError
             tell(done=done)
             if retention is not None:
@@ -121,6 +122,8 @@ def _add_streams(output: OutputContainer, hello: Hello) -> list[Stream]:
     context = streams[VIDEO].codec_context
     assert context is not None
     context.extradata = hello.setup
+    if context.codec.canonical_name == "hevc" and hello.muxer in ("mp4", "mov", "hls"):
+        context.codec_tag = "hvc1"  # Apple's players take no other
     return streams
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -13,7 +14,7 @@ from streamanon.errors import sentence
 from streamanon.live.camera import Camera
 from streamanon.live.site import Plan, with_threads
 from streamanon.live.states import Journal
-from streamanon.live.warm_up import warm_up
+from streamanon.live.warm_up import HEIGHT, WIDTH, warm_up
 from streamanon.media.address import redact_text
 from streamanon.runtime.backends import Backend, open_backend
 from streamanon.runtime.shared_models import SharedBackend
@@ -32,6 +33,8 @@ class Models:
     def __init__(self) -> None:
         self._backends: dict[ComputeConfig, Backend] = {}
         self._anonymizers: dict[Config, Anonymizer] = {}
+        self._warm: set[tuple[int, int, int]] = set()
+        self._warming = threading.Lock()
 
     def of(self, config: Config) -> Anonymizer:
         """Loaded and warmed up. Raises :class:`ConfigError` or :class:`ModelError`."""
@@ -41,8 +44,21 @@ class Models:
                 backend = self._backends[config.compute] = SharedBackend(open_backend(config.compute))
             made = Anonymizer(config, backend)
             warm_up(made)
+            self._warm.add((id(made), WIDTH, HEIGHT))
             self._anonymizers[config] = made
         return self._anonymizers[config]
+
+    def warm(self, anonymizer: Anonymizer, width: int, height: int) -> None:
+        """Prepare for pictures of that size, in a thread of its own; what fails is told by the stream."""
+
+        def run() -> None:
+            with self._warming, contextlib.suppress(Exception):
+                key = (id(anonymizer), width, height)
+                if key not in self._warm:
+                    self._warm.add(key)
+                    warm_up(anonymizer, width, height)
+
+        threading.Thread(target=run, name="warm up", daemon=True).start()
 
     def keep_only(self, configs: Sequence[Config]) -> None:
         """Drop what no camera uses any more."""
@@ -124,7 +140,9 @@ class Service:
 
     def _begin(self, given: Plan, made: Plan, anonymizer: Anonymizer) -> None:
         name = given.settings.name
-        camera = self.cameras[name] = Camera(made.settings, anonymizer, self._journal)
+        camera = self.cameras[name] = Camera(
+            made.settings, anonymizer, self._journal, warm=self._models.warm
+        )
         self._plans[name] = given
         camera.start()
 

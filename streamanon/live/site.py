@@ -23,6 +23,7 @@ from streamanon.errors import ConfigError, StreamanonError
 from streamanon.live.addresses import check_srt
 from streamanon.live.camera import CameraSettings
 from streamanon.live.connection import SourceOptions
+from streamanon.live.encode import ENCODERS
 from streamanon.live.targets import Archiving, target_of
 from streamanon.media.address import is_address, redact_text
 
@@ -112,8 +113,9 @@ def plan(
     """
     if config is None:
         config = load_config(section.profile or "livestream", section.set)
-    if config.output.codec != "h264":
-        raise ConfigError(f"live outputs are H.264: leave output.codec out, not {config.output.codec}")
+    if config.output.codec not in ENCODERS:
+        known = " or ".join(ENCODERS)
+        raise ConfigError(f"live outputs are {known}: set output.codec to it, not {config.output.codec}")
     if not section.source:
         raise ConfigError(f"camera {name} has no source: give it an address, a device or a file")
     if not section.to:
@@ -129,6 +131,11 @@ def plan(
     keep = None if section.keep is None else seconds_of(section.keep, "keep")
     archiving = Archiving(seconds_of(section.segment, "segment"), keep)
     targets = tuple(target_of(_from_file(to), archiving, section.overwrite) for to in section.to)
+    for target in targets:
+        if config.output.codec == "hevc" and target.muxer == "flv":
+            raise ConfigError(
+                f"{target.shown} takes H.264: leave output.codec out, or send HEVC by rtsp, srt, udp or hls"
+            )
     give_up = None if section.give_up_after is None else seconds_of(section.give_up_after, "give_up_after")
     settings = CameraSettings(
         name,

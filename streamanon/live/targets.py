@@ -13,7 +13,7 @@ from streamanon.live.addresses import check_srt, with_encoded_login
 from streamanon.media.address import is_address, redact_url
 from streamanon.media.output_file import check_free
 
-Kind = Literal["network", "srt", "hls", "archive", "file", "mjpeg"]
+Kind = Literal["network", "srt", "hls", "archive", "file", "mjpeg", "device"]
 
 #: HLS: segments of a second, so that a player is some three seconds behind.
 HLS_SEGMENT_SECONDS, HLS_SEGMENTS = 1, 6
@@ -24,7 +24,8 @@ _FRAGMENTS = "frag_keyframe+delay_moov+default_base_moof"
 _NETWORK = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "rtsps": "rtsp"}
 _NETWORK |= {"udp": "mpegts", "tcp": "mpegts"}
 KNOWN = (
-    "rtmp://, rtsp://, srt://, udp://, hls:///FOLDER, mjpeg://HOST:PORT or a file (.mkv, .mp4, .mov, .ts)"
+    "rtmp://, rtsp://, srt://, udp://, hls:///FOLDER, mjpeg://HOST:PORT, /dev/videoN or a file (.mkv, .mp4,"
+    " .mov, .ts)"
 )
 
 
@@ -65,6 +66,8 @@ def target_of(text: str, archiving: Archiving | None = None, overwrite: bool = F
         return _network(scheme, text, shown)
     if is_address(text):
         raise ConfigError(f"cannot send to {shown}: give {KNOWN}")
+    if text.startswith("/dev/video"):
+        return _device(text)
     path = Path(text)
     muxer = _MUXERS.get(path.suffix.lower())
     if muxer is None:
@@ -123,6 +126,17 @@ def _mjpeg(text: str, shown: str) -> Target:
     if not known:
         raise ConfigError(f"{shown} needs an address and a port: write mjpeg://127.0.0.1:8081")
     return Target("mjpeg", text, shown)
+
+
+def _device(text: str) -> Target:
+    if not os.path.exists(text):
+        raise ConfigError(
+            f"there is no device {text}: a virtual camera needs the kernel module v4l2loopback (package"
+            " v4l2loopback-dkms; modprobe v4l2loopback)"
+        )
+    if not os.access(text, os.W_OK):
+        raise ConfigError(f"{text} may not be written: add your user to the group video")
+    return Target("device", text, text, "v4l2")
 
 
 def _archive(path: Path, muxer: str, archiving: Archiving) -> Target:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
 import av.error
 import av.logging
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.format import AudioFormat
 from av.audio.stream import AudioStream
 from av.bitstream import BitStreamFilterContext
+from av.codec.context import CodecContext
 from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
 from streamanon.errors import SourceError
 from streamanon.media import formats
+from streamanon.media.adts import AdtsFrames, Header, is_framed_aac, read_header
 from streamanon.media.demux import open_input
-from streamanon.media.sound import known_layout
+from streamanon.media.sound import BIT_RATES, CHANNEL_NAMES, SoundEncoder, decoded_sound, known_layout
 
 #: How far into a file the first packets of each stream are looked for.
 _MOST_PACKETS, _MOST_BYTES = 5000, 32 << 20
@@ -81,8 +86,8 @@ def _skipped_samples(packet: Packet[Stream]) -> int:
 
 
 class Copied:
-    """One stream, packet for packet, less what its file says is not to be heard. ``note``: what else it
-    lacks, known at the end; empty: nothing.
+    """One stream, packet for packet, less what its file says is not to be heard. ``note``: what becomes of
+    it on the way, known at the end; empty: nothing.
     """
 
     def __init__(self, output: OutputContainer, source: Stream, path: Path, first: FirstPackets) -> None:
@@ -90,47 +95,35 @@ class Copied:
         if target is None:
             raise ValueError(f"{path.suffix} does not take this")
         self.stream = target
-        self.note = ""
-        self._framed = is_framed_aac(source)
-        self._rate: int | None = None
-        self._filter = None
-        if needs_setup(source, path):
-            self._filter = BitStreamFilterContext("aac_adtstoasc", source)
+        self._frames = AdtsFrames() if is_framed_aac(source) else None
+        self._plain = _WithoutHeaders(target, source, first) if needs_setup(source, path) else None
         # These say themselves what is not to be heard at the beginning, and Matroska where it has that from
         # another's header. It still must not be there where it was cut away.
         says = formats.has_edit_list(path) or (first.told_in_header and formats.tells_padding(path))
         self._keeps_priming = says and _is_priming(source, first)
         self._begun = self._cut = False
 
+    @property
+    def note(self) -> str:
+        return "" if self._plain is None else self._plain.note
+
     def packets(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
-        whole = _whole_frame(packet) if self._framed else packet
-        if whole is None or self._is_hidden(packet) or self._changed_rate(whole):
+        if self._is_hidden(packet):
             return
-        try:
-            ready = [whole] if self._filter is None else self._filter.filter(whole)
-        except av.error.FFmpegError:  # a damaged header
-            return
-        for one in ready:
-            # The set-up of a decoder is in the header already. Matroska's muxer would write it there once
-            # more, over what follows.
-            plain = _rewritten(one, one.size) if one.has_sidedata("new_extradata") else one
-            plain.stream = self.stream
-            yield plain
+        for whole in [packet] if self._frames is None else self._frames.found(packet):
+            yield from self._ready([whole] if self._plain is None else self._plain.packets(whole))
 
     def rest(self) -> Iterator[Packet[Stream]]:
-        """Nothing is held back."""
-        return iter(())
+        """What is left at the end."""
+        yield from self._ready([] if self._plain is None else self._plain.rest())
 
-    def _changed_rate(self, packet: Packet[Stream]) -> bool:
-        """Whether this does not fit the header that the output has of the first packet."""
-        if self._filter is None:
-            return False
-        rate = (bytes(memoryview(packet)[:3])[2] >> 2) & 15
-        self._rate = rate if self._rate is None else self._rate
-        if rate != self._rate and not self.note:
-            at = float((packet.pts or 0) * packet.time_base)
-            self.note = f"changes its sample rate at {at:.1f} seconds and is dropped where it differs"
-        return rate != self._rate
+    def _ready(self, packets: Iterable[Packet[Stream]]) -> Iterator[Packet[Stream]]:
+        for one in packets:
+            # The set-up of a decoder is in the header already. Matroska's muxer would write it there once
+            # more, over what follows.
+            plain = _rewritten(one) if one.has_sidedata("new_extradata") else one
+            plain.stream = self.stream
+            yield plain
 
     def _is_hidden(self, packet: Packet[Stream]) -> bool:
         if self._begun:
@@ -145,9 +138,62 @@ class Copied:
         return not self._begun
 
 
-def _rewritten(packet: Packet[Stream], length: int) -> Packet[Stream]:
-    """The first bytes of a packet, without its side data."""
-    plain: Packet[Stream] = Packet(bytes(memoryview(packet)[:length]))
+class _WithoutHeaders:
+    """AAC less the header of each frame, whose place in the output is the header of the stream. Frames that
+    do not fit that, as where a broadcast changes its channels, are encoded anew as those at the beginning.
+    """
+
+    def __init__(self, target: Stream, source: Stream, first: FirstPackets) -> None:
+        assert isinstance(source, AudioStream)
+        self._target, self._source = target, source
+        self._header = first_header(first)
+        self._filter = BitStreamFilterContext("aac_adtstoasc", source)
+        self._encoder: SoundEncoder | None = None
+        self._end = 0.0  # of what was copied, s
+        self.note = ""
+
+    def packets(self, frame: Packet[Stream]) -> Iterator[Packet[Stream]]:
+        header = read_header(memoryview(frame))
+        if header is None:
+            return
+        at = float((frame.pts or 0) * frame.time_base)
+        if self._header is None or header.setup == self._header.setup:
+            yield from self.rest()
+            self._end = at + float((frame.duration or 0) * frame.time_base)
+            with contextlib.suppress(av.error.FFmpegError):  # several frames behind one header
+                yield from self._filter.filter(frame)
+            return
+        self.note = self.note or (
+            f"changes its sample rate or channels at {at:.1f} seconds and is encoded anew where it differs "
+            "from its beginning"
+        )
+        self._encoder = self._encoder or self._make_encoder()
+        for sound in decoded_sound(self._source, frame):
+            yield from self._in_time(self._encoder.take(sound))
+
+    def rest(self) -> Iterator[Packet[Stream]]:
+        """What the encoder holds."""
+        if self._encoder is not None:
+            yield from self._in_time(self._encoder.rest())
+            self._encoder = None
+
+    def _in_time(self, packets: Iterable[Packet[Stream]]) -> Iterator[Packet[Stream]]:
+        """Less the encoder's priming, for which there is no time between what is copied."""
+        return (one for one in packets if float((one.pts or 0) * one.time_base) > self._end - 0.01)
+
+    def _make_encoder(self) -> SoundEncoder:
+        assert self._header is not None
+        context = CodecContext.create("aac", "w")
+        assert isinstance(context, AudioCodecContext)
+        context.sample_rate, context.format = self._header.rate_hz, AudioFormat("fltp")
+        context.layout = CHANNEL_NAMES[self._header.channel_count]
+        context.bit_rate = BIT_RATES["aac"] * self._header.channel_count
+        return SoundEncoder(context, context.encode)
+
+
+def _rewritten(packet: Packet[Stream]) -> Packet[Stream]:
+    """The packet without its side data."""
+    plain: Packet[Stream] = Packet(bytes(packet))
     plain.pts, plain.dts, plain.duration = packet.pts, packet.dts, packet.duration
     plain.time_base, plain.is_keyframe = packet.time_base, packet.is_keyframe
     return plain
@@ -167,7 +213,7 @@ def fits(source: Stream, path: Path, first: FirstPackets) -> bool:
         return False
     if source.type == "subtitle" and not formats.can_carry_subtitles(path):
         return False
-    if needs_setup(source, path) and _adts_setup(first) is None:
+    if needs_setup(source, path) and first_header(first) is None:
         return False
     if path.suffix.lower() == ".ts":  # takes all that it can carry, and two packets tell nothing of it
         return True
@@ -202,10 +248,10 @@ def _add_copy(output: OutputContainer, source: Stream, path: Path, first: FirstP
         if layout is not None:  # PCM of AVI and Matroska tells only how many there are; MP4 wants to know
             target.codec_context.layout = layout
     if needs_setup(source, path):
-        setup = _adts_setup(first)
-        if setup is None:
+        header = first_header(first)
+        if header is None:
             return None
-        target.codec_context.extradata = setup
+        target.codec_context.extradata = header.config
     return target
 
 
@@ -214,30 +260,10 @@ def needs_setup(stream: Stream, path: Path) -> bool:
     return is_framed_aac(stream) and not formats.wants_adts(path)
 
 
-def is_framed_aac(stream: Stream) -> bool:
-    """Whether each packet has a header of its own. One whose header is damaged is of no use to anybody."""
-    context = stream.codec_context
-    return context is not None and context.codec.canonical_name == "aac" and not context.extradata
-
-
-def _whole_frame(packet: Packet[Stream]) -> Packet[Stream] | None:
-    """The AAC frame at the beginning of this packet, less what follows where the next header is damaged;
-    None where its own is.
-    """
-    head = bytes(memoryview(packet)[:7])
-    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
-        return None
-    length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
-    return packet if length == packet.size else _rewritten(packet, length) if length < packet.size else None
-
-
-def _adts_setup(first: FirstPackets) -> bytes | None:
-    """AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1) of an ADTS stream, from a packet's header."""
-    for head, *_ in first.packets:
-        if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
-            continue
-        profile, rate = (head[2] >> 6) + 1, (head[2] >> 2) & 15
-        channels = (head[2] & 1) << 2 | head[3] >> 6
-        if channels:  # else the layout is told inside the audio
-            return (profile << 11 | rate << 7 | channels << 3).to_bytes(2, "big")
+def first_header(first: FirstPackets) -> Header | None:
+    """Of an ADTS stream that tells its channels there; None of others."""
+    for data, *_ in first.packets:
+        header = read_header(data)
+        if header is not None and header.length == len(data) and header.channels:
+            return header
     return None

@@ -7,17 +7,20 @@ Audio and subtitles are not read here: the sink copies their packets from the fi
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange
+from av.video.stream import VideoStream
 
 from streamanon.media.clock import Clock
 from streamanon.media.demux import decoded, open_input, video_stream
+from streamanon.media.display import lost_in_packet
 from streamanon.media.image_headers import check_size
 from streamanon.media.probe import SourceInfo, picture_format
 from streamanon.types import PIXEL_FORMATS, Picture, Plane, RawFrame
@@ -47,39 +50,52 @@ def read_frames(
     with open_input(path) as container:
         stream = video_stream(container, info.name)
         clock = Clock(container.format.name)
-        sizes: dict[tuple[int, int], None] = {}
-        interlaced = False
+        seen = _Seen()
         previous: int | None = None
         step = _typical_step(info)
         try:
-            for index, frame in enumerate(decoded(container, stream, info.name, on_skipped, clock)):
+            frames = decoded(container, stream, info.name, on_skipped, clock, seen.note_packet)
+            for index, frame in enumerate(frames):
                 check_size(frame.width, frame.height, info.name)
-                sizes[frame.width, frame.height] = None
-                interlaced = interlaced or frame.interlaced_frame
+                seen.note(frame)
                 pts = _next_pts(frame.pts if frame.pts is not None else frame.dts, previous, step)
                 previous, step = pts, frame.duration or step
                 yield RawFrame(index, pts, info.time_base, to_picture(frame, info), frame.duration or None)
         finally:
             if on_note is not None:
-                for note in _notes(info, clock, sizes, interlaced):
+                for note in seen.changes(info, clock):
                     _log.warning("%s: %s", Path(info.name).name, note)
                     on_note(note)
 
 
-def _notes(
-    info: SourceInfo, clock: Clock, sizes: Iterable[tuple[int, int]], interlaced: bool
-) -> Iterator[str]:
-    """What changed on the way through the file."""
-    if clock.jumps:
-        yield clock.told()
-    if interlaced and not info.field_order:
-        yield "some frames are interlaced and stored as progressive, with their lines as they are"
-    others = [
-        f"{width}x{height}" for width, height in sizes if (width, height) != (info.width, info.height)
-    ]
-    if others:
-        named = " and ".join(others[:_MOST_SIZES]) + " and more" * (len(others) > _MOST_SIZES)
-        yield f"the picture's size changes: {named} are scaled to {info.width}x{info.height}"
+class _Seen:
+    """What the frames were, of which the output has what the first one was."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[tuple[int, int], None] = {}
+        self._interlaced = False
+        self._lost: dict[str, None] = {}
+
+    def note(self, frame: VideoFrame) -> None:
+        self._sizes[frame.width, frame.height] = None
+        self._interlaced = self._interlaced or frame.interlaced_frame
+
+    def note_packet(self, packet: Packet[VideoStream]) -> None:
+        self._lost.update(dict.fromkeys(lost_in_packet(bytes(packet))))
+
+    def changes(self, info: SourceInfo, clock: Clock) -> Iterator[str]:
+        """Sentences on what changed on the way through the file."""
+        if clock.jumps:
+            yield clock.told()
+        if self._interlaced and not info.field_order:
+            yield "some frames are interlaced and stored as progressive, with their lines as they are"
+        lost = [name for name in self._lost if name not in info.dropped]
+        if lost:
+            yield f"removed, from a later frame on: {', '.join(lost)}"
+        others = [f"{w}x{h}" for w, h in self._sizes if (w, h) != (info.width, info.height)]
+        if others:
+            named = " and ".join(others[:_MOST_SIZES]) + " and more" * (len(others) > _MOST_SIZES)
+            yield f"the picture's size changes: {named} are scaled to {info.width}x{info.height}"
 
 
 def to_picture(frame: VideoFrame, info: SourceInfo) -> Picture:

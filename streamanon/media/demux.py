@@ -6,6 +6,8 @@ import heapq
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,11 +22,14 @@ from av.video.stream import VideoStream
 from streamanon.errors import SourceError
 from streamanon.media.address import redact_url
 from streamanon.media.clock import Clock, mended
+from streamanon.media.file_parts import joined_flv
 from streamanon.media.image_headers import MAX_PIXELS, check_size
 from streamanon.media.standard_input import STDIN, SharedReader, open_standard_input
 
 #: Frames that a decoder may hold back: 16 to reorder them, and one a thread.
 _MOST_HELD_BACK = 16 + 16
+#: So many bytes are read to learn the time of a video that begins before zero.
+_MOST_WITHOUT_TIME = 64 << 20
 OPEN_SECONDS, READ_SECONDS = 20.0, 30.0
 _NOT_PIPED = (
     "standard input is no video that can come through a pipe; give the file itself if it is an MP4 or MOV, "
@@ -45,7 +50,7 @@ def open_input(path: str | Path) -> Iterator[InputContainer]:
             "pipe or a device goes in by standard input, whose name is -"
         )
     # Timeouts: a camera or server that stops answering must not hang the run.
-    source: Any = open_standard_input() if str(path) == STDIN else str(path)
+    source: Any = open_standard_input() if str(path) == STDIN else joined_flv(str(path)) or str(path)
     try:
         # Tags in odd encodings must not make a video unreadable.
         container = av.open(
@@ -65,7 +70,7 @@ def open_input(path: str | Path) -> Iterator[InputContainer]:
             _close(source)
 
 
-def _close(source: str | SharedReader) -> None:
+def _close(source: str | SharedReader | BufferedReader) -> None:
     if not isinstance(source, str):
         source.close()
 
@@ -93,7 +98,40 @@ def timed_packets(container: InputContainer, video: VideoStream, clock: Clock) -
     streams = container.streams
     # The empty packets that end each stream are left out: a decoder is flushed by None.
     packets = container.demux(video, *streams.audio, *streams.subtitles)
-    return mended((packet for packet in packets if packet.size), clock)
+    whole = (packet for packet in packets if packet.size)
+    return mended(_counted_back(whole, video) if "matroska" in container.format.name else whole, clock)
+
+
+def _counted_back(packets: Iterator[Packet[Stream]], video: VideoStream) -> Iterator[Packet[Stream]]:
+    """FFmpeg tells no time of Matroska's video before zero: it follows from what comes after."""
+    held: list[Packet[Stream]] = []
+    untimed: list[Packet[Stream]] = []
+    size, failure = 0, None
+    try:
+        for packet in packets:
+            held.append(packet)
+            size += packet.size
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            if packet.stream_index == video.index and stamp is not None:
+                step = _typical_ticks(video)
+                for one in reversed(untimed):
+                    stamp = one.dts = stamp - (one.duration or step)
+                break
+            if packet.stream_index == video.index:
+                untimed.append(packet)
+            if size > _MOST_WITHOUT_TIME:
+                break
+    except av.error.FFmpegError as error:
+        failure = error
+    yield from held
+    if failure is not None:
+        raise failure
+    yield from packets
+
+
+def _typical_ticks(video: VideoStream) -> int:
+    rate, base = video.average_rate or Fraction(25), video.time_base or Fraction(1, 1000)
+    return max(1, round(1 / (rate * base)))
 
 
 def decoded(
@@ -102,10 +140,12 @@ def decoded(
     name: str,
     on_skipped: Callable[[str], None] | None = None,
     clock: Clock | None = None,
+    on_packet: Callable[[Packet[VideoStream]], None] | None = None,
 ) -> Iterator[VideoFrame]:
     """Every frame that can be decoded, even those after a broken packet; then a reading error, if any.
 
-    ``on_skipped`` is told of packets that cannot be decoded. ``clock`` mends their times.
+    ``on_skipped`` is told of packets that cannot be decoded. ``clock`` mends their times. ``on_packet`` is
+    given each of the video.
     """
     stream.thread_type = "AUTO"
     packets = timed_packets(container, stream, clock or Clock(container.format.name))
@@ -120,6 +160,8 @@ def decoded(
             if packet is None or packet.stream_index == stream.index:
                 mine = cast("Packet[VideoStream] | None", packet)
                 times.note(mine)
+                if mine is not None and on_packet is not None:
+                    on_packet(mine)
                 frames = _decode_packet(stream, mine, on_skipped)
                 yield from map(times.give, frames)
             if failure is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, cast
@@ -24,6 +25,11 @@ _LOST = {
     "SPHERICAL": "the tag of a 360-degree video",
     "S12M_TIMECODE": "timecode inside the video",
     "ICC_PROFILE": "the colour profile inside the video",
+}
+#: With which they begin in a packet (ATSC A/53 part 4, 6.2.3; ITU-T T.35, SMPTE ST 2094-40).
+_MARKS = {
+    "A53_CC": (b"\xb5\x00\x31GA94\x03", b"\x00\x00\x01\xb2GA94\x03"),
+    "DYNAMIC_HDR_PLUS": (b"\xb5\x00\x3c\x00\x01\x04",),
 }
 
 
@@ -94,3 +100,10 @@ def field_order(stream: VideoStream, frame: VideoFrame) -> Literal["", "top firs
 def lost_metadata(frame: VideoFrame) -> tuple[str, ...]:
     """Names of what is attached to the picture and does not go along."""
     return tuple(dict.fromkeys(name for kind, name in _LOST.items() if side_data(frame, kind) is not None))
+
+
+def lost_in_packet(data: bytes) -> Iterator[str]:
+    """Of these names those that come and go within a video. By the packet's bytes: a frame whose side data
+    was looked at lives on until Python collects its garbage.
+    """
+    return (_LOST[kind] for kind, marks in _MARKS.items() if any(mark in data for mark in marks))

@@ -26,10 +26,9 @@ from av.video.stream import VideoStream
 from streamanon.config import OutputConfig
 from streamanon.errors import ConfigError, SinkError, StreamanonError
 from streamanon.media import formats
-from streamanon.media.address import redact_url
 from streamanon.media.formats import Encoding
 from streamanon.media.muxer import FFmpegLog, Muxer
-from streamanon.media.output_file import OutputFile, is_stdout
+from streamanon.media.output_file import OutputFile, is_stdout, shown
 from streamanon.media.probe import SourceInfo
 from streamanon.media.remux import PassThrough
 from streamanon.media.written_file import check_written
@@ -63,6 +62,7 @@ class VideoSink:
     ) -> None:
         self.path = Path(path)
         self.frames = 0
+        self._name = shown(self.path) if is_stdout(self.path) else self.path.name
         self._info = info
         self._encoding = formats.choose_encoding(self.path, info, config)
         _check_path(self.path, source)
@@ -77,7 +77,7 @@ class VideoSink:
             self._file = self._open_file(overwrite)
             self._output = _open_output(self._file, self.path, config)
             self._video = _add_video(self._output, info, self._encoding)
-            self._muxer = Muxer(self._output, redact_url(str(self.path)), _REMEDY)
+            self._muxer = Muxer(self._output, shown(self.path), _REMEDY)
             self._passed = PassThrough(self._muxer, self._stack, self.path, config, source, self._shift)
             self._guard(self._muxer.start)
         except BaseException:
@@ -89,7 +89,7 @@ class VideoSink:
         if untold:
             self.notes += (f"removed: {'; '.join(untold)}",)
         for note in self.notes:
-            _log.warning("%s: %s", self.path.name, note)
+            _log.warning("%s: %s", self._name, note)
 
     @property
     def partial(self) -> Path | None:
@@ -141,7 +141,7 @@ class VideoSink:
         late = self._passed.late_notes()
         self.notes += late
         for note in late:
-            _log.warning("%s: %s", self.path.name, note)
+            _log.warning("%s: %s", self._name, note)
         if self.frames and self._file is not None:
             if self._file.partial is not None:
                 check_written(self._file.partial, self._muxer, self._passed.sounds, _REMEDY)
@@ -210,13 +210,12 @@ def _check_path(path: Path, source: str | Path | None) -> None:
     # Not Path's: of an address, which may be long, it asks the file system, and passes on the refusal.
     if source is not None and os.path.exists(path) and os.path.exists(source) and path.samefile(source):
         raise ConfigError(f"the output {path} is the input itself; give another name")
-    shown, folder = redact_url(str(path)), redact_url(str(path.parent))
     if not os.path.isdir(path.parent):
-        raise SinkError(f"there is no folder {folder}; create it first")
+        raise SinkError(f"there is no folder {shown(path.parent)}; create it first")
     if os.path.isdir(path):
-        raise SinkError(f"{shown} is a folder; give a file name")
+        raise SinkError(f"{shown(path)} is a folder; give a file name")
     if not os.access(path if os.path.exists(path) else path.parent, os.W_OK):
-        raise SinkError(f"{shown} may not be written; choose another folder")
+        raise SinkError(f"{shown(path)} may not be written; choose another folder")
 
 
 def _open_output(file: OutputFile, path: Path, config: OutputConfig) -> OutputContainer:
@@ -232,8 +231,8 @@ def _open_output(file: OutputFile, path: Path, config: OutputConfig) -> OutputCo
 
 
 def _refused(path: Path, error: Exception) -> SinkError:
-    shown = redact_url(str(path))
-    return SinkError(f"cannot write {shown}: {_reason(error)}; check the disk and the folder")
+    remedy = "keep what reads it running" if is_stdout(path) else "check the disk and the folder"
+    return SinkError(f"cannot write {shown(path)}: {_reason(error)}; {remedy}")
 
 
 def _reason(error: Exception) -> str:
@@ -292,7 +291,8 @@ def _to_video_frame(frame: SafeFrame, encoding: Encoding, shift: Fraction) -> Vi
     """
     picture = frame.picture
     if picture.pixel_format.startswith("gray") and encoding.pixel_format.startswith("yuv"):
-        built = _grey_frame(picture, encoding.pixel_format)
+        deep = "10le" if picture.bits == 10 and not encoding.pixel_format.endswith("10le") else ""
+        built = _converted(_grey_frame(picture, encoding.pixel_format + deep), picture, encoding)
     elif picture.pixel_format == encoding.pixel_format and _lies_as_ffmpeg_reads(picture):
         built = VideoFrame.from_dlpack([_unlocked(p) for p in picture.planes], format=picture.pixel_format)
     else:
@@ -335,7 +335,7 @@ def _grey_frame(picture: Picture, pixel_format: str) -> VideoFrame:
 
 
 def _converted(built: VideoFrame, picture: Picture, encoding: Encoding) -> VideoFrame:
-    if picture.pixel_format == encoding.pixel_format:
+    if built.format.name == encoding.pixel_format:
         return built
     if picture.pixel_format.startswith("gbrp"):
         return built.reformat(format=encoding.pixel_format, dst_colorspace="ITU709", dst_color_range="MPEG")

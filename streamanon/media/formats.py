@@ -52,6 +52,7 @@ _TS_AUDIO = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "opus", "dts"})
 _SOUND_ENCODERS = {".webm": "libopus"}
 #: Sound that fits Matroska in another way without loss: as larger samples, or as FLAC. (TTA ends early
 #: when what the muxer wrote of it is read.)
+_PCM = {"u8": "pcm_u8", "s16": "pcm_s16le", "s32": "pcm_s32le", "flt": "pcm_f32le", "dbl": "pcm_f64le"}
 _SAMPLES, _LOSSLESS = ("pcm_", "adpcm_"), ("tta", "ape", "tak", "wmalossless", "shorten", "ralf")
 #: What text subtitles become there.
 _TEXT_ENCODERS = {".mp4": "mov_text", ".mov": "mov_text", ".mkv": "subrip", ".webm": "webvtt"}
@@ -185,14 +186,21 @@ def start_shift(info: SourceInfo) -> Fraction:
     return round(info.start / info.time_base) * info.time_base
 
 
-def sound_encoder(path: Path, codec: str) -> str:
-    """The encoder for sound of this codec, which does not fit into the container as it is."""
+def sound_encoder(path: Path, codec: str, samples: str) -> str:
+    """The encoder for sound of this codec, which does not fit into the container as it is. ``samples``:
+    FFmpeg's name of the format that it is decoded to.
+    """
     suffix = path.suffix.lower()
     if suffix == ".mkv" and codec.startswith(_SAMPLES):
-        return "pcm_s16le"
+        return _PCM.get(samples.removesuffix("p"), "pcm_s16le")
     if suffix == ".mkv" and codec in _LOSSLESS:
         return "flac"
     return _SOUND_ENCODERS.get(suffix, "aac")
+
+
+def is_lossless(encoder: str) -> bool:
+    """Whether an encoder of :func:`sound_encoder` keeps every sample."""
+    return encoder == "flac" or encoder in _PCM.values()
 
 
 def text_encoder(path: Path) -> str | None:
@@ -251,11 +259,17 @@ def _choose_pixel_format(
         if name in offered and _fits(codec, name, info):
             return name
     bits = 10 if wanted[0].endswith("10le") else 8
-    others = [one for one in CODECS[path.suffix.lower()] if one not in (codec, "ffv1")]
-    able = [one for one in others if _can_write(one, wanted, info)]
-    remedy = f"set output.codec to {_listed(able)}" if able else "give an output that ends with .mkv"
+    remedy = _other_codec(path, wanted, info) or "give an output that ends with .mkv"
+    elsewhere = _other_codec(Path("a.mkv"), wanted, info)
+    if remedy.endswith(".mkv") and not _can_write(config.codec, wanted, info):
+        remedy += f", and {elsewhere or 'set output.codec to ffv1'}"
     video = f"{bits}-bit video of {info.width}x{info.height}"
     raise ConfigError(f"{encoder.name} of this build cannot write {video}: {remedy}")
+
+
+def _other_codec(path: Path, wanted: list[str], info: SourceInfo) -> str:
+    able = [one for one in CODECS[path.suffix.lower()] if one != "ffv1" and _can_write(one, wanted, info)]
+    return f"set output.codec to {_listed(able)}" if able else ""
 
 
 def _can_write(codec: str, wanted: list[str], info: SourceInfo) -> bool:

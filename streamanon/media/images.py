@@ -36,8 +36,9 @@ SUFFIXES = {
 IMAGES = tuple(SUFFIXES)
 #: What is read, by content: whatever a file is called.
 FORMATS = ("PNG", "JPEG", "WebP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
-#: Formats that hold animations, transparency, colour profiles.
+#: Formats that hold animations, pages, transparency, colour profiles.
 ANIMATED = ("PNG", "WEBP", "GIF", "AVIF")
+_PAGED = ("TIFF",)
 _TRANSPARENT = ("PNG", "WEBP", "GIF", "TIFF", "AVIF", "HEIF")
 _PROFILED = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
 #: Quality of what is written with loss, of 100.
@@ -64,9 +65,10 @@ class ImageFrame:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageFileContent:
-    """``frames``: one of a still, all of an animation. ``profile``: the ICC profile of its RGB.
-    ``loops``: how often an animation plays, 0 for ever. ``lossless``: whether its format keeps pixels as
-    they are. ``notes``: sentences on what was lost in reading.
+    """``frames``: one of a still, all of an animation, or the ``pages``, whose sizes may differ.
+    ``profile``: the ICC profile of its RGB. ``loops``: how often an animation plays, 0 for ever.
+    ``lossless``: whether its format keeps pixels as they are. ``notes``: sentences on what was lost in
+    reading.
     """
 
     frames: tuple[ImageFrame, ...]
@@ -74,10 +76,11 @@ class ImageFileContent:
     loops: int = 1
     lossless: bool = True
     notes: tuple[str, ...] = ()
+    pages: bool = False
 
     @property
     def is_animation(self) -> bool:
-        return len(self.frames) > 1
+        return len(self.frames) > 1 and not self.pages
 
 
 def read_image(path: Path, formats: Sequence[str] = FORMATS, name: str | None = None) -> Pixels:
@@ -93,7 +96,7 @@ def read_image(path: Path, formats: Sequence[str] = FORMATS, name: str | None = 
 def read_image_file(
     path: Path, formats: Sequence[str] = FORMATS, name: str | None = None, frames: int | None = None
 ) -> ImageFileContent:
-    """All that is kept of an image file; ``frames``: of an animation only so many. Raises as
+    """All that is kept of an image file; ``frames``: of an animation or of pages only so many. Raises as
     :func:`read_image` does.
     """
     name = name or redact_url(str(path))
@@ -140,6 +143,9 @@ def encode_image(suffix: str, image: ImageFileContent) -> tuple[bytes, tuple[str
         _know_heif(f"a {suffix} file")
     notes = []
     frames = image.frames
+    if image.pages and kind not in _PAGED:
+        notes.append(f"{suffix} holds no pages: of {len(frames)} the first one is kept")
+        frames = frames[:1]
     if any(frame.alpha is not None for frame in frames) and kind not in _TRANSPARENT:
         notes.append(f"{suffix} holds no transparency: the picture lies on white")
         frames = tuple(_on_white(frame) for frame in frames)
@@ -153,6 +159,7 @@ def encode_image(suffix: str, image: ImageFileContent) -> tuple[bytes, tuple[str
         options["icc_profile"] = image.profile
     if image.is_animation:
         options |= _animation_options(kind, image)
+    if len(pictures) > 1:
         options |= {"save_all": True, "append_images": pictures[1:]}
     packed = io.BytesIO()
     try:
@@ -169,39 +176,57 @@ def _content(image: ImageFile.ImageFile, content: bytes, most: int | None, name:
     kind, count = str(image.format), getattr(image, "n_frames", 1)
     # The first picture of an animated PNG may be for viewers of stills alone: then it is no frame.
     first = int(count > 1 and bool(image.info.get("default_image")))
-    animated = kind in ANIMATED and count - first > 1
-    wanted = min(count - first if animated else 1, most or count)
-    if wanted * image.width * image.height > MAX_PIXELS:
-        raise SourceError(
-            f"the animation {name} has more than {MAX_PIXELS // 1_000_000} million pixels in all its "
-            "frames; scale it down"
-        )
-    notes = list(_lost_in_reading(image, content, count if not animated else 1))
-    profile, loops = image.info.get("icc_profile"), _loops(image)
+    animated, pages = (kind in kinds and count - first > 1 for kinds in (ANIMATED, _PAGED))
+    wanted = min(count - first if animated or pages else 1, most or count)
+    notes = [f"of the {count} pictures in the file the first one is kept"] * (wanted == 1 < count - first)
+    loops = _loops(image)
     lossless = kind in ("PNG", "BMP", "GIF", "TIFF") or b"VP8L" in content[:4096]
-    frames, kept = [], None
-    for number in range(first, first + wanted):
+    numbers = range(first, first + wanted)
+    _check_sizes(image, numbers, pages, name)
+    frames, profiles = [], []
+    for number in numbers:
         if count > 1:
             image.seek(number)
-        picture, kept = _to_rgb(_upright(image), profile)
+        notes += _lost_in_reading(image, content)
+        picture, kept = _to_rgb(_upright(image), image.info.get("icc_profile"))
+        profiles.append(kept)
         pixels = np.asarray(picture, np.uint8)
         alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else None
         milliseconds = round(float(image.info.get("duration") or 0)) if animated else 0
         frames.append(ImageFrame(np.ascontiguousarray(pixels[..., :3]), alpha, milliseconds))
-    return ImageFileContent(_alike(frames), kept, loops, lossless, tuple(notes))
+    if pages and len(set(profiles)) > 1:
+        notes.append("its pages have different colour profiles, and all get that of the first one")
+    told = tuple(dict.fromkeys(notes))
+    return ImageFileContent(_alike(frames), profiles[0], loops, lossless, told, pages and wanted > 1)
+
+
+def _check_sizes(image: ImageFile.ImageFile, numbers: range, pages: bool, name: str) -> None:
+    """Before anything is decoded."""
+    size = 0
+    for number in numbers if pages else numbers[:1]:
+        if pages:
+            image.seek(number)
+            check_size(*image.size, name)
+        size += image.width * image.height * (1 if pages else len(numbers))
+    if size > MAX_PIXELS:
+        kind, parts = ("file", "pages") if pages else ("animation", "frames")
+        raise SourceError(
+            f"the {kind} {name} has more than {MAX_PIXELS // 1_000_000} million pixels in all its {parts}; "
+            "scale it down"
+        )
 
 
 def _alike(frames: list[ImageFrame]) -> tuple[ImageFrame, ...]:
     """All with transparency, if one has some."""
     if all(frame.alpha is None for frame in frames):
         return tuple(frames)
-    full = np.full(frames[0].rgb.shape[:2], 255, np.uint8)
-    return tuple(replace(f, alpha=full if f.alpha is None else f.alpha) for f in frames)
+    return tuple(
+        replace(f, alpha=np.full(f.rgb.shape[:2], 255, np.uint8) if f.alpha is None else f.alpha)
+        for f in frames
+    )
 
 
-def _lost_in_reading(image: ImageFile.ImageFile, content: bytes, pictures: int) -> Iterator[str]:
-    if pictures > 1:
-        yield f"of the {pictures} pictures in the file the first one is kept"
+def _lost_in_reading(image: ImageFile.ImageFile, content: bytes) -> Iterator[str]:
     bits = _bits(image, content)
     if bits > 8:
         yield f"{bits} bits per sample become 8"

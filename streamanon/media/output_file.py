@@ -28,6 +28,11 @@ def is_stdout(path: Path) -> bool:
     return path.stem == "-" and path.parent == Path()
 
 
+def shown(path: Path) -> str:
+    """What an output is called in messages."""
+    return "standard output" if is_stdout(path) else redact_url(str(path))
+
+
 def check_free(path: Path, overwrite: bool) -> None:
     """Raises :class:`ConfigError` where a file would be replaced that nobody asked to replace."""
     if overwrite or is_stdout(path):
@@ -57,11 +62,11 @@ def check_writable(path: Path, overwrite: bool, inputs: Iterable[str | Path] = (
     """What a command checks of a small output before its work. Raises :class:`ConfigError` where the folder
     is missing, the output is one of the inputs, or a file would be replaced that nobody asked to replace.
     """
-    shown = redact_url(str(path))
+    name = shown(path)
     if not os.path.isdir(path.absolute().parent):
-        raise ConfigError(f"cannot write {shown}: make its folder first")
+        raise ConfigError(f"cannot write {name}: make its folder first")
     if any(is_same_file(path, one) for one in inputs):
-        raise ConfigError(f"the output {shown} is an input; give another name")
+        raise ConfigError(f"the output {name} is an input; give another name")
     check_free(path, overwrite)
 
 
@@ -150,5 +155,4 @@ def _claim(partial: Path, overwrite: bool) -> int:
 
 
 def _in_use(partial: Path) -> SinkError:
-    shown = redact_url(str(partial))
-    return SinkError(f"another run is writing {shown}; give this one another output")
+    return SinkError(f"another run is writing {shown(partial)}; give this one another output")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from shlex import quote
 from typing import cast
 
 import av
@@ -23,6 +25,8 @@ from streamanon.media.address import is_address, redact_url
 from streamanon.media.clock import Clock
 from streamanon.media.demux import PICTURES, decoded, open_input, timed_packets, video_stream
 from streamanon.media.display import HdrLight, field_order, hdr_light, lost_metadata, side_data
+from streamanon.media.file_parts import is_cut_off, unread_from
+from streamanon.media.standard_input import STDIN
 
 #: What begins later was cut out of something longer, and its clock not set back. What begins earlier is no
 #: encoder's priming, which may lie before zero: containers would take it for cut away.
@@ -92,8 +96,23 @@ def probe(path: str | Path) -> SourceInfo:
         stream = video_stream(container, name)
         clock = Clock(container.format.name)
         for frame in decoded(container, stream, name, clock=clock):
-            return _describe(container, stream, frame, name, _start(container, stream, clock))
+            info = _describe(container, stream, frame, name, _start(container, stream, clock))
+            return replace(info, notes=info.notes + tuple(_missing(path)))
     raise SourceError(f"{name} has a video stream but no frame of it can be decoded; check that it plays")
+
+
+def _missing(path: str | Path) -> Iterator[str]:
+    if str(path) == STDIN:
+        return
+    if is_cut_off(path):
+        yield "the end of the file is missing, as of a download or recording that broke off"
+    begin = unread_from(path)
+    if begin is not None:
+        name, second = quote(Path(path).name), f"second{Path(path).suffix}"
+        yield (
+            "the file holds another recording behind the first, of which not all is read: "
+            f"tail -c +{begin + 1} {name} > {second} makes a file of it"
+        )
 
 
 def picture_format(name: str) -> str:
@@ -160,7 +179,7 @@ def _describe(
             *(_label(other) for other in container.streams if _is_dropped(other, stream)),
             *lost_metadata(frame),
         ),
-        notes=_notes(frame.format, delivered),
+        notes=_notes(frame.format, delivered, _is_transparent(stream)),
     )
 
 
@@ -193,9 +212,14 @@ def _label(stream: Stream) -> str:
     return f"stream {stream.index}: {kind}, {codec}"
 
 
-def _notes(pixels: VideoFormat, delivered: str) -> tuple[str, ...]:
+def _is_transparent(stream: VideoStream) -> bool:
+    """Whether WebM has transparency beside the video, which FFmpeg's own decoders leave out."""
+    return any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())
+
+
+def _notes(pixels: VideoFormat, delivered: str, transparent: bool) -> tuple[str, ...]:
     notes = []
-    if any(part.is_alpha for part in pixels.components):
+    if transparent or any(part.is_alpha for part in pixels.components):
         notes.append("transparency is dropped")
     bits = max(part.bits for part in pixels.components)
     if bits > 10 and not pixels.has_palette:

@@ -161,10 +161,12 @@ class PassThrough:
         if _is_text_or_sound(stream) and fits(stream, self._path, first):
             return Copied(output, stream, self._path, first)
         if isinstance(stream, AudioStream) and _can_be_encoded(stream):
-            codec = formats.sound_encoder(self._path, stream.codec_context.codec.canonical_name)
+            context = stream.codec_context
+            codec = formats.sound_encoder(self._path, context.codec.canonical_name, context.format.name)
             sound = EncodedSound(output, stream, codec)
             name = sound.stream.codec_context.codec.canonical_name
-            self.notes += (f"{label} does not fit into {suffix} and is stored as {name}{sound.change}",)
+            change = sound.change + ", without loss" * formats.is_lossless(codec)
+            self.notes += (f"{label} does not fit into {suffix} and is stored as {name}{change}",)
             return sound
         text = formats.text_encoder(self._path)
         if isinstance(stream, SubtitleStream) and _is_text_or_sound(stream) and text is not None:
@@ -198,7 +200,10 @@ class PassThrough:
         self._muxer.container.set_chapters(chapters)
 
     def _readable(self, packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
-        """The tracks' packets that have a time; ends where the source cannot be read on, as is told."""
+        """The tracks' packets. One without a time follows the one before, one before any is left out. Ends
+        where the source cannot be read on, as is told.
+        """
+        ends: dict[int, int] = {}
         while True:
             try:
                 packet = next(packets, None)
@@ -207,8 +212,10 @@ class PassThrough:
             if packet is None:
                 return
             if packet.dts is None:
-                packet.dts = packet.pts
+                packet.dts = packet.pts if packet.pts is not None else ends.get(packet.stream_index)
             if packet.dts is not None and packet.stream_index in self._tracks:
+                if packet.stream.type == "audio":  # RealMedia tells the time of the first of many
+                    ends[packet.stream_index] = packet.dts + (packet.duration or 0)
                 yield packet
 
 

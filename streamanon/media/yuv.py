@@ -25,7 +25,7 @@ def read_rgb(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> Float:
 
     Edges must be multiples of ``picture.chroma_step`` or the picture's own edge; else ``ValueError``.
     """
-    _check_region(picture, x0, y0, x1, y1)
+    check_region(picture, x0, y0, x1, y1)
     planes = _crop(picture.planes, picture, x0, y0, x1, y1)
     size = (x1 - x0, y1 - y0)
     values = [planes[0].astype(np.float32)]
@@ -35,7 +35,7 @@ def read_rgb(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> Float:
 
 def read_luma(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> Float:
     """The region's luma (green, of RGB) as float32 [y1 - y0, x1 - x0], black at 0 and white at 255."""
-    black, white = _black_and_white(picture)
+    black, white = black_and_white(picture)
     values = picture.planes[0][y0:y1, x0:x1].astype(np.float32)
     return cast(Float, (values - black) * np.float32(255 / (white - black)))
 
@@ -53,7 +53,7 @@ def write_rgb(
     height, width = alpha.shape
     if not (alpha >= 0).all():
         raise ValueError("an alpha is negative or no number")
-    _check_region(picture, x0, y0, x0 + width, y0 + height)
+    check_region(picture, x0, y0, x0 + width, y0 + height)
     targets = _crop(planes, picture, x0, y0, x0 + width, y0 + height)
     for number, (target, value) in enumerate(zip(targets, _from_rgb(rgb, picture), strict=True)):
         if number == 0 or picture.pixel_format.startswith("gbr"):
@@ -76,13 +76,13 @@ def small_rgb(picture: Picture, width: int, height: int) -> NDArray[np.uint8]:
     scaled = [_scale(plane, width, height) for plane in picture.planes]
     if len(scaled) == 1:
         scaled *= 3
-    colour = cv2.transform(cv2.merge(scaled), _matrix(picture)[0])
+    colour = cv2.transform(cv2.merge(scaled), matrices(picture)[0])
     return cast("NDArray[np.uint8]", np.minimum(colour, 255).astype(np.uint8, copy=False))
 
 
 def crop(picture: Picture, region: tuple[int, int, int, int]) -> Picture:
     """A region (xyxy px) as a picture of its own, without a copy. Edges as for :func:`read_rgb`."""
-    _check_region(picture, *region)
+    check_region(picture, *region)
     planes = _crop(picture.planes, picture, *region)
     return Picture(planes, picture.pixel_format, picture.matrix, picture.full_range)
 
@@ -98,7 +98,8 @@ def from_rgb(rgb: NDArray[np.uint8]) -> Picture:
     return Picture(planes, "gbrp", full_range=True)
 
 
-def _check_region(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> None:
+def check_region(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> None:
+    """Raises ValueError where a region does not fit the chroma grid."""
     step_x, step_y = picture.chroma_step
     inside = 0 <= x0 < x1 <= picture.width and 0 <= y0 < y1 <= picture.height
     aligned_x = x0 % step_x == 0 and (x1 % step_x == 0 or x1 == picture.width)
@@ -150,7 +151,7 @@ def _blend_light(target: Plane, value: Float, alpha: Float, picture: Picture) ->
     """The same for luma or a colour, whose square is about the light that a display makes of it (in
     ITU-R BT.1886: its power of 2.4).
     """
-    black = np.float32(_black_and_white(picture)[0])
+    black = np.float32(black_and_white(picture)[0])
     old, new = (np.maximum(one - black, 0) for one in (target.astype(np.float32), value))
     mixed = np.sqrt(np.maximum(np.where(alpha >= 1, new**2, old**2 + alpha * (new**2 - old**2)), 0))
     mixed = np.rint(black + mixed).clip(0, (1 << picture.bits) - 1)
@@ -169,16 +170,16 @@ def _to_rgb(values: list[Float], picture: Picture) -> Float:
     """Plane values, float32 [H, W] each, to RGB [H, W, 3], not yet limited to 0..255."""
     if len(values) == 1:
         values = values * 3
-    return cast(Float, cv2.transform(cv2.merge(values), _matrix(picture)[0]))
+    return cast(Float, cv2.transform(cv2.merge(values), matrices(picture)[0]))
 
 
 def _from_rgb(rgb: Float, picture: Picture) -> list[Float]:
     """RGB [H, W, 3] to plane values, float32 [H, W] each and all at full size."""
-    values = cast(Float, cv2.transform(np.ascontiguousarray(rgb, np.float32), _matrix(picture)[1]))
+    values = cast(Float, cv2.transform(np.ascontiguousarray(rgb, np.float32), matrices(picture)[1]))
     return [values[:, :, number] for number in range(len(picture.planes))]
 
 
-def _black_and_white(picture: Picture) -> tuple[float, float]:
+def black_and_white(picture: Picture) -> tuple[float, float]:
     """Luma of black and of white."""
     return _range(picture.full_range or picture.pixel_format.startswith("gbr"), picture.bits)
 
@@ -188,8 +189,8 @@ def _range(full: bool, bits: int) -> tuple[float, float]:
     return (0.0, float((1 << bits) - 1)) if full else (16 * unit, 235 * unit)
 
 
-def _matrix(picture: Picture) -> tuple[Float, Float]:
-    """[3, 4] matrices from plane values to RGB and back."""
+def matrices(picture: Picture) -> tuple[Float, Float]:
+    """The matrices [3, 4] from plane values to RGB and back."""
     family = picture.pixel_format.removesuffix("10le").rstrip("p")
     return _matrices(family[:3], picture.matrix, picture.full_range, picture.bits)
 

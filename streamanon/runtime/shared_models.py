@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from streamanon.runtime.backends import Backend, Model
+from streamanon.runtime.backends import Backend, Model, memory_of
 
 
 class SharedBackend:
     """Gives the same model for the same file and settings. Models may be run from several threads."""
 
     def __init__(self, backend: Backend) -> None:
-        self.name = backend.name
+        self.name, self.memory = backend.name, memory_of(backend)
         self._backend = backend
         self._models: dict[tuple[Path, bool, int], Model] = {}
         self._loading = threading.Lock()

@@ -46,7 +46,7 @@ def find_model(given: str) -> Path:
         )
     if path.suffix.lower() == ".onnx" or len(path.parts) > 1:
         if not path.is_file():
-            raise ConfigError(f"there is no model {path}: check detect.model")
+            raise ConfigError(f"there is no model {path}: check the path")
         return path
     entry = user_models_folder() / f"{given}.json"
     if not _NAME.fullmatch(given) or not entry.is_file():

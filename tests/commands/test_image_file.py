@@ -166,11 +166,37 @@ def test_16_bits_are_told_and_grey_keeps_its_levels(anonymizer: Anonymizer, tmp_
         assert (read_image(tmp_path / f"b.{suffix}")[58:, :, 0] == smooth()[58:, :, 0]).all()
 
 
-def test_more_pictures_in_a_file_are_told(anonymizer: Anonymizer, tmp_path: Path) -> None:
-    pages = [Image.fromarray(smooth()) for _ in range(3)]
-    pages[0].save(tmp_path / "a.tiff", save_all=True, append_images=pages[1:])
+def pages(path: Path) -> None:
+    """Three, the second of another size."""
+    made = [Image.fromarray(smooth(*size)) for size in ((60, 80), (90, 120), (60, 80))]
+    made[0].save(path, save_all=True, append_images=made[1:])
+
+
+def test_all_pages_of_a_file_stay_and_are_covered(anonymizer: Anonymizer, tmp_path: Path) -> None:
+    pages(tmp_path / "a.tiff")
     report = done(anonymizer, tmp_path / "a.tiff", tmp_path / "b.tiff")
-    assert report.notes == ("of the 3 pictures in the file the first one is kept",)
+    after = read_image_file(tmp_path / "b.tiff").frames
+    assert [frame.rgb.shape for frame in after] == [(60, 80, 3), (90, 120, 3), (60, 80, 3)]
+    assert all(is_covered(frame.rgb) for frame in after)
+    assert (after[1].rgb[57:] == smooth(90, 120)[57:]).all()
+    assert report.notes == ()
+    assert (report.frames_in, report.tally.frames, report.tally.faces) == (3, 3, 3)
+
+
+def test_pages_that_a_format_does_not_hold_are_told(anonymizer: Anonymizer, tmp_path: Path) -> None:
+    pages(tmp_path / "a.tiff")
+    report = done(anonymizer, tmp_path / "a.tiff", tmp_path / "b.png")
+    assert report.notes == (".png holds no pages: of 3 the first one is kept",)
+    assert len(read_image_file(tmp_path / "b.png").frames) == 1
+
+
+def test_pages_are_too_large_together(
+    anonymizer: Anonymizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages(tmp_path / "a.tiff")
+    monkeypatch.setattr("streamanon.media.images.MAX_PIXELS", 20_000)
+    with pytest.raises(SourceError, match="more than 0 million pixels in all its pages; scale it down"):
+        done(anonymizer, tmp_path / "a.tiff", tmp_path / "b.tiff")
 
 
 def animation(path: Path, count: int = 6) -> list[int]:

@@ -105,8 +105,22 @@ def test_what_is_left_out_is_told(folder: Path, tmp_path: Path) -> None:
     left_out = find_jobs(str(folder), tmp_path / "out").left_out
     assert left_out == (
         "left out, as no video or image by the name: 1 .txt",
-        "left out: 1 folders within, which --recursive goes into",
+        "left out: 1 folder within, which --recursive goes into",
     )
+
+
+def test_hidden_videos_are_told_and_what_systems_leave_is_not(tmp_path: Path) -> None:
+    for name in ("a.mp4", ".b.mp4", "._a.mp4", ".DS_Store", "Thumbs.db", ".hidden.txt"):
+        (tmp_path / name).touch()
+    found = find_jobs(str(tmp_path), tmp_path / "out")
+    assert [Path(job.source).name for job in found.jobs] == ["a.mp4"]
+    assert found.left_out == ("left out: 1 hidden file, named with a dot in front",)
+
+
+def test_names_that_are_too_long_reach_whoever_opens_them(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 300 + ".mp4")
+    assert find_jobs("a.mp4", long).jobs == [Job("a.mp4", long)]
+    assert find_jobs("x" * 300, Path("b.mp4")).jobs[0].output == Path("b.mp4")
 
 
 def test_folders_within_are_gone_into_when_asked(folder: Path, tmp_path: Path) -> None:

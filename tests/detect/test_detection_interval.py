@@ -131,6 +131,53 @@ def test_under_load_movement_triggers_no_detection() -> None:
     assert interval.skipped == left_out
 
 
+class Overloaded:
+    """A camera that loses ``losing`` frames of every 10."""
+
+    def __init__(self) -> None:
+        self.camera, self.lost, self.losing = Camera(10**6), 0, 3
+        self.interval = DetectionInterval(0.04, 0.48, True, self.camera.clock, lambda: self.lost)
+        self._frames = self.interval.follow(self.camera.frames())
+
+    def run(self, count: int) -> list[Extent | None]:
+        extents = []
+        for frame in itertools.islice(self._frames, count):
+            self.lost += self.losing if frame.index % 10 == 0 else 0
+            extents.append(self.interval.extent(frame, frame.index == 0, False, False))
+            if extents[-1] is not None:
+                self.interval.searched(extents[-1], True)
+        return extents
+
+
+def test_lost_frames_are_load_though_none_is_late() -> None:
+    """As in live, where two frames wait at most: such a chain does not lag."""
+    one = Overloaded()
+    one.run(50)
+    assert one.interval.seconds > 0.04
+    assert not one.interval.coarse_faces, "first detections become rarer"
+    extents = one.run(400)
+    assert one.interval.seconds == pytest.approx(0.4)
+    assert one.interval.coarse_faces
+    assert set(extents[-100:]) == {"coarse", None}
+    assert one.interval.coarse > 0
+    down = one.interval.steps.copy()
+    assert down == {"longer interval": 9, "coarser faces": 1, "smaller copy": 1}
+
+
+def test_what_load_made_necessary_is_taken_back_step_by_step_and_not_at_once() -> None:
+    one = Overloaded()
+    one.run(500)
+    one.losing = 0
+    one.run(25 * 4)
+    assert one.interval.coarse_faces, "it may begin again at once"
+    extents = one.run(25 * 20)
+    assert not one.interval.coarse_faces
+    assert extents[-1] == "next"
+    assert one.interval.seconds == pytest.approx(0.04)
+    assert one.interval.steps["shorter interval"] == 9
+    assert one.interval.steps["larger copy"] == one.interval.steps["finer faces"] == 1
+
+
 def test_detections_skipped_are_counted() -> None:
     camera = Camera(1000)
     interval = DetectionInterval(0.08, 0.48, True, camera.clock)
@@ -258,8 +305,9 @@ def test_never_more_than_the_bound_lies_between_two_detections(
         if shot or frame.index == 0:
             assert extent == "all"
         elif failed or perhaps or passed >= most or since >= MAX_FRAMES:
-            assert extent == "next"
+            assert extent in ("next", "coarse")
         assert extent != "near" or moves
+        assert extent != "coarse" or (live and interval.coarse_faces)
         if extent is not None:
             now += spent
             interval.searched(extent, seen)

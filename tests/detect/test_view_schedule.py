@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from streamanon.detect.orientation import Orientation
-from streamanon.detect.tiling import View
+from streamanon.detect.tiling import LONG_SIDES, View, whole
 from streamanon.detect.view_schedule import Look, ViewSchedule
 from streamanon.types import Picture, RawFrame
 
@@ -106,3 +106,27 @@ def test_orientations_with_faces_and_the_declared_one_are_searched_in_every_pass
     looks = schedule.looks(frame(2), "next", orientation)
     assert turns(looks) == [1, 2, 3]
     assert all([v.size for v in look.views] == [MIDDLE, COARSE] for look in looks if look.is_evidence)
+
+
+def test_under_load_smaller_views_take_turns_and_there_are_no_tiles() -> None:
+    schedule, orientation = ViewSchedule(TILED), Orientation()
+    schedule.looks(frame(0), "all", orientation)
+    passes = [seen(schedule.looks(frame(n), "coarse", orientation)) for n in range(1, 5)]
+    small = whole(SMALL, 0, LONG_SIDES["small"]).size
+    assert passes == [[COARSE], [small]] * 2 or passes == [[small], [COARSE]] * 2
+    compared = schedule.looks(frame(100), "coarse", orientation)
+    assert turns(compared) == [0, 1, 2, 3], "orientations are still compared"
+    assert max(max(view.size) for look in compared for view in look.views) <= LONG_SIDES["small"]
+
+
+class Fixed(Sizes):
+    """A model of one input."""
+
+    def near(self, _picture: Picture, turn: int) -> list[View]:
+        return []
+
+
+def test_a_model_of_one_input_has_no_smaller_one() -> None:
+    schedule, orientation = ViewSchedule(Fixed([[LARGE]])), Orientation()
+    schedule.looks(frame(0), "all", orientation)
+    assert seen(schedule.looks(frame(1), "coarse", orientation)) == [LARGE]

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from streamanon.gallery.delegates import DelegateGallery, open_gallery
-from streamanon.generate.eyes import WHITE, WHITE_RANGE, Irises, eye_white, irises_of, paint_eyes
+from streamanon.generate.eyes import WHITE, WHITE_RANGE, Irises, eye_layers, eye_white, irises_of
+from streamanon.generate.layers import Look, lay
 from streamanon.mesh.landmarks import EYE_SIDES, EYES, IRIS_RINGS, IRISES, LIDS
 from streamanon.runtime.models import Engines
 from streamanon.types import LUMA, Float
 
 SIZE = 256
 SKIN = np.array([180, 140, 120], np.float32)
-LOOK = (1.0, 0.0)
 DARK = Irises(np.full((12, 3), 30, np.float32), 140.0, 0.3)
 
 
@@ -43,7 +43,7 @@ def face(openness: float, gaze: float = 0.0) -> Float:
 
 def painted(points: Float, white: float = WHITE, irises: Irises = DARK) -> Float:
     image = np.tile(SKIN, (SIZE, SIZE, 1)).astype(np.float32)
-    paint_eyes(image, points, (SKIN, SKIN), irises, white, LOOK)
+    lay(image, eye_layers(points, (SIZE, SIZE), np.stack([SKIN, SKIN]), irises, white, Look(1.0, 0.0)))
     return image
 
 
@@ -88,12 +88,11 @@ def test_both_lids_close_together() -> None:
 
 def test_the_white_is_measured_and_bounded() -> None:
     points = face(0.4)
-    light = np.tile(SKIN, (SIZE, SIZE, 1)).astype(np.float32)
     for white in (1.0, 1.3):
-        seen = eye_white(painted(points, white), light, points)
+        seen = eye_white(painted(points, white), np.stack([SKIN, SKIN]), points)
         assert seen is not None
         assert WHITE_RANGE[0] <= seen <= WHITE_RANGE[1]
-    assert eye_white(light, light, face(0.05)) is None
+    assert eye_white(painted(points), np.stack([SKIN, SKIN]), face(0.05)) is None
 
 
 def test_an_iris_has_the_textures_colours() -> None:

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from streamanon.gallery.delegates import DelegateGallery, open_gallery
+from streamanon.generate.layers import Look, lay
 from streamanon.generate.mouth import (
     LOWER_EDGE,
     MouthAtlas,
     frame_of,
     gape,
     mouth_colours,
+    mouth_layers,
     open_mouths,
-    paint_mouth,
 )
 from streamanon.mesh.landmarks import INNER_LIPS, LIP_MIDDLES
 from streamanon.runtime.models import Engines
@@ -23,7 +24,6 @@ from streamanon.types import LUMA, Float
 
 SIZE = 256
 SKIN = np.array([180, 140, 120], np.float32)
-LOOK = (1.0, 0.0)
 
 
 @cache
@@ -51,7 +51,8 @@ def painted(gap: float, upper: float, lower: float) -> tuple[Float, Float]:
     points = face(gap)
     image = np.tile(SKIN, (SIZE, SIZE, 1)).astype(np.float32)
     colours = np.array([[upper] * 3, [lower] * 3], np.float32)
-    paint_mouth(image, points, SKIN, atlas().of(gallery().delegates[0]), colours, LOOK)
+    teeth = atlas().of(gallery().delegates[0])
+    lay(image, mouth_layers(points, (SIZE, SIZE), SKIN, teeth, colours, Look(1.0, 0.0)))
     return image, points
 
 
@@ -59,7 +60,7 @@ def test_closed_lips_stay_closed() -> None:
     image, points = painted(0.005, 1, 1)
     assert gape(points) < 0.01
     assert (image == SKIN).all()
-    assert mouth_colours(image, image, points) is None
+    assert mouth_colours(image, SKIN, points) is None
 
 
 @pytest.mark.parametrize("gap", [0.1, 0.25, 0.5])
@@ -86,8 +87,7 @@ def test_it_is_about_as_bright_as_the_persons_mouth() -> None:
     found = []
     for level in (0.35, 0.6):
         image, points = painted(0.4, level, level)
-        light = np.tile(SKIN, (SIZE, SIZE, 1)).astype(np.float32)
-        seen = mouth_colours(image, light, points)
+        seen = mouth_colours(image, SKIN, points)
         assert seen is not None
         np.testing.assert_allclose(seen @ LUMA, level, atol=0.25)
         found.append(seen @ LUMA)

@@ -198,6 +198,15 @@ def test_faces_of_a_frame_go_through_the_network_together_small_ones_at_half_the
         np.testing.assert_allclose(painting.patch.rgb, alone.patch.rgb, atol=1e-3)
 
 
+def test_on_an_overloaded_machine_large_faces_are_painted_at_half_the_size_too() -> None:
+    networks = Networks()
+    fine, coarse = (Job(face(40.0), assignment(), None, coarse) for coarse in (False, True))
+    paintings = [generator(networks).paint(picture(), [job])[0] for job in (fine, coarse)]
+    assert [shape[2] for shape in networks.shapes] == [CROP_PX, CROP_PX // 2]
+    first, second = (painting.patch.alpha for painting in paintings if painting is not None)
+    np.testing.assert_array_equal(first, second)  # it covers the same
+
+
 def test_what_was_in_front_stays_so_while_the_network_wavers() -> None:
     front = np.zeros((CELLS, CELLS), np.float32)
     front[18:24, :16] = 0.95

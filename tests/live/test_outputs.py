@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import pytest
@@ -103,8 +104,9 @@ def test_a_queue_waits_for_room_where_it_is_told_to() -> None:
 class Sender:
     """Encodes the scene and gives it to outputs."""
 
-    def __init__(self, sound: bool = True) -> None:
-        self.encoder = Encoder(an_info(), OutputConfig(preset="ultrafast"), Fraction(RATE), sound)
+    def __init__(self, sound: bool = True, codec: Literal["h264", "hevc"] = "h264") -> None:
+        config = OutputConfig(codec=codec, preset="ultrafast")
+        self.encoder = Encoder(an_info(), config, Fraction(RATE), sound)
         self.told: list[tuple[State, str]] = []
         self._track = SoundTrack() if sound else None
         self._number = 0
@@ -154,6 +156,23 @@ def test_files_archives_and_playlists(tmp_path: Path) -> None:
     assert "init-" in playlist
     assert sum(len(look_at(path)) for path in tmp_path.glob("part-*.mkv")) == 75
     assert {state for state, _ in sender.told} == {State.RUNNING, State.ENDED}
+
+
+def test_hevc(tmp_path: Path) -> None:
+    sender = Sender(codec="hevc")
+    names = ["a.mkv", "b.mp4", "c.ts"]
+    some = [sender.open(str(tmp_path / name)) for name in names]
+    some.append(sender.open(f"hls://{tmp_path / 'hls'}"))
+    sender.send(75, *some)
+    finish(*some)
+    for name in (*names, "hls/index.m3u8"):
+        assert len(look_at(tmp_path / name)) == 75, name
+        with av.open(str(tmp_path / name)) as opened:
+            context = opened.streams.video[0].codec_context
+            assert context.name == "hevc"
+            assert context.codec_tag == {"b.mp4": "hvc1", "hls/index.m3u8": "hvc1"}.get(
+                name, context.codec_tag
+            )
 
 
 def test_a_child_that_is_killed_is_started_again(tmp_path: Path) -> None:
@@ -282,3 +301,18 @@ def test_targets_that_cannot_be(text: str, said: str) -> None:
 
 def test_a_stall_is_not_confused_with_a_busy_machine() -> None:
     assert outputs._wants_to_run(os.getpid())  # this process runs while it asks
+
+
+def test_a_child_that_waits_for_a_core_is_given_more_time_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file would else stay a partial one."""
+    monkeypatch.setattr(outputs, "CLOSE_SECONDS", 0.01)
+    monkeypatch.setattr(outputs, "MOST_STARVED", 10_000)
+    monkeypatch.setattr(outputs, "_wants_to_run", lambda _pid: True)
+    sender = Sender(sound=False)
+    output = sender.open(str(tmp_path / "out.mkv"))
+    sender.send(10, output)
+    output.close()
+    output.join(0.01)
+    assert len(look_at(tmp_path / "out.mkv")) == 10

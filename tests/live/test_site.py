@@ -56,6 +56,14 @@ def test_a_good_file(tmp_path: Path) -> None:
     [
         ("cameras: {}", "names no camera"),
         ("camera: {}", "unknown key 'camera'"),
+        (
+            "cameras: {a: {source: 'rtsp://c/s', to: 'rtmp://h/a/k', set: [output.codec=hevc]}}",
+            "takes H.264: leave output.codec out",
+        ),
+        (
+            "cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', set: [output.codec=av1]}}",
+            "live outputs are h264 or hevc",
+        ),
         ("cameras: {a: {sorce: x}}", "unknown setting 'cameras.a.sorce'; did you mean 'cameras.a.source'"),
         ("cameras: {a: {to: x.mkv}}", "has no source"),
         ("cameras: {a: {source: 'rtsp://c/s'}}", "has no output"),
@@ -71,7 +79,6 @@ def test_a_good_file(tmp_path: Path) -> None:
             "cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1'}, b: {source: 'rtsp://d/s', to: 'udp://h:1'}}",
             "also written by a",
         ),
-        ("cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', set: ['output.codec=hevc']}}", "are H.264"),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path: Path, text: str, said: str) -> None:

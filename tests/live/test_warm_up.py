@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import pytest
+from live_scenes import wait_for
 
 from streamanon.api import Anonymizer
 from streamanon.config import ComputeConfig, load_config
+from streamanon.live.service import Models
 from streamanon.live.warm_up import warm_up
 from streamanon.media.probe import probe
 from streamanon.runtime.backends import Array, Backend, Model, open_backend
@@ -35,6 +39,26 @@ class _RecordingModel:
     def run(self, *inputs: Array) -> list[Array]:
         self._backend.seen.add((self._name, tuple(one.shape for one in inputs)))
         return self._model.run(*inputs)
+
+
+def test_a_size_is_warmed_once_and_beside_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[object, int, int]] = []
+    held, begun = threading.Event(), threading.Event()
+
+    def slow(anonymizer: object, width: int, height: int) -> None:
+        begun.set()
+        held.wait(30)
+        shown.append((anonymizer, width, height))
+
+    monkeypatch.setattr("streamanon.live.service.warm_up", slow)
+    models, one = Models(), cast(Anonymizer, object())
+    models.warm(one, 640, 480)  # returns though warming takes long
+    assert begun.wait(30)
+    models.warm(one, 640, 480)
+    models.warm(one, 480, 640)
+    held.set()
+    assert wait_for(lambda: len(shown) == 2, 30)
+    assert {(width, height) for _, width, height in shown} == {(640, 480), (480, 640)}
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 from clips import picture_rgb, write_clip
 from hypothesis import given
 from hypothesis import strategies as st
+from odd_media import Clip, write
 
 from streamanon.errors import SourceError
 from streamanon.media import decode as source
@@ -132,6 +133,29 @@ def test_a_change_of_size_is_scaled_to_the_first(tmp_path: Path) -> None:
     assert len(frames) == 24
     assert {(frame.picture.width, frame.picture.height) for frame in frames} == {(64, 48)}
     assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))
+
+
+#: Supplemental information (ITU-T H.264, 7.3.2.3) of one closed caption, and of HDR10+.
+CAPTION = b"\xb5\x00\x31GA94\x03\x41\xff\xfc\x80\x80\xff"
+HDR10_PLUS = b"\xb5\x00\x3c\x00\x01\x04\x01\x40"
+
+
+@pytest.mark.parametrize(
+    ("payload", "name"),
+    [(CAPTION, "closed captions inside the video"), (HDR10_PLUS, "HDR10+ metadata")],
+)
+def test_what_begins_later_inside_the_video_is_told(payload: bytes, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.h264"
+    write(path, Clip(frames=20, options={"g": "10", "bf": "0"}))
+    data = path.read_bytes()
+    second = [at for at in range(len(data)) if data[at : at + 4] == b"\0\0\1\x65"][1]
+    unit = b"\0\0\1\x06\x04" + bytes([len(payload)]) + payload + b"\x80"
+    path.write_bytes(data[:second] + unit + data[second:])
+    info = probe(path)
+    notes: list[str] = []
+    assert name not in info.dropped
+    assert len(list(read_frames(path, info, None, notes.append))) == 20
+    assert notes == [f"removed, from a later frame on: {name}"]
 
 
 def test_a_truncated_file_gives_the_frames_it_has(tmp_path: Path) -> None:

@@ -198,6 +198,36 @@ def test_sound_that_is_encoded_anew_keeps_its_time(tmp_path: Path) -> None:
     assert any(0.6 < at < 0.85 for at, _ in frames)  # silence
 
 
+def samples(path: Path) -> tuple[str, np.ndarray]:
+    """The codec of the sound, and all its samples."""
+    with av.open(str(path)) as opened:
+        frames = [frame.to_ndarray() for frame in opened.decode(audio=0)]
+        flat = [frame.T.reshape(1, -1) if len(frame) > 1 else frame for frame in frames]
+        return opened.streams.audio[0].codec_context.name, np.concatenate(flat, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "sound", "video", "becomes"),
+    [
+        ("a.mkv", Sound("tta", samples="s32"), "libx264", "flac"),
+        ("a.avi", Sound("pcm_mulaw", 8000), "mpeg4", "pcm_s16le"),
+        ("a.mov", Sound("pcm_s8"), "libx264", "pcm_u8"),
+        ("a.vob", Sound("pcm_dvd", samples="s32"), "mpeg2video", "pcm_s32le"),
+    ],
+)
+def test_sound_without_loss_stays_so_in_matroska(
+    name: str, sound: Sound, video: str, becomes: str, tmp_path: Path
+) -> None:
+    source, target = tmp_path / name, tmp_path / "b.mkv"
+    write(source, Clip(codec=video, frames=10, sounds=(sound,)))
+    sink = pass_through(source, target)
+    assert [note.endswith(f"is stored as {becomes}, without loss") for note in sink.notes] == [True]
+    (_, before), (codec, after) = samples(source), samples(target)
+    assert codec == becomes
+    assert before.dtype == after.dtype
+    assert (before == after).all()
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
 def test_texts_stay_where_they_are_converted(tmp_path: Path, suffix: str) -> None:
     write(tmp_path / "a.mkv", Clip(texts=("ass",)))

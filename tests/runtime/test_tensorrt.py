@@ -52,19 +52,19 @@ def test_the_fake_has_nothing_that_tensorrt_lacks() -> None:
     assert checked >= 15
 
 
-@pytest.mark.parametrize("count", [1, 3, 16])
+@pytest.mark.parametrize("count", [1, 3, 8])
 @pytest.mark.parametrize("rtx", [True, False])
 def test_a_plan_runs_what_fits_its_profiles(count: int, rtx: bool, model: Path, tmp_path: Path) -> None:
     loaded, api = load(model, tmp_path, rtx)
     given = pictures(count)
     np.testing.assert_array_equal(loaded.run(given)[0], 2 * given)
     assert len(api.Builder.built) == 1
-    assert api.Runtime.loaded[0].runs == [{1: 0, 3: 1, 16: 2}[count]]
+    assert api.Runtime.loaded[0].runs == [{1: 0, 3: 1, 8: 2}[count]]
 
 
 def test_more_faces_than_a_plan_takes_go_through_in_batches(model: Path, tmp_path: Path) -> None:
     loaded, api = load(model, tmp_path)
-    given = pictures(37)
+    given = pictures(21)
     np.testing.assert_array_equal(loaded.run(given)[0], 2 * given)
     assert len(api.Builder.built) == 1
     assert api.Runtime.loaded[0].runs == [2, 2, 2]
@@ -165,5 +165,7 @@ def test_without_a_gpu_it_says_so() -> None:
         pytest.skip("there is a GPU")
     if not tensorrt_library.is_installed():
         pytest.skip("neither TensorRT nor TensorRT-RTX is installed")
-    with pytest.raises(ModelError, match=r"tensorrt: no CUDA device is available\)$"):
+    with pytest.raises(
+        ModelError, match=r"tensorrt: no (NVIDIA driver is installed|CUDA device is available)\);"
+    ):
         choose_backend(ComputeConfig("tensorrt"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum, IntEnum
 from pathlib import Path
@@ -239,6 +240,7 @@ class Runtime:
 class HostMemory:
     """Where a GPU's memory would be."""
 
+    device = None
     stream = 0
 
     def __init__(self, architecture: str = "sm86", name: str = "a GPU") -> None:
@@ -253,13 +255,22 @@ class HostMemory:
     def empty(self, shape: tuple[int, ...]) -> Any:
         return _Held(np.full(shape, np.nan, np.float32))
 
-    def download(self, tensors: list[Any]) -> list[Array]:
+    def join(self, tensors: Sequence[Any]) -> Any:
+        return _Held(np.concatenate([tensor.values for tensor in tensors]))
+
+    def download(self, tensors: Sequence[Any]) -> list[Array]:
         return [tensor.values for tensor in tensors]
 
 
 class _Held:
     def __init__(self, values: Array) -> None:
-        self.values = values
+        self.values, self.shape = values, values.shape
+
+    def __getitem__(self, rows: slice) -> _Held:
+        return _Held(self.values[rows])
+
+    def contiguous(self) -> _Held:
+        return _Held(np.ascontiguousarray(self.values))
 
     def data_ptr(self) -> int:
         return int(self.values.ctypes.data)

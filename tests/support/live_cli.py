@@ -18,6 +18,11 @@ def _of(_self: Models, config: Config) -> Anonymizer:
     return cast(Anonymizer, FakeAnonymizer())
 
 
+def _warm(self: Models, anonymizer: Anonymizer, width: int, height: int) -> None:
+    """Fake faces need no network."""
+
+
 if __name__ == "__main__":
     streamanon.live.service.Models.of = _of  # type: ignore[method-assign, assignment]
+    streamanon.live.service.Models.warm = _warm  # type: ignore[method-assign]
     sys.exit(main())

@@ -115,6 +115,7 @@ class FakeAnonymizer:
         rotation: int = 0,
         still: bool = False,
         assigner: Assigner | None = None,
+        coarse: Callable[[], bool] = lambda: False,
     ) -> Covering:
         return Covering(self.config.cover, None, context=context)
 

@@ -45,8 +45,12 @@ def need_rtsp() -> None:
 
 
 @contextmanager
-def rtsp(source: Path, port: int, *login: str) -> Iterator[subprocess.Popen[str]]:
-    """Serves ``source`` at /live and takes what is published to /in."""
+def rtsp(
+    source: Path, port: int, *login: str, payloader: str = "", elements: str = ""
+) -> Iterator[subprocess.Popen[str]]:
+    """Serves ``source`` at /live and takes what is published to /in. ``payloader``: properties of it;
+    ``elements``: before it, each with a ``!`` after it.
+    """
     need_rtsp()
     script = Path(__file__).with_name("rtsp_server.py")
     server = subprocess.Popen(
@@ -54,7 +58,8 @@ def rtsp(source: Path, port: int, *login: str) -> Iterator[subprocess.Popen[str]
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        | {"RTSP_PAYLOADER": payloader, "RTSP_FILTER": elements},
     )
     try:
         assert listens(port)

@@ -1,7 +1,9 @@
 """An RTSP server by GStreamer, for /usr/bin/python3: ``rtsp_server.py PORT FILE [USER PASSWORD]`` serves a
 transport stream at /live again and again, and takes what is published to /in as RECORDED.ts beside it.
+RTSP_PAYLOADER: properties of its payloader; RTSP_FILTER: elements before that, each with a ``!`` after it.
 """
 
+import os
 import sys
 
 import gi
@@ -20,7 +22,8 @@ mounts = server.get_mount_points()
 serving = GstRtspServer.RTSPMediaFactory()
 serving.set_launch(
     f"( multifilesrc location={source} loop=true ! tsdemux name=d "
-    "d. ! queue ! h264parse config-interval=1 ! rtph264pay name=pay0 pt=96 )"
+    f"d. ! queue ! h264parse config-interval=1 ! {os.environ.get('RTSP_FILTER', '')} "
+    f"rtph264pay name=pay0 pt=96 {os.environ.get('RTSP_PAYLOADER', '')} )"
 )
 serving.set_shared(True)
 mounts.add_factory("/live", serving)

@@ -9,7 +9,8 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,6 +49,33 @@ class Backend(Protocol):
         many a small model can use well on a CPU; 0: as many as ``compute.threads`` allows.
         """
         ...
+
+
+class Memory(Protocol):
+    """A device's memory and its stream of work; tests use the host's. ``device``: PyTorch's, where there is
+    one. ``architecture``: as "sm86". ``name``: what the vendor calls it.
+    """
+
+    device: Any
+    architecture: str
+    name: str
+
+    def active(self) -> AbstractContextManager[object]:
+        """Within it, allocations and work go to this device and stream."""
+        ...
+
+    @property
+    def stream(self) -> int: ...
+    def upload(self, array: Array) -> Any: ...
+    def empty(self, shape: tuple[int, ...]) -> Any: ...
+    def join(self, tensors: Sequence[Any]) -> Any: ...
+    def download(self, tensors: Sequence[Any]) -> list[Array]: ...
+
+
+def memory_of(backend: Backend) -> Memory | None:
+    """Where the models of a backend have their inputs and results, if that is not the host."""
+    memory: Memory | None = getattr(backend, "memory", None)
+    return memory
 
 
 #: Name -> (packages, of each group one, our module), in the order of preference.
@@ -96,7 +124,8 @@ def choose_backend(config: ComputeConfig) -> Choice:
             return Choice(backend, tuple(verdicts))
         verdicts.append(Verdict(name, False, reason))
     reasons = "; ".join(f"{one.name}: {one.reason}" for one in verdicts)
-    raise ModelError(f"no backend can be used ({reasons})")
+    remedy = "see streamanon doctor" if named == "auto" else "leave it to auto, which takes one that works"
+    raise ModelError(f"no backend can be used ({reasons}); {remedy}")
 
 
 def open_backend(config: ComputeConfig) -> Backend:
@@ -132,6 +161,7 @@ class _Precise:
 
     def __init__(self, backend: Backend) -> None:
         self._backend, self.name = backend, backend.name
+        self.memory = memory_of(backend)
 
     def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
         return self._backend.load(path, precise=True, threads=threads)

@@ -14,9 +14,9 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 Shapes = tuple[tuple[int, ...], ...]  # one an input
 
-#: Shapes kept for a model. One video needs at most 9 of the detector: three sizes upright and three turned,
-#: two of tiles, and the close-up.
-MOST_SHAPES = 12
+#: Shapes kept for a model. One video needs at most 11 of the detector: four sizes upright and four turned,
+#: two of tiles, and the close-up. Cameras of two shapes share some.
+MOST_SHAPES = 16
 
 
 class ShapeCache(Generic[T]):

@@ -7,37 +7,25 @@ default the user's cache folder; ``streamanon engines build`` makes them beforeh
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import threading
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from streamanon.config import ComputeConfig
 from streamanon.errors import ModelError
-from streamanon.runtime.backends import Array, Backend, Model
+from streamanon.runtime.backends import Array, Backend, Memory, Model
 from streamanon.runtime.backends.plan_cache import cache_folder, open_plan, read_plan, store_plan
 from streamanon.runtime.backends.shape_cache import ShapeCache, Shapes
 from streamanon.runtime.backends.tensorrt_build import PlanSpec, build_plan
 from streamanon.runtime.backends.tensorrt_library import Library, make_log, open_library
 from streamanon.runtime.backends.tensorrt_profiles import BATCHES, Profile, exactly, fitting, profiles_of
 from streamanon.runtime.onnx_header import read_onnx_header
-
-
-class Memory(Protocol):
-    """A device's memory and its stream of work; tests use the host's."""
-
-    architecture: str
-    name: str
-
-    def active(self) -> AbstractContextManager[object]: ...
-    @property
-    def stream(self) -> int: ...
-    def upload(self, array: Array) -> Any: ...
-    def empty(self, shape: tuple[int, ...]) -> Any: ...
-    def download(self, tensors: list[Any]) -> list[Array]: ...
 
 
 @dataclass(frozen=True)
@@ -80,27 +68,27 @@ class _Engine:
         self._inputs = [name for name in names if self._engine.get_tensor_mode(name) == mode]
         self._outputs = [name for name in names if name not in self._inputs]
 
-    def run(self, inputs: tuple[Array, ...]) -> list[Array] | None:
-        """None where no profile takes these shapes. One caller at a time."""
-        number = fitting(self._profiles, tuple(one.shape for one in inputs))
+    def run(self, inputs: Sequence[Any]) -> list[Any] | None:
+        """Tensors of the device, float32 and contiguous, in and out: the work is queued in its stream, and
+        its host does not wait. None where no profile takes these shapes. One caller at a time.
+        """
+        number = fitting(self._profiles, shapes_of(inputs))
         if number is None:
             return None
         memory, new = self._place.memory, number not in self._contexts
         context = self._context(number)
-        sources = [memory.upload(one) for one in inputs]
-        for name, source, given in zip(self._inputs, sources, inputs, strict=True):
-            if not context.set_input_shape(name, given.shape):
-                raise ModelError(f"the plan {self._file.name} does not take the shape {given.shape}")
+        for name, source in zip(self._inputs, inputs, strict=True):
+            if not context.set_input_shape(name, tuple(source.shape)):
+                raise ModelError(f"the plan {self._file.name} does not take the shape {source.shape}")
             context.set_tensor_address(name, source.data_ptr())
         outputs = [memory.empty(tuple(context.get_tensor_shape(name))) for name in self._outputs]
         for name, output in zip(self._outputs, outputs, strict=True):
             context.set_tensor_address(name, output.data_ptr())
         if not context.execute_async_v3(memory.stream):
             raise ModelError(f"{self._place.library.name} failed to run the plan {self._file.name}")
-        results = memory.download(outputs)
         if new and self._kernels is not None:
             store_plan(self._kernel_file, bytes(self._kernels.get_runtime_cache().serialize()))
-        return results
+        return outputs
 
     def _context(self, number: int) -> Any:
         if number not in self._contexts:
@@ -131,6 +119,10 @@ class _Engine:
         return config
 
 
+def shapes_of(inputs: Sequence[Any]) -> Shapes:
+    return tuple(tuple(map(int, one.shape)) for one in inputs)
+
+
 class _TensorRtModel:
     """One plan for the usual shapes, opened at once, and one for each set of others that occurs."""
 
@@ -147,30 +139,36 @@ class _TensorRtModel:
             self._usual = self._open(self._profiles)
 
     def run(self, *inputs: Array) -> list[Array]:
+        memory = self._place.memory
+        with self._running, memory.active():
+            tensors = [memory.upload(np.asarray(one, np.float32)) for one in inputs]
+            return memory.download(self._in_batches(tensors))
+
+    def run_on_device(self, *inputs: Any) -> list[Any]:
+        """As :meth:`run`, with float32 tensors of the device; the results are there once its stream is."""
         # A context holds the addresses of one caller's tensors.
         with self._running, self._place.memory.active():
-            return self._in_batches(inputs)
+            return self._in_batches([one.contiguous() for one in inputs])
 
-    def _in_batches(self, inputs: tuple[Array, ...]) -> list[Array]:
+    def _in_batches(self, inputs: Sequence[Any]) -> list[Any]:
         """In batches of the largest profile, where the model takes no more faces at once."""
         most = BATCHES[-1]
-        first = tuple(one[:most] for one in inputs)
-        count = len(inputs[0])
-        if count <= most or any(len(one) != count for one in inputs) or not self._takes(first):
+        count = int(inputs[0].shape[0])
+        alike = all(one.shape[0] == count for one in inputs)
+        if count <= most or not alike or not self._takes([one[:most] for one in inputs]):
             return self._run(inputs)
         parts = [
-            self._run(tuple(one[start : start + most] for one in inputs)) for start in range(0, count, most)
+            self._run([one[start : start + most] for one in inputs]) for start in range(0, count, most)
         ]
-        return [np.concatenate(part) for part in zip(*parts, strict=True)]
+        return [self._place.memory.join(part) for part in zip(*parts, strict=True)]
 
-    def _takes(self, inputs: tuple[Array, ...]) -> bool:
-        return fitting(self._profiles, tuple(one.shape for one in inputs)) is not None
+    def _takes(self, inputs: Sequence[Any]) -> bool:
+        return fitting(self._profiles, shapes_of(inputs)) is not None
 
-    def _run(self, inputs: tuple[Array, ...]) -> list[Array]:
+    def _run(self, inputs: Sequence[Any]) -> list[Any]:
         results = self._usual.run(inputs)
         if results is None:
-            shapes: Shapes = tuple(one.shape for one in inputs)
-            results = self._others.get(shapes).run(inputs)
+            results = self._others.get(shapes_of(inputs)).run(inputs)
         assert results is not None
         return results
 
@@ -182,7 +180,7 @@ class TensorRtBackend:
     name = "tensorrt"
 
     def __init__(self, place: Place) -> None:
-        self._place = place
+        self._place, self.memory = place, place.memory
         known = place.library.targets()
         if place.library.rtx and place.memory.architecture not in known:
             raise ModelError(
@@ -195,12 +193,21 @@ class TensorRtBackend:
         return _TensorRtModel(self._place, path, half=not precise)
 
 
+def _require_driver() -> None:
+    """Raises :class:`ModelError` where no program can use an NVIDIA GPU."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError as error:
+        raise ModelError("no NVIDIA driver is installed") from error
+
+
 def create(config: ComputeConfig) -> Backend:
     """On the CUDA device ``compute.device``, with the plans in ``compute.plans``. Raises
     :class:`ModelError`.
     """
-    # Here and not above: the tests of this file do without PyTorch.
-    from streamanon.runtime.backends.cuda_memory import CudaMemory
+    _require_driver()
+    # Here and not above: the tests of this file do without PyTorch, which takes seconds to import.
+    from streamanon.runtime.backends.torch_memory import open_cuda
 
     folder = cache_folder() if config.plans is None else Path(config.plans)
-    return TensorRtBackend(Place(open_library(), CudaMemory(config.device), folder))
+    return TensorRtBackend(Place(open_library(), open_cuda(config.device), folder))

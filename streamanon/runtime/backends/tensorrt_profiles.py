@@ -10,8 +10,8 @@ from typing import NamedTuple
 from streamanon.runtime.backends.shape_cache import Shapes
 from streamanon.runtime.onnx_header import Port
 
-#: Faces a batch.
-BATCHES = (1, 4, 16)
+#: Faces a batch: the generator takes 8, 4, 2 or 1, the verifier 4 or 1, the mesh up to 4 (8 eyes).
+BATCHES = (1, 4, 8)
 #: Height and width of the detector's input for 16:9 pictures, by ``detect.size``: those of
 #: ``detect/tiling.LONG_SIDES``, and the coarse one. Each is built upright and turned by a quarter.
 VIEW_SIDES = ((128, 224), (320, 576), (576, 1024))

@@ -1,0 +1,71 @@
+"""The camera's grain on a painted face, as by :mod:`streamanon.generate.grain`, but for its random numbers:
+they are drawn once, and each face takes them from another place.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from streamanon.device.resample import blur, resize_area
+from streamanon.generate.grain import (
+    BLOCK_PX,
+    FEWEST_BLOCKS,
+    LARGEST_PX,
+    LEAST,
+    MOST,
+    PAINTED,
+    UNCLIPPED,
+    WHITE,
+)
+from streamanon.runtime.backends import Memory
+from streamanon.types import LUMA
+
+#: Random numbers drawn, in rows of as many; steps in which a face's place among them is chosen.
+SIDE, STEPS = 1024, (7919, 104_729)
+
+
+class Grain:
+    def __init__(self, memory: Memory) -> None:
+        drawn = np.random.default_rng(0).standard_normal((SIDE, SIDE), np.float32)
+        self._noise = memory.upload(drawn)
+
+    def add(self, rgb: torch.Tensor, alpha: torch.Tensor, grey: torch.Tensor) -> torch.Tensor:
+        """``rgb`` [3, h, w] as grainy as ``grey`` [h, w], the frame's luma, is where ``alpha`` is 1. Both
+        are 0..255. The same frame gets the same grain.
+        """
+        rows, columns = (_middle(length) for length in alpha.shape)
+        painted = (rgb[:, rows, columns] * torch.from_numpy(LUMA).to(rgb.device)[:, None, None]).sum(0)
+        wanted, own = (grain_of(one, alpha[rows, columns]) for one in (grey[rows, columns], painted))
+        strength = (wanted**2 - own**2).clamp(min=0).sqrt() / WHITE
+        strength = torch.where(strength < LEAST, 0, strength.clamp(max=MOST))
+        return rgb + strength * self._taken(wanted, alpha.shape)
+
+    def _taken(self, wanted: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+        """Numbers [h, w] from a place that ``wanted`` decides."""
+        start = (1e4 * wanted).long()
+        y, x = (
+            (torch.arange(length, device=wanted.device) + start * step) % SIDE
+            for length, step in zip(shape, STEPS, strict=True)
+        )
+        return self._noise[y[:, None], x]
+
+
+def grain_of(grey: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """How strong the finest detail of ``grey`` [h, w] 0..255 is, in levels, in the flatter blocks of those
+    where ``share`` [h, w] is 1; 0 where there are too few.
+    """
+    rows, columns = (length - length % BLOCK_PX for length in grey.shape)
+    if not rows or not columns:
+        return torch.zeros((), device=grey.device)
+    fine = grey - blur(grey, 1.0)
+    layers = torch.stack([fine * fine, grey, share])[:, :rows, :columns]
+    power, mean, inside = resize_area(layers, (columns // BLOCK_PX, rows // BLOCK_PX))
+    usable = (inside > PAINTED) & (mean > UNCLIPPED[0]) & (mean < UNCLIPPED[1])
+    strength = torch.where(usable, power, torch.nan).flatten().nanquantile(0.25).sqrt()
+    return torch.where(usable.sum() < FEWEST_BLOCKS, 0, strength)
+
+
+def _middle(length: int) -> slice:
+    start = max(0, (length - LARGEST_PX) // 2)
+    return slice(start, start + LARGEST_PX)

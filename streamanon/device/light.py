@@ -1,0 +1,163 @@
+"""The frame's light, contrast and sharpness on painted faces, as by :mod:`streamanon.generate.light`; and
+their border. Images are [N, C, 128, 128].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from streamanon.device.resample import blur, blur_each
+from streamanon.generate.border import ALONG_PX, LIKE_SKIN, MOST, SURE_SHARE
+from streamanon.generate.interface import SMOOTHING
+from streamanon.generate.light import (
+    CONTRAST_RANGE,
+    FINEST_SIGMA_PX,
+    LEAST_SIGMA_PX,
+    LIGHT_BIAS,
+    LIGHT_CELLS,
+    LIGHT_RATIO,
+    SHARPER,
+    SIGMAS,
+    SPREADS,
+    TINY,
+)
+from streamanon.types import LUMA, Float
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Detail:
+    """How strong and how sharp detail is, [N] each; see ``generate.interface.DetailState``."""
+
+    contrast: torch.Tensor
+    sigma_px: torch.Tensor
+
+
+def light_field(rgb: torch.Tensor, skin: torch.Tensor) -> torch.Tensor:
+    """The colour field of 4 by 4 cells, from ``skin`` [N, 1, h, w] alone."""
+    side, device = rgb.shape[-1] // LIGHT_CELLS, rgb.device
+    cells = F.avg_pool2d(torch.cat([rgb * skin, skin], dim=1), side)
+    spread, enlarging = (
+        torch.from_numpy(one).to(device) for one in (_spreading(), _enlarging(rgb.shape[-1]))
+    )
+    total = (cells.flatten(2) @ spread.mT).reshape(cells.shape)
+    return (enlarging @ (total[:, :3] / total[:, 3:]) @ enlarging.mT).clamp(0, 255)
+
+
+def adapt(
+    rgb: torch.Tensor,
+    light: torch.Tensor,
+    source: torch.Tensor,
+    core: torch.Tensor,
+    skin: torch.Tensor,
+    last: torch.Tensor,
+) -> tuple[torch.Tensor, Detail]:
+    """Give painted faces the contrast and sharpness of the ``source``, and its ``light``. ``last`` [N, 2]:
+    each face's contrast and sigma in the frame before, not a number where there was none.
+    """
+    own = light_field(rgb, skin)
+    lit = rgb * ((light + LIGHT_BIAS) / (own + LIGHT_BIAS)).clamp(*LIGHT_RATIO)
+    carried = _carried(_measured(_grey(lit - light), _grey(source - light), core), last)
+    detail = lit - light
+    grey = _grey(detail)
+    detail = grey + _saturation(light, own, skin) * (detail - grey)
+    sigma = torch.where(carried.sigma_px > LEAST_SIGMA_PX, carried.sigma_px, 0)
+    detail = blur_each(detail, sigma, SIGMAS[-1])
+    return light + carried.contrast[:, None, None, None] * detail, carried
+
+
+def blend_border(
+    rgb: torch.Tensor, crop: torch.Tensor, light: torch.Tensor, rings: torch.Tensor
+) -> torch.Tensor:
+    """``rgb`` with the colours of the ``crop`` around it where those are skin; ``rings`` [N, 3, h, w]: as
+    :func:`streamanon.generate.border.rings_of` gives them.
+    """
+    outer, inner, nearness = rings.split(1, dim=1)
+    likeness = torch.exp(-(((crop - light).norm(dim=1, keepdim=True) / LIKE_SKIN) ** 2))
+    around, seen = _means(crop, outer * likeness)
+    painted, _ = _means(rgb, inner)
+    share = (seen / SURE_SHARE).clamp(0, 1) * nearness
+    return rgb + (share * (around - painted)).clamp(-MOST, MOST)
+
+
+def _means(values: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The local mean of what has weight, and the weight itself, spread."""
+    spread = blur(torch.cat([values * weight, weight], dim=1), ALONG_PX)
+    return spread[:, :3] / spread[:, 3:].clamp(min=1e-4), spread[:, 3:]
+
+
+def _measured(painted: torch.Tensor, real: torch.Tensor, core: torch.Tensor) -> Detail:
+    """Contrast of the source's detail over the painted one's, and the blur that makes them as sharp."""
+    contrast = _deviation(real, core) / _deviation(painted, core).clamp(min=1)
+    wanted = SHARPER * _sharpness(real, core)
+    tried = [_sharpness(blur(painted, sigma) if sigma else painted, core) for sigma in SIGMAS]
+    enough = torch.stack(
+        [*(one <= wanted for one in tried[:-1]), torch.ones_like(wanted, dtype=torch.bool)]
+    )
+    first = enough.int().argmax(dim=0)  # the first of equal ones
+    sigmas = torch.tensor(SIGMAS, dtype=torch.float32, device=painted.device)
+    return Detail(contrast.clamp(*CONTRAST_RANGE), sigmas[first])
+
+
+def _carried(found: Detail, last: torch.Tensor) -> Detail:
+    new = torch.stack([found.contrast, found.sigma_px], dim=1)
+    eased = torch.where(last.isnan(), new, last + SMOOTHING * (new - last))
+    return Detail(eased[:, 0], eased[:, 1])
+
+
+def _saturation(light: torch.Tensor, own: torch.Tensor, skin: torch.Tensor) -> torch.Tensor:
+    """How much of a painted face's own colour this footage shows, [N, 1, 1, 1] of 0..1."""
+    seen, meant = (_tint(_mean(field, skin)) for field in (light, own))
+    return (seen / meant.clamp(min=TINY)).clamp(max=1)[:, None, None, None]
+
+
+def _tint(colour: torch.Tensor) -> torch.Tensor:
+    """How far colours [N, 3] are from grey, of their brightness."""
+    grey = colour @ torch.from_numpy(LUMA).to(colour.device)
+    return (colour - grey[:, None]).norm(dim=1) / grey.clamp(min=1)
+
+
+def _grey(rgb: torch.Tensor) -> torch.Tensor:
+    weights = torch.from_numpy(LUMA).to(rgb.device)
+    return (rgb * weights[:, None, None]).sum(dim=1, keepdim=True)
+
+
+def _mean(values: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """Of each image and channel where ``inside`` is 1: [N, C]."""
+    return (values * inside).sum(dim=(2, 3)) / inside.sum(dim=(2, 3)).clamp(min=1)
+
+
+def _deviation(grey: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    mean = _mean(grey, inside)
+    return _mean((grey - mean[:, :, None, None]) ** 2, inside).sqrt()[:, 0]
+
+
+def _sharpness(grey: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """The finest detail's share of all detail, where ``inside`` is 1: [N]."""
+    fine = _mean((grey - blur(grey, FINEST_SIGMA_PX)).abs(), inside)
+    return (fine / _mean(grey.abs(), inside).clamp(min=0.5))[:, 0]
+
+
+@lru_cache(maxsize=1)
+def _spreading() -> Float:
+    """What each of the 16 cells takes from each, [16, 16]: of itself, and faintly of its neighbours."""
+    cells = np.eye(LIGHT_CELLS**2, dtype=np.float32)
+    made = cells.copy()
+    for sigma, share in SPREADS:
+        for number, cell in enumerate(cells):
+            image = cell.reshape(LIGHT_CELLS, LIGHT_CELLS)
+            spread = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+            made[:, number] += np.float32(share) * spread.ravel()
+    return made
+
+
+@lru_cache(maxsize=4)
+def _enlarging(length: int) -> Float:
+    """Weights [length, 4] of bicubic enlarging."""
+    cells = np.eye(LIGHT_CELLS, dtype=np.float32)
+    return np.asarray(cv2.resize(cells, (LIGHT_CELLS, length), interpolation=cv2.INTER_CUBIC), np.float32)

@@ -1,0 +1,349 @@
+"""The trained generator's path on the device: crops, textures, light, network and border in batches over a
+picture's faces. What follows from meshes alone is drawn on the host, and the painted pixels never come
+back: only how opaque they are does, on which it is decided whether a face is hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+
+from streamanon.device.grain import Grain
+from streamanon.device.light import Detail, adapt, blend_border, light_field
+from streamanon.device.models import DeviceBackend, DeviceModel
+from streamanon.device.pictures import DevicePicture, DevicePixels, Pictures, Region
+from streamanon.device.raster import DeviceTextures
+from streamanon.device.resample import blur, places_of, resize_linear, sample
+from streamanon.errors import SynthesisError
+from streamanon.gallery.delegates import DelegateGallery
+from streamanon.generate import network
+from streamanon.generate.border import rings_of
+from streamanon.generate.features import light_places, with_features
+from streamanon.generate.inputs import between_lips, contours, mouth_share, outlines_of
+from streamanon.generate.interface import DetailState, Job, Painting, Patch
+from streamanon.generate.layers import Layer
+from streamanon.generate.light import filled
+from streamanon.generate.network import (
+    FRONT_SLACK,
+    FRONT_SURE,
+    MOST_FRONT,
+    SMALL_SCALE,
+    NetworkGenerator,
+    chunks,
+    opacity_bounds,
+    reaching_in,
+    region_of_cut,
+)
+from streamanon.generate.raster import localised
+from streamanon.geometry import CROP_PX, alignment, invert, scale_of, transform
+from streamanon.mesh.landmarks import EYES, INNER_LIPS, mesh_keypoints
+from streamanon.runtime.models import Engines
+from streamanon.types import Delegate, Float, Picture
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Placed:
+    """A face that may be painted. ``points`` [478, 3] px of the frame and ``local`` of the crop, both with
+    the delegate's proportions; ``matrix`` from the frame to the crop.
+    """
+
+    job: Job
+    points: Float
+    local: Float
+    matrix: Float
+
+    @property
+    def large(self) -> bool:
+        return scale_of(invert(self.matrix)) > network.DETAIL_SCALE
+
+    @property
+    def delegate(self) -> Delegate:
+        return self.job.assignment.delegate
+
+    @property
+    def small(self) -> bool:
+        return self.job.coarse or scale_of(self.matrix) > SMALL_SCALE
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Drawn:
+    """What follows from where a face lies: ``layers`` [L, 128, 128] in the order of ``_LAYERS``; ``region``
+    of the frame; ``cells`` [32, 32]: what is in front of the face.
+    """
+
+    layers: Float
+    region: Region
+    cells: NDArray[np.bool_]
+
+
+#: The layers that are drawn on the host, and how many planes each has.
+_LAYERS = {"core": 1, "skin": 1, "cut": 1, "mouth": 1, "contours": 3, "rings": 3, "opacity": 2, "front": 1}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Painted:
+    """Faces as the network painted them, in their crops: RGB 0..255, opacity and what is in front, in
+    [N, 5, 128, 128]; ``detail``: how strong and how sharp theirs is, and ``details`` the same on the host;
+    ``lights`` [N, 3, 3]: the skin's about eyes and mouth.
+    """
+
+    layers: torch.Tensor
+    detail: Detail
+    details: list[DetailState]
+    lights: Float
+
+
+class DeviceGenerator(NetworkGenerator):
+    """Paints as :class:`NetworkGenerator` does, on the device. The ``rgb`` of its patches is a tensor."""
+
+    def __init__(
+        self, gallery: DelegateGallery, backend: DeviceBackend, engines: Engines, pictures: Pictures
+    ) -> None:
+        super().__init__(gallery, backend, engines)
+        self._pictures, self._memory = pictures, pictures.memory
+        self._device_textures = DeviceTextures(self._textures, self._memory)
+        self._grain = Grain(self._memory)
+
+    def paint(self, picture: Picture, jobs: Sequence[Job]) -> list[Painting | None]:
+        made: list[Painting | None] = [None] * len(jobs)
+        placed = {row: one for row, job in enumerate(jobs) if (one := self._placed(job)) is not None}
+        if placed:
+            with self._memory.active():
+                for row, painting in self._paint(picture, placed).items():
+                    made[row] = painting
+        return made
+
+    def _placed(self, job: Job) -> _Placed | None:
+        geometry, assignment = job.geometry, job.assignment
+        if not np.isfinite(geometry.points).all():
+            return None
+        points = self._proportions.apply(geometry.points, assignment.delegate.shape, assignment.geometry)
+        matrix = alignment(mesh_keypoints(geometry.points))
+        return _Placed(job, points, transform(matrix, points), matrix)
+
+    def _paint(self, picture: Picture, faces: dict[int, _Placed]) -> dict[int, Painting]:
+        rows, placed = list(faces), list(faces.values())
+        crops = DevicePixels(self._pictures, picture).crops([one.matrix for one in placed], CROP_PX)
+        warped, masks = self._device_textures.warp(
+            [one.local for one in placed],
+            (CROP_PX, CROP_PX),
+            [one.job.assignment.delegate for one in placed],
+        )
+        (shares,) = self._loaded(self._occlusion).run_kept(crops / 255)
+        seen = self._memory.download([masks[:, 0], shares[:, 0]])
+        drawn = [self._drawn(picture, *one) for one in zip(placed, *seen, strict=True)]
+        some = [number for number, one in enumerate(drawn) if one is not None]
+        if not some:
+            return {}
+        placed, drawn = [placed[number] for number in some], [drawn[number] for number in some]
+        outlined = [one for one in drawn if one is not None]
+        painted = self._painted(placed, outlined, crops[some], warped[some], masks[some])
+        made = self._patches(self._pictures.of(picture), placed, outlined, painted)
+        return {rows[number]: painting for number, painting in zip(some, made, strict=True)}
+
+    def _drawn(
+        self, picture: Picture, face: _Placed, mask: NDArray[np.bool_], shares: Float
+    ) -> _Drawn | None:
+        """None where no face can be made; the rules are those of :class:`NetworkGenerator`."""
+        before = None if face.job.last is None else face.job.last.front
+        cells = np.asarray(shares > FRONT_SURE - (0 if before is None else FRONT_SLACK * before))
+        front = reaching_in(cells, mask)
+        if (front & mask).sum() > MOST_FRONT * max(int(mask.sum()), 1):
+            return None
+        try:
+            outlines = outlines_of(face.local, mask, front)
+            region = region_of_cut(picture, outlines.cut, invert(face.matrix))
+        except SynthesisError:
+            return None
+        mouth = np.zeros(mask.shape, np.float32)
+        place, soft = between_lips(face.local, mask.shape)
+        mouth[place] = soft
+        layers = {
+            "core": outlines.core[None],
+            "skin": outlines.skin[None],
+            "cut": outlines.cut[None],
+            "mouth": mouth[None],
+            "contours": contours(face.local),
+            "rings": rings_of(outlines.cut),
+            "opacity": opacity_bounds(outlines.cut),
+            "front": front[None],
+        }
+        stacked = np.concatenate([np.asarray(layers[name], np.float32) for name in _LAYERS])
+        return _Drawn(stacked, region, cells)
+
+    def _painted(
+        self,
+        placed: list[_Placed],
+        drawn: list[_Drawn],
+        crops: torch.Tensor,
+        warped: torch.Tensor,
+        masks: torch.Tensor,
+    ) -> _Painted:
+        uploaded = self._memory.upload(np.stack([one.layers for one in drawn]))
+        layers = dict(zip(_LAYERS, uploaded.split(list(_LAYERS.values()), dim=1), strict=True))
+        light = light_field(crops, layers["skin"])
+        before = [face.job.last for face in placed]
+        last = [(np.nan, np.nan) if one is None else (one.contrast, one.sigma_px) for one in before]
+        lit, detail = adapt(
+            warped,
+            light,
+            crops,
+            layers["core"],
+            layers["skin"],
+            self._memory.upload(np.array(last, np.float32)),
+        )
+        shares = self._memory.upload(np.array([mouth_share(one.local) for one in placed], np.float32))
+        lit = lit.clamp(0, 255)
+        lit = lit + layers["mouth"] * (shares[:, None, None, None] * light - lit)
+        cut, signed_light = layers["cut"], _signed(light)
+        planes = torch.cat(
+            [
+                _signed(crops) * (1 - cut),
+                cut,
+                torch.where(masks, _signed(lit), signed_light),
+                layers["contours"],
+                signed_light,
+            ],
+            dim=1,
+        )
+        rgb, face = self._run_all(placed, planes)
+        rgb = blend_border((rgb + 1) * 127.5, crops, light, layers["rings"])
+        details, lights = self._details(placed, drawn, crops, light, detail)
+        for number, one in enumerate(placed):
+            if not one.large:
+                size = (CROP_PX, CROP_PX)
+                paint = self._features.layers(
+                    one.local, size, lights[number], one.delegate, details[number], 1.0
+                )
+                self._lay(rgb[number], paint)
+        most, least = layers["opacity"].split(1, dim=1)
+        alpha = torch.minimum(most, torch.maximum(face, least))
+        return _Painted(torch.cat([rgb, alpha, layers["front"]], dim=1), detail, details, lights)
+
+    def _details(
+        self,
+        placed: list[_Placed],
+        drawn: list[_Drawn],
+        crops: torch.Tensor,
+        light: torch.Tensor,
+        detail: Detail,
+    ) -> tuple[list[DetailState], Float]:
+        """What is carried to the next frame, and the skin's light about eyes and mouth [N, 3, 3]: few
+        numbers a face, and the crop, come to the host.
+        """
+        places = np.stack([light_places(one.local) for one in placed]).astype(np.int64)
+        x, y = torch.from_numpy(places).to(light.device).unbind(dim=2)
+        rows = torch.arange(len(placed), device=light.device)[:, None]
+        lights = light.permute(0, 2, 3, 1)[rows, y, x]
+        numbers = torch.stack([detail.contrast, detail.sigma_px], dim=1)
+        levels = crops.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+        seen, told, pixels = self._memory.download([lights, numbers, levels])
+        states = []
+        for number, (face, one) in enumerate(zip(placed, drawn, strict=True)):
+            contrast, sigma = told[number].tolist()
+            own = transform(face.matrix, face.job.geometry.points)
+            state = DetailState(contrast, sigma, one.cells)
+            states.append(
+                with_features(state, pixels[number].astype(np.float32), seen[number], own, face.job.last)
+            )
+        return states, seen
+
+    def _lay(self, rgb: torch.Tensor, layers: list[Layer]) -> None:
+        """Lay layers over ``rgb`` [3, h, w], changed in place."""
+        for layer in layers:
+            height, width = layer.weight.shape
+            paint = np.concatenate([layer.rgb, layer.weight[..., None]], axis=2).transpose(2, 0, 1)
+            on_device = self._memory.upload(np.ascontiguousarray(paint, np.float32))
+            part = rgb[:, layer.y0 : layer.y0 + height, layer.x0 : layer.x0 + width]
+            part += on_device[3:] * (on_device[:3] - part)
+
+    def _run_all(self, placed: list[_Placed], planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """RGB [N, 3, 128, 128] -1..1 and share of face [N, 1, 128, 128]."""
+        styles = self._memory.upload(np.concatenate([self._style(one.job.assignment) for one in placed]))
+        rgb, share = torch.empty_like(planes[:, :3]), torch.empty_like(planes[:, :1])
+        for small in (False, True):
+            rows = [n for n, one in enumerate(placed) if one.small is small]
+            for chunk in chunks(rows):
+                given = F.avg_pool2d(planes[chunk], 2) if small else planes[chunk]
+                answers = self._loaded(self._net).run_kept(given, styles[chunk])
+                for whole, answer in zip((rgb, share), answers, strict=True):
+                    whole[chunk] = (
+                        answer.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3) if small else answer
+                    )
+        return rgb, share
+
+    def _patches(
+        self, picture: DevicePicture, placed: list[_Placed], drawn: list[_Drawn], painted: _Painted
+    ) -> list[Painting]:
+        colours, opacities = [], []
+        for number, (face, outlined) in enumerate(zip(placed, drawn, strict=True)):
+            contrast, sigma = painted.detail.contrast[number], painted.detail.sigma_px[number]
+            layers = _in_frame(painted.layers[number], face.matrix, outlined.region, self._memory.upload)
+            rgb, alpha, front = layers[:3], layers[3].clamp(0, 1), layers[4].clamp(0, 1)
+            if face.large:
+                rgb = rgb + self._fine_detail(face, outlined.region, contrast, sigma)
+                shifted = face.points - np.array([*outlined.region[:2], 0], np.float32)
+                size, scale = (rgb.shape[2], rgb.shape[1]), scale_of(invert(face.matrix))
+                detail, lights = painted.details[number], painted.lights[number]
+                self._lay(rgb, self._features.layers(shifted, size, lights, face.delegate, detail, scale))
+            rgb = self._grain.add(rgb, alpha, picture.luma(outlined.region))
+            colours.append(rgb.clamp(0, 255).permute(1, 2, 0))
+            opacities.append(torch.stack([alpha, front]))
+        made = []
+        for outlined, rgb, (alpha, front), detail in zip(
+            drawn, colours, self._memory.download(opacities), painted.details, strict=True
+        ):
+            patch = Patch(outlined.region[0], outlined.region[1], rgb, alpha, front)
+            made.append(Painting(patch, detail))
+        return made
+
+    def _fine_detail(
+        self, face: _Placed, region: Region, contrast: torch.Tensor, sigma: torch.Tensor
+    ) -> torch.Tensor:
+        """What the texture holds that is finer than a crop pixel [3, h, w], as strong as the frame's."""
+        x0, y0, x1, y1 = region
+        scale = scale_of(invert(face.matrix))
+        shrink = min(1.0, network.WORK_PX / max(x1 - x0, y1 - y0))
+        size = max(8, round((x1 - x0) * shrink)), max(8, round((y1 - y0) * shrink))
+        local = localised(face.points, region, size)
+        warped, mask = self._device_textures.warp([local], size, [face.job.assignment.delegate])
+        outlines = [filled(local, outline, (size[1], size[0])) for outline in (INNER_LIPS, *EYES)]
+        stretched = self._memory.upload(np.maximum.reduce(outlines))
+        mask &= stretched == 0
+        mean = (warped * mask).sum(dim=(2, 3), keepdim=True) / mask.sum().clamp(min=1)
+        warped = torch.where(mask, warped, mean)[0]
+        fine = warped - blur(warped, network.DETAIL_SIGMA * scale * shrink)
+        inside = -F.max_pool2d(-mask.float(), 5, stride=1, padding=2)[0]
+        strength = network.DETAIL_SHARE * contrast * (1 - sigma / network.DETAIL_GONE_PX).clamp(min=0)
+        return resize_linear(fine * inside * strength, (x1 - x0, y1 - y0))
+
+    @staticmethod
+    def _loaded(model: Any) -> DeviceModel:
+        """As the device's backend loads them."""
+        assert isinstance(model, DeviceModel)
+        return model
+
+
+def _signed(rgb: torch.Tensor) -> torch.Tensor:
+    """Colours of 0..255 as -1..1."""
+    return rgb / 127.5 - 1
+
+
+def _in_frame(
+    layers: torch.Tensor, matrix: Float, region: Region, upload: Callable[[Float], torch.Tensor]
+) -> torch.Tensor:
+    """Layers [C, 128, 128] of a crop as seen in a region of the frame."""
+    x0, y0, x1, y1 = region
+    scale = scale_of(invert(matrix))
+    if scale < network.AVERAGED_SCALE:
+        layers = blur(layers, network.AVERAGING_SIGMA / scale)
+    local = matrix.copy()
+    local[:, 2] += matrix[:, :2] @ np.array([x0, y0], np.float32)
+    places = places_of(upload(local[None]), (x1 - x0, y1 - y0))[0]
+    return sample(layers, places, "bicubic" if scale > 1 else "bilinear")
