@@ -35,7 +35,7 @@ MISS_PER_SECOND, MAX_MISS = 2.5, 0.5
 #: Weight of the log-odds of a detection that was denied, and its limit.
 DENIED_WEIGHT, MIN_DENIED = 0.2, -0.6
 #: The same of a second look at where a missed track was followed to.
-DOUBT_WEIGHT, MIN_DOUBT = 0.3, -1.0
+DOUBT_WEIGHT, MIN_DOUBT = 0.1, -0.3
 #: A miss does not count where the verifier gives the place at least this probability.
 CONFIRMED_PROBABILITY = 0.5
 #: Limits of the sums. A track at the upper one is a face with probability 0.9 up to 1.5 s after its last
