@@ -270,7 +270,7 @@ class Camera:
         anonymizer, context = self.anonymizer, self.context
         config = live_config(anonymizer.config, info.average_rate or USUAL_RATE)
         if self._assigner is not None:
-            self._assigner.forget_tracks(set())
+            self._assigner.resume()
         interval = self.interval = self._next_interval(config)
         self._chains += 1
         return anonymise(
