@@ -21,7 +21,7 @@ from typing import Any
 import av
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
-from odd_media import Clip, Sound, begin_earlier, by_ffmpeg, copy, damage_aac_header, join, write
+from odd_media import Clip, Sound, begin_earlier, by_ffmpeg, copy, damage_aac_header, edit, join, write
 
 AAC = (Sound("aac"),)
 BASE = Clip(sounds=AAC, options={"bf": "2", "g": "25"})
@@ -118,28 +118,36 @@ def _shifted(shift: float, clip: Clip = BASE) -> Callable[[Path], None]:
     return make
 
 
+def _edited(*pieces: tuple[float, float]) -> Callable[[Path], None]:
+    """Pieces of the clip: (first second, seconds)."""
+
+    def make(path: Path) -> None:
+        write(path, replace(BASE, options={"bf": "0"}))
+        edit(path, *pieces)
+
+    return make
+
+
 def _before_zero(path: Path) -> None:
     write(path, replace(BASE, frames=75))
     begin_earlier(path, 1000)
 
 
-def _changing_size(path: Path) -> None:
-    parts = [_beside(path, f"{width}.ts") for width in (64, 96)]
-    for part, size in zip(parts, ((64, 48), (96, 80)), strict=True):
-        write(part, replace(BASE, size=size, frames=25))
-    join(path, *parts)
+def _following(*clips: Clip) -> Callable[[Path], None]:
+    """Clips one behind the other, each of which begins at zero."""
+
+    def make(path: Path) -> None:
+        parts = [_beside(path, f"{number}.ts") for number in range(len(clips))]
+        for part, clip in zip(parts, clips, strict=True):
+            write(part, clip)
+        join(path, *parts)
+
+    return make
 
 
 def _changing_sound(*sounds: Sound) -> Callable[[Path], None]:
     """A second with each of them."""
-
-    def make(path: Path) -> None:
-        parts = [_beside(path, f"{number}.ts") for number in range(len(sounds))]
-        for part, sound in zip(parts, sounds, strict=True):
-            write(part, replace(BASE, frames=25, sounds=(sound,)))
-        join(path, *parts)
-
-    return make
+    return _following(*(replace(BASE, frames=25, sounds=(sound,)) for sound in sounds))
 
 
 def _damaged(path: Path) -> None:
@@ -239,7 +247,7 @@ def _times() -> list[OddFile]:
         OddFile(
             "sizes.ts",
             "the size changes",
-            _changing_size,
+            _following(replace(BASE, frames=25), replace(BASE, frames=25, size=(96, 80))),
             seconds=2.0,
             heard=2.1,
             told=(f"{_JUMPS} once", "size changes: 96x80 are scaled to 64x48"),
@@ -329,6 +337,16 @@ def _times() -> list[OddFile]:
             sound_starts=None,
             told=(f"{_JUMPS} once", "stored as aac"),
         ),
+        OddFile(
+            "slow-to-ts.mp4",
+            "a frame every ten seconds",
+            _clip(Clip(frames=4, rate=Fraction(1, 10))),
+            ".ts",
+            frames=4,
+            seconds=30.0,
+            sounds=(),
+            quick=True,
+        ),
         OddFile("one-frame.mp4", "a single frame", _clip(Clip(frames=1)), frames=1, seconds=0.0, sounds=()),
         OddFile("damaged.ts", "a damaged AAC header", _damaged, heard=2.0, quick=True),
         OddFile("damaged-to-ts.ts", "a damaged AAC header", _damaged, ".ts", heard=2.0),
@@ -370,6 +388,26 @@ def _times() -> list[OddFile]:
             heard=3.15,
             sounds=("ac3",),
             told=(f"{_JUMPS} 2 times",),
+        ),
+        OddFile(
+            "sound-later.ts",
+            "sound begins late, unannounced",
+            _following(replace(BASE, sounds=()), replace(BASE, frames=25)),
+            frames=75,
+            seconds=3.06,
+            heard=1.05,
+            sound_starts=2.08,
+            told=(f"{_JUMPS} 2 times", "is stored as aac"),
+            quick=True,
+        ),
+        OddFile(
+            "aspects.ts",
+            "the shape of the pixels changes",
+            _following(replace(BASE, frames=25), replace(BASE, frames=25, aspect=Fraction(4, 3))),
+            seconds=2.05,
+            heard=2.1,
+            told=(f"{_JUMPS} once", "the shape of the pixels changes to 4:3"),
+            quick=True,
         ),
         OddFile("twice.flv", "times start anew", _joined(0, 0, clip=flv), **joined),
         OddFile(
@@ -419,6 +457,32 @@ def _cuts() -> list[OddFile]:
             _shifted(-0.7, pcm),
             ".mov",
             **cut | {"sounds": ("pcm_s16le",)},
+        ),
+        OddFile(
+            "end-cut.mp4",
+            "the end is cut by an edit list",
+            _edited((0, 1)),
+            frames=25,
+            seconds=0.96,
+            heard=1.0,
+        ),
+        OddFile(
+            "pieces.mp4",
+            "an edit list of two pieces",
+            _edited((0, 0.52), (1, 0.52)),
+            frames=26,
+            seconds=1.0,
+            heard=1.05,
+            quick=True,
+        ),
+        OddFile(
+            "pieces-to-mkv.mp4",
+            "an edit list of two pieces, the later first",
+            _edited((1, 0.52), (0, 0.52)),
+            ".mkv",
+            frames=26,
+            seconds=1.0,
+            heard=1.05,
         ),
         OddFile("priming.mp4", "the encoder's priming in AAC", _clip(BASE)),
         OddFile("priming-to-mkv.mp4", "the encoder's priming in AAC", _clip(BASE), ".mkv", quick=True),

@@ -18,8 +18,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from streamanon.bench.latency import VIEW_PX, example
 from streamanon.bench.result import table
+from streamanon.runtime.example_inputs import VIEW_PX, example
 from streamanon.runtime.models import Engines
 from streamanon.runtime.onnx_header import read_onnx_header
 
@@ -147,7 +147,7 @@ one eye and one mouth; the other eye adds 1 % to a face.
 
 Two things are ahead of the code: the chain runs mesh, eyes, mouth and occlusion in float32 today, and
 no network in INT8."""
-_FACE = "## A face\n\nMesh, eyes and mouth, occlusion, generator; batches of 16 faces."
+_FACE = "## A face\n\nMesh, eyes and mouth, occlusion, generator; batches of 8 faces."
 _STREAMS = f"""\
 ## Streams
 
@@ -195,7 +195,7 @@ def _face_rows(works: dict[str, Work]) -> list[tuple[str, ...]]:
         for precision in BYTES:
             cells: list[str] = []
             for fused in (True, False):
-                one, bound = _together(works, PER_FACE, gpu, precision, 16, fused)
+                one, bound = _together(works, PER_FACE, gpu, precision, 8, fused)
                 cells += [_rounded(1 / one), bound]
             rows.append((gpu.name, precision.upper(), *cells))
     return rows
@@ -207,7 +207,7 @@ def _stream_rows(works: dict[str, Work]) -> list[tuple[str, ...]]:
         for precision in BYTES:
             cells = []
             for fused in (True, False):
-                face, _ = _together(works, PER_FACE, gpu, precision, 16, fused)
+                face, _ = _together(works, PER_FACE, gpu, precision, 8, fused)
                 view, _ = _together(works, PER_VIEW, gpu, precision, 1, fused)
                 cells.append(_rounded(1 / (RATE * (FACES * face + VIEWS_A_FRAME * view))))
             rows.append((gpu.name, precision.upper(), *cells))

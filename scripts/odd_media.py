@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -242,6 +243,32 @@ def damage_aac_header(path: Path, number: int) -> None:
     data[at + 2] ^= 0x3C
     data[at + 3] ^= 0xFF
     path.write_bytes(data)
+
+
+def edit(path: Path, *pieces: tuple[float, float]) -> None:
+    """Let an MP4 of which the table is at the end show only these pieces: (first second, seconds)."""
+    path.write_bytes(_edited(path.read_bytes(), pieces, 0))
+
+
+def _edited(boxes: bytes, pieces: Sequence[tuple[float, float]], ticks: int) -> bytes:
+    """Edits count in ``ticks`` of the track a second (ISO/IEC 14496-12, 8.4.2), and in milliseconds."""
+    at, made = 0, b""
+    while at < len(boxes):
+        length, kind = struct.unpack_from(">I4s", boxes, at)
+        content = boxes[at + 8 : at + length]
+        if kind in (b"moov", b"trak"):
+            media = content.find(b"mdhd")
+            content = _edited(content, pieces, struct.unpack_from(">I", content, media + 16)[0])
+        elif kind == b"edts":
+            first = struct.unpack_from(">i", content, 20)[0]  # the encoder's priming
+            entries = b"".join(
+                struct.pack(">IiHH", round(seconds * 1000), first + round(begin * ticks), 1, 0)
+                for begin, seconds in pieces
+            )
+            content = struct.pack(">I4sII", 16 + len(entries), b"elst", 0, len(pieces)) + entries
+        made += struct.pack(">I4s", 8 + len(content), kind) + content
+        at += length
+    return made
 
 
 def begin_earlier(path: Path, milliseconds: int) -> None:

@@ -18,12 +18,13 @@ from typing import Any
 
 from streamanon.api import Anonymizer
 from streamanon.bench.cases import Case
-from streamanon.bench.latency import LatencyClock, batches_of, example, percentiles, time_network
+from streamanon.bench.latency import LatencyClock, batches_of, percentiles, time_network
 from streamanon.bench.verify import Covers, verify
 from streamanon.config import ComputeConfig, load_config
 from streamanon.errors import sentence
 from streamanon.model_list import chain_models
 from streamanon.runtime.backends import open_backend
+from streamanon.runtime.example_inputs import example
 from streamanon.runtime.models import Engines
 from streamanon.runtime.onnx_header import read_onnx_header
 from streamanon.runtime.run_context import RunContext

@@ -1,14 +1,16 @@
-"""What NVIDIA's GPUs do during a run, by NVML (package ``nvidia-ml-py``); nothing where there is none.
-https://docs.nvidia.com/deploy/nvml-api/
+"""What NVIDIA's GPUs do during a run, by NVML (package ``nvidia-ml-py``), and what a Jetson's rails carry;
+nothing where there is none. https://docs.nvidia.com/deploy/nvml-api/
 """
 
 from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType, TracebackType
 from typing import Any
+
+from streamanon.bench.jetson import read_rails
 
 #: Seconds between two samples.
 _STEP_SECONDS = 0.2
@@ -43,16 +45,24 @@ def describe(nvml: ModuleType, device: int = 0) -> dict[str, Any]:
 
 
 class GpuSampler:
-    """Samples a GPU in a thread of its own, within a ``with``. ``result()``: see there."""
+    """Samples a GPU, and a Jetson's power ``rails``, in a thread of its own, within a ``with``.
+    ``result()``: see there.
+    """
 
-    def __init__(self, nvml: ModuleType | None, device: int = 0) -> None:
+    def __init__(
+        self,
+        nvml: ModuleType | None,
+        device: int = 0,
+        rails: Mapping[str, Callable[[], float]] | None = None,
+    ) -> None:
+        self._rails = dict(rails or {})
         self._nvml, self._samples = nvml, list[dict[str, float]]()
         self._handle = nvml.nvmlDeviceGetHandleByIndex(device) if nvml is not None else None
         self._stop, self._reasons = threading.Event(), set[str]()
         self._thread = threading.Thread(target=self._watch, name="gpu sampler", daemon=True)
 
     def __enter__(self) -> GpuSampler:
-        if self._nvml is not None:
+        if self._nvml is not None or self._rails:
             self._thread.start()
         return self
 
@@ -60,7 +70,7 @@ class GpuSampler:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None
     ) -> None:
         self._stop.set()
-        if self._nvml is not None:
+        if self._thread.is_alive():
             self._thread.join()
 
     def _watch(self) -> None:
@@ -70,6 +80,10 @@ class GpuSampler:
                 return
 
     def _sample(self) -> None:
+        rails = read_rails(self._rails)
+        self._samples.append(rails | (self._of_gpu() if self._nvml is not None else {}))
+
+    def _of_gpu(self) -> dict[str, float]:
         """What a GPU does not tell is left out."""
         nvml: Any = self._nvml
         asked: dict[str, Callable[[], Any]] = {
@@ -85,14 +99,14 @@ class GpuSampler:
                 sample[key] = float(ask())
             except nvml.NVMLError:
                 continue
-        self._samples.append(sample)
         try:
             reasons = nvml.nvmlDeviceGetCurrentClocksEventReasons(self._handle)
         except nvml.NVMLError:
-            return
+            return sample
         self._reasons |= {
             name for name in _THROTTLED if reasons & getattr(nvml, f"nvmlClocksEventReason{name}")
         }
+        return sample
 
     def result(self) -> dict[str, Any] | None:
         """Most and mean of what was sampled, and why clocks were lowered; None without a GPU."""

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 
 from streamanon.runtime.backends import Model
-from streamanon.runtime.backends.tensorrt_profiles import BATCHES, CROP_SIDES
+from streamanon.runtime.backends.tensorrt_profiles import BATCHES
 from streamanon.runtime.onnx_header import Port
 from streamanon.runtime.stage_clock import StageClock
 
-#: Input of networks whose picture size is free, height and width px: 16:9 at the usual size.
-VIEW_PX = (320, 576)
 _WAIT = "/wait"
 
 
@@ -43,20 +41,6 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
     """The 50th, 95th and 99th percentile."""
     found = np.percentile(values, (50, 95, 99))
     return {f"p{share}": round(float(value), 3) for share, value in zip((50, 95, 99), found, strict=True)}
-
-
-def example(model: str, inputs: Sequence[Port], batch: int) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
-    """Values that a model takes: mid-grey pictures with noise."""
-    random = np.random.default_rng(0)
-    sides = CROP_SIDES[model][-1] if model in CROP_SIDES else VIEW_PX
-    made = []
-    for port in inputs:
-        shape = [
-            length if length is not None else batch if axis == 0 else sides[axis - len(port.shape)]
-            for axis, length in enumerate(port.shape)
-        ]
-        made.append(random.uniform(0.3, 0.7, shape).astype(np.float32))
-    return made
 
 
 def batches_of(inputs: Sequence[Port], quick: bool) -> tuple[int, ...]:

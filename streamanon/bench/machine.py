@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from streamanon import __version__
 from streamanon.bench.gpu import describe, open_nvml
+from streamanon.runtime.backends.trials import processor_name
 
 LIBRARIES = (
     "numpy",
@@ -33,7 +33,7 @@ def machine_facts() -> dict[str, Any]:
         "board": _first_line(
             Path("/proc/device-tree/model")
         ),  # of Jetsons and other single-board computers
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gb": _memory_gb(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -50,15 +50,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        text = ""
-    named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return named.group(1).strip() if named else platform.processor() or platform.machine()
 
 
 def _memory_gb() -> float | None:

@@ -21,6 +21,7 @@ from streamanon.bench.cases import PRECISIONS, Case, all_cases
 from streamanon.bench.child import task_of
 from streamanon.bench.clips import write_clip
 from streamanon.bench.gpu import GpuSampler, open_nvml
+from streamanon.bench.jetson import open_rails
 from streamanon.bench.machine import machine_facts, versions
 from streamanon.bench.result import SCHEMA, Result
 from streamanon.bench.streams import most_sustained
@@ -83,7 +84,7 @@ def run_bench(options: Options, progress: Progress) -> Result:
 class _Bench:
     def __init__(self, options: Options, folder: Path, cases: Sequence[Case], progress: Progress) -> None:
         self._options, self._folder, self._cases, self._progress = options, folder, cases, progress
-        self._done, self._nvml = 0, open_nvml()
+        self._done, self._nvml, self._rails = 0, open_nvml(), open_rails()
         self._precisions = PRECISIONS[:1] if options.quick else PRECISIONS
         self._rates: dict[Case, float] = {}
         self._stream_cases = [] if options.quick else self._streamed()
@@ -131,7 +132,7 @@ class _Bench:
         for case in self._cases:
             with self._job(case.words):
                 self._make_clip(case)
-                with GpuSampler(self._nvml) as sampler, _Child() as child:
+                with GpuSampler(self._nvml, rails=self._rails) as sampler, _Child() as child:
                     answer = child.ask(task_of(case, self._folder, self._options.profile))
             if "error" not in answer:
                 self._rates[dataclasses.replace(case, rounds=1)] = answer["frames_per_second"]

@@ -14,8 +14,10 @@ from tqdm import tqdm
 from streamanon.api import Anonymizer
 from streamanon.commands.image_file import run_image
 from streamanon.commands.jobs import Job
-from streamanon.errors import SinkError, sentence, tell
+from streamanon.errors import ConfigError, SinkError, sentence, tell
 from streamanon.media.address import is_address, redact_text, redact_url
+from streamanon.media.formats import WRITABLE_VIDEOS
+from streamanon.media.images import IMAGES
 from streamanon.media.output_file import is_stdout, partial_path, shown
 from streamanon.media.probe import SourceInfo, probe
 from streamanon.runtime.run_report import FailedRun, RunReport
@@ -77,6 +79,12 @@ def _run_one(anonymizer: Anonymizer, job: Job, quiet: bool, stop: list[int], ove
         _make_folder(job.output.parent)
     if job.is_image:
         return run_image(anonymizer, job.source, job.output, overwrite)
+    if job.output.suffix.lower() in IMAGES:
+        videos = f"{', '.join(WRITABLE_VIDEOS[:-1])} or {WRITABLE_VIDEOS[-1]}"
+        raise ConfigError(
+            f"{redact_url(job.source)} is no image by its name: convert it to .png or .jpg; "
+            f"if it is a video, end the output's name with {videos}"
+        )
     report = _run_video(anonymizer, job, quiet, stop, overwrite)
     if report.interrupted and job.in_folder:  # else it would pass for done when the folder goes on
         os.replace(job.output, partial_path(job.output))

@@ -9,8 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 import av
 
 from streamanon import __version__
+from streamanon.config import ComputeConfig
 from streamanon.errors import ModelError
-from streamanon.runtime.backends import examine_backends
+from streamanon.runtime.backends import Verdict, choose_backend, examine_backends
 from streamanon.runtime.models import Engines
 
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9", "ffv1": "ffv1"}
@@ -35,14 +36,22 @@ def _library(name: str) -> str:
 
 def _backends() -> list[str]:
     verdicts = examine_backends()
-    chosen = next((verdict.name for verdict in verdicts if verdict.works), None)
+    chosen, timed = _chosen(verdicts)
     lines = [f"backends, in the order in which auto tries them (chosen: {chosen or 'none'}):"]
     for verdict in verdicts:
         reason = "chosen" if verdict.name == chosen else verdict.reason
         if verdict.works and verdict.name != chosen:
-            reason = f"works, but {chosen} comes first"
+            reason = timed.get(verdict.name, f"works, but {chosen} comes first")
         lines.append(f"  {verdict.name}: {reason}")
     return lines
+
+
+def _chosen(verdicts: list[Verdict]) -> tuple[str | None, dict[str, str]]:
+    """The backend that "auto" takes, and why not others that work, if they were timed."""
+    if not any(verdict.works for verdict in verdicts):
+        return None, {}
+    choice = choose_backend(ComputeConfig())
+    return choice.backend.name, {one.name: one.reason for one in choice.passed_over}
 
 
 def _models() -> list[str]:

@@ -61,7 +61,9 @@ class Clock:
             return
         base, index = packet.time_base, packet.stream_index
         seconds = stamp * base
-        if packet.stream.type in ("video", "audio"):
+        if packet.is_discard:  # cut away by an edit list, in whatever order
+            correction = self._in_use.get(index, self._corrections[-1])
+        elif packet.stream.type in ("video", "audio"):
             correction = self._fitting(index, seconds, packet.dts is not None)
             shown = packet.pts if packet.pts is not None else stamp
             duration = packet.duration or 0
@@ -69,8 +71,7 @@ class Clock:
             self._in_use[index] = correction
             self._next[index] = (stamp + duration) * base + correction
             self._ends[index] = max(end, self._ends.get(index, end))
-            if not packet.is_discard:
-                self.begins.setdefault(index, shown * base + correction)
+            self.begins.setdefault(index, shown * base + correction)
         else:  # texts come now and then: what holds where they lie holds for them
             correction = self._corrections[-1]
         if correction:

@@ -85,6 +85,23 @@ def _skipped_samples(packet: Packet[Stream]) -> int:
     return int(struct.unpack_from("<I", bytes(packet.get_sidedata("skip_samples")))[0])
 
 
+def learn(stream: Stream, first: FirstPackets) -> None:
+    """Tell the stream its sample rate and channels by its first packets, where it begins so late in the
+    file that FFmpeg does not know them.
+    """
+    context = stream.codec_context
+    if not isinstance(context, AudioCodecContext) or context.sample_rate:
+        return
+    decoder = CodecContext.create(context.codec.name, "r")
+    assert isinstance(decoder, AudioCodecContext)
+    for data, *_ in first.packets:
+        with contextlib.suppress(av.error.FFmpegError):
+            for frame in decoder.decode(Packet(data)):
+                context.sample_rate, context.layout = frame.sample_rate, frame.layout
+                context.format = frame.format
+                return
+
+
 class Copied:
     """One stream, packet for packet, less what its file says is not to be heard. ``note``: what becomes of
     it on the way, known at the end; empty: nothing.
@@ -243,8 +260,9 @@ def fits(source: Stream, path: Path, first: FirstPackets) -> bool:
 def _add_copy(output: OutputContainer, source: Stream, path: Path, first: FirstPackets) -> Stream | None:
     """A stream for the packets as they are; None where it cannot be told what they are."""
     target = output.add_stream_from_template(source)
-    if isinstance(target, AudioStream):
-        layout = known_layout(target.codec_context)
+    if isinstance(target, AudioStream) and isinstance(source, AudioStream):
+        target.codec_context.sample_rate = source.codec_context.sample_rate
+        layout = known_layout(source.codec_context)
         if layout is not None:  # PCM of AVI and Matroska tells only how many there are; MP4 wants to know
             target.codec_context.layout = layout
     if needs_setup(source, path):

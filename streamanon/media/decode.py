@@ -57,7 +57,7 @@ def read_frames(
             frames = decoded(container, stream, info.name, on_skipped, clock, seen.note_packet)
             for index, frame in enumerate(frames):
                 check_size(frame.width, frame.height, info.name)
-                seen.note(frame)
+                seen.note(frame, stream.codec_context.sample_aspect_ratio)
                 pts = _next_pts(frame.pts if frame.pts is not None else frame.dts, previous, step)
                 previous, step = pts, frame.duration or step
                 yield RawFrame(index, pts, info.time_base, to_picture(frame, info), frame.duration or None)
@@ -75,8 +75,11 @@ class _Seen:
         self._sizes: dict[tuple[int, int], None] = {}
         self._interlaced = False
         self._lost: dict[str, None] = {}
+        self._aspects: dict[Fraction, None] = {}
 
-    def note(self, frame: VideoFrame) -> None:
+    def note(self, frame: VideoFrame, aspect: Fraction | None) -> None:
+        """``aspect``: of its pixels, which is told beside it; None or 0: not told."""
+        self._aspects[aspect or Fraction(1)] = None
         self._sizes[frame.width, frame.height] = None
         self._interlaced = self._interlaced or frame.interlaced_frame
 
@@ -92,6 +95,10 @@ class _Seen:
         lost = [name for name in self._lost if name not in info.dropped]
         if lost:
             yield f"removed, from a later frame on: {', '.join(lost)}"
+        aspects = [one for one in self._aspects if one != (info.sample_aspect_ratio or 1)]
+        if len(self._aspects) > 1 and aspects:
+            told = " and ".join(f"{one.numerator}:{one.denominator}" for one in aspects[:_MOST_SIZES])
+            yield f"the shape of the pixels changes to {told}, and all are shown as the first ones"
         others = [f"{w}x{h}" for w, h in self._sizes if (w, h) != (info.width, info.height)]
         if others:
             named = " and ".join(others[:_MOST_SIZES]) + " and more" * (len(others) > _MOST_SIZES)

@@ -9,6 +9,8 @@ MAX_SIDE, MAX_PIXELS = 16_384, 2**27
 
 #: Markers of JPEG that start a frame and hold its size (ITU-T T.81, B.2.2).
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+#: TIFF 6.0 and BigTIFF, in both byte orders.
+_TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 #: Brands of stills in the ISO base media format; video files have others.
 _AVIF_BRANDS, _HEIF_BRANDS = (b"avif", b"avis"), (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")
 
@@ -34,7 +36,7 @@ def image_format(data: bytes) -> str | None:
         return "WebP"
     if data[:6] in (b"GIF87a", b"GIF89a"):
         return "GIF"
-    if data[:4] in (b"II*\0", b"MM\0*"):
+    if data[:4] in _TIFF_MARKS:
         return "TIFF"
     if data[4:8] == b"ftyp":
         brands = data[8 : min(int.from_bytes(data[:4], "big"), 64)]

@@ -187,6 +187,8 @@ def _content(image: ImageFile.ImageFile, content: bytes, most: int | None, name:
     for number in numbers:
         if count > 1:
             image.seek(number)
+        if image.mode == "F":
+            raise SourceError(f"{name} has samples that are no whole numbers; convert them to 8 or 16 bits")
         notes += _lost_in_reading(image, content)
         picture, kept = _to_rgb(_upright(image), image.info.get("icc_profile"))
         profiles.append(kept)
@@ -265,8 +267,6 @@ def _to_rgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, byt
     target = "RGBA" if image.has_transparency_data else "RGB"
     if image.mode in ("RGB", "RGBA", "P", "PA", "RGBX", "RGBa"):
         return image.convert(target), profile if profile and profile[16:20] == b"RGB " else None
-    if image.mode == "F":
-        raise ValueError("samples are no whole numbers")
     if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
         deep = np.asarray(image, np.int64).clip(0, 0xFFFF)
         return Image.fromarray((deep // 257).astype(np.uint8)).convert("RGB"), None

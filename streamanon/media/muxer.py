@@ -29,11 +29,13 @@ _TAKE_EQUAL_TIMES = frozenset({"matroska", "webm"})
 
 @dataclass
 class Written:
-    """What went into one stream: packets, and seconds at which the first begins and the last ends."""
+    """What went into one stream: packets, and seconds at which the first and the last begin. MPEG-TS does
+    not tell how long the last one is.
+    """
 
     packets: int
     begin: Fraction
-    end: Fraction
+    last: Fraction
 
 
 class Muxer:
@@ -82,17 +84,17 @@ class Muxer:
             raise SinkError(f"cannot write {self._name}: {jump}; {self._remedy}")
         self._last[stream.index], packet.dts, packet.pts = dts, dts, pts
         packet.duration = min(max(0, packet.duration or 0), _MOST_TICKS)
-        self._count(stream.index, packet.pts * stream.time_base, packet.duration * stream.time_base)
+        self._count(stream.index, packet.pts * stream.time_base)
         self._listen(lambda: self.container.mux(packet))
 
     def close(self) -> None:
         """Finish the file."""
         self._listen(self.container.close)
 
-    def _count(self, index: int, at: Fraction, duration: Fraction) -> None:
+    def _count(self, index: int, at: Fraction) -> None:
         so_far = self.written.setdefault(index, Written(0, at, at))
         so_far.packets += 1
-        so_far.begin, so_far.end = min(so_far.begin, at), max(so_far.end, at + duration)
+        so_far.begin, so_far.last = min(so_far.begin, at), max(so_far.last, at)
 
     def _listen(self, step: Callable[[], Any]) -> None:
         name = self.container.format.name

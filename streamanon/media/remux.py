@@ -19,7 +19,7 @@ from streamanon.config import OutputConfig
 from streamanon.media import formats
 from streamanon.media.address import redact_url
 from streamanon.media.clock import Clock
-from streamanon.media.copying import Copied, FirstPackets, first_packets, fits
+from streamanon.media.copying import Copied, FirstPackets, first_packets, fits, learn
 from streamanon.media.demux import open_input, timed_packets, video_stream
 from streamanon.media.muxer import Muxer
 from streamanon.media.sound import EncodedSound, known_layout
@@ -158,6 +158,7 @@ class PassThrough:
         if first.empty:
             self._drop(label, "is empty")
             return None
+        learn(stream, first)
         if _is_text_or_sound(stream) and fits(stream, self._path, first):
             return Copied(output, stream, self._path, first)
         if isinstance(stream, AudioStream) and _can_be_encoded(stream):

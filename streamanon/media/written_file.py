@@ -41,21 +41,20 @@ def check_written(path: Path, muxer: Muxer, sounds: Collection[int], remedy: str
         raise SinkError(f"{shown} was written and holds {held}; {remedy}")
     pairs = [(video, wanted), *zip(heard, (muxer.written[index] for index in sorted(sounds)), strict=False)]
     for have, want in pairs:
-        if have.end - have.begin < want.end - want.begin - _SHORTER_SECONDS:
-            lasts = f"{float(have.end - have.begin):.1f} of {float(want.end - want.begin):.1f} seconds"
+        if have.last - have.begin < want.last - want.begin - _SHORTER_SECONDS:
+            lasts = f"{float(have.last - have.begin):.1f} of {float(want.last - want.begin):.1f} seconds"
             raise SinkError(f"{shown} was written and holds {lasts}; {remedy}")
 
 
 def _read(path: Path) -> list[tuple[str, Written]]:
-    """What is in each stream, as it is read: its type, packets, begin and end in seconds."""
+    """What is in each stream, as it is read: its type, and what :class:`Written` tells."""
     found: dict[int, Written] = {}
     with open_input(path) as opened:
         for packet in opened.demux(*opened.streams.video, *opened.streams.audio):
             if not packet.size or packet.pts is None:
                 continue
             at = packet.pts * packet.time_base
-            end = at + (packet.duration or 0) * packet.time_base
-            one = found.setdefault(packet.stream_index, Written(0, at, end))
+            one = found.setdefault(packet.stream_index, Written(0, at, at))
             one.packets += 1
-            one.begin, one.end = min(one.begin, at), max(one.end, end)
+            one.begin, one.last = min(one.begin, at), max(one.last, at)
         return [(opened.streams[index].type, one) for index, one in sorted(found.items())]

@@ -13,10 +13,11 @@ import pytest
 from streamanon.bench import gpu
 from streamanon.bench.cases import FACES, SIZES, all_cases
 from streamanon.bench.gpu import GpuSampler
-from streamanon.bench.latency import LatencyClock, batches_of, example, percentiles, time_network
+from streamanon.bench.latency import LatencyClock, batches_of, percentiles, time_network
 from streamanon.bench.machine import machine_facts, versions
 from streamanon.bench.streams import most_sustained
 from streamanon.runtime.backends.tensorrt_profiles import fitting, profiles_of
+from streamanon.runtime.example_inputs import example
 from streamanon.runtime.models import Engines
 from streamanon.runtime.onnx_header import read_onnx_header
 from streamanon.types import METHODS

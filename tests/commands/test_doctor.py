@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from streamanon import __version__
 from streamanon.commands import doctor
 from streamanon.errors import ModelError
-from streamanon.runtime.backends import Verdict
+from streamanon.runtime.backends import Choice, Verdict
 from streamanon.runtime.backends.tensorrt_library import is_installed
 from streamanon.runtime.models import Engines
 
@@ -27,11 +28,24 @@ def test_it_tells_why_each_backend_was_or_was_not_chosen(monkeypatch: pytest.Mon
         Verdict("onnxruntime", True, "works"),
     ]
     monkeypatch.setattr(doctor, "examine_backends", lambda: verdicts)
+    chosen = SimpleNamespace(name="openvino")
+    monkeypatch.setattr(doctor, "choose_backend", lambda _: Choice(chosen))
     told = doctor.describe().splitlines()
     assert "  tensorrt: ModelError: no CUDA device is available" in told
     assert "  openvino: chosen" in told
     assert "  onnxruntime: works, but openvino comes first" in told
     assert any("chosen: openvino" in line for line in told)
+
+
+def test_it_tells_what_timing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdicts = [Verdict("openvino", True, "works"), Verdict("onnxruntime", True, "works")]
+    monkeypatch.setattr(doctor, "examine_backends", lambda: verdicts)
+    slower = Verdict("openvino", False, "works, takes 2.00 times as long as onnxruntime here")
+    choice = Choice(SimpleNamespace(name="onnxruntime"), (slower,))
+    monkeypatch.setattr(doctor, "choose_backend", lambda _: choice)
+    told = doctor.describe().splitlines()
+    assert "  openvino: works, takes 2.00 times as long as onnxruntime here" in told
+    assert "  onnxruntime: chosen" in told
 
 
 def test_it_works_without_any_backend(monkeypatch: pytest.MonkeyPatch) -> None:

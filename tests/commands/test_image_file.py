@@ -166,6 +166,18 @@ def test_16_bits_are_told_and_grey_keeps_its_levels(anonymizer: Anonymizer, tmp_
         assert (read_image(tmp_path / f"b.{suffix}")[58:, :, 0] == smooth()[58:, :, 0]).all()
 
 
+def test_a_tiff_of_64_bit_places_is_read(anonymizer: Anonymizer, tmp_path: Path) -> None:
+    Image.fromarray(smooth()).save(tmp_path / "a.tif", big_tiff=True)
+    done(anonymizer, tmp_path / "a.tif", tmp_path / "b.tif")
+    assert (read_image(tmp_path / "b.tif")[58:] == smooth()[58:]).all()
+
+
+def test_samples_that_are_no_whole_numbers_are_told(anonymizer: Anonymizer, tmp_path: Path) -> None:
+    Image.fromarray(smooth()[..., 0].astype(np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(SourceError, match=r"a\.tif has samples that are no whole numbers; convert"):
+        done(anonymizer, tmp_path / "a.tif", tmp_path / "b.tif")
+
+
 def pages(path: Path) -> None:
     """Three, the second of another size."""
     made = [Image.fromarray(smooth(*size)) for size in ((60, 80), (90, 120), (60, 80))]

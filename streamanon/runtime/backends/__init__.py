@@ -1,4 +1,5 @@
-"""Where the models run. One interface, one file a runtime; ``auto`` takes the first that works.
+"""Where the models run. One interface, one file a runtime; ``auto`` takes the first that works,
+unless another was clearly quicker on this machine (``trials``).
 
 A backend that was named and cannot be loaded is an error, never a silent fallback.
 """
@@ -100,32 +101,56 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Choice:
-    """A backend, and why none of those that "auto" prefers to it was taken."""
+    """A backend, and why others were not taken: those that "auto" prefers, or all, if they were timed."""
 
     backend: Backend
     passed_over: tuple[Verdict, ...] = ()
 
 
 def choose_backend(config: ComputeConfig) -> Choice:
-    """The named backend, or with "auto" the first that works. Raises :class:`ModelError`; ConfigError for
-    settings of another backend.
+    """The named backend; with "auto" the first that works, unless another was clearly quicker when they
+    were timed on this machine, which is done once. Raises :class:`ModelError`; ConfigError for settings of
+    another backend.
     """
     if config.providers and config.backend not in ("auto", "onnxruntime"):
         raise ConfigError(
             f"compute.providers is for the backend onnxruntime, not {config.backend}; leave one of them out"
         )
     named = "onnxruntime" if config.providers else config.backend
+    timed = _timed(config) if named == "auto" else None
+    if timed is not None:
+        return timed
     verdicts: list[Verdict] = []
     for name in list(_CANDIDATES) if named == "auto" else [named]:
         backend, reason = _try(name, config)
         if backend is not None:
-            if config.precision == "fp32":
-                backend = _Precise(backend)
             return Choice(backend, tuple(verdicts))
         verdicts.append(Verdict(name, False, reason))
     reasons = "; ".join(f"{one.name}: {one.reason}" for one in verdicts)
     remedy = "see streamanon doctor" if named == "auto" else "leave it to auto, which takes one that works"
     raise ModelError(f"no backend can be used ({reasons}); {remedy}")
+
+
+def _timed(config: ComputeConfig) -> Choice | None:
+    """What timing the backends said, now or earlier; None where there is no choice."""
+    from streamanon.runtime.backends import trials  # which imports this module
+
+    installed = [name for name in _CANDIDATES if not _missing(name)]
+    if len(installed) < 2 or not trials.is_wanted():
+        return None
+    trial = trials.remembered(config)
+    # What could not be opened then (a driver was missing) is tried again each time.
+    if trial is None or any(_try(name, config)[0] is not None for name in trial.unopened):
+        tried = {name: _try(name, config) for name in installed}
+        works = {name: backend for name, (backend, _) in tried.items() if backend is not None}
+        unopened = {name: reason for name, (backend, reason) in tried.items() if backend is None}
+        trial = trials.try_out(works, unopened, config) if len(works) > 1 else None
+    backend = None if trial is None else _try(trial.chosen, config)[0]
+    if trial is None or backend is None:
+        return None
+    reasons = trial.unopened | trial.reasons
+    others = [name for name in _CANDIDATES if name != trial.chosen]
+    return Choice(backend, tuple(Verdict(one, False, reasons.get(one) or _missing(one)) for one in others))
 
 
 def open_backend(config: ComputeConfig) -> Backend:
@@ -143,17 +168,24 @@ def examine_backends(config: ComputeConfig | None = None) -> list[Verdict]:
 
 
 def _try(name: str, config: ComputeConfig) -> tuple[Backend | None, str]:
-    groups, module = _CANDIDATES[name]
-    for group in groups:
-        if not any(importlib.util.find_spec(package) for package in group):
-            return None, f"the package {group[0]} is not installed"
+    if missing := _missing(name):
+        return None, missing
     try:
-        create: Callable[[ComputeConfig], Backend] = importlib.import_module(module).create
-        return create(config), "works"
+        create: Callable[[ComputeConfig], Backend] = importlib.import_module(_CANDIDATES[name][1]).create
+        backend = create(config)
+        return _Precise(backend) if config.precision == "fp32" else backend, "works"
     except ModelError as error:
         return None, str(error)
     except Exception as error:  # a broken driver raises anything; the reason is shown
         return None, f"{type(error).__name__}: {first_line(error)}"
+
+
+def _missing(name: str) -> str:
+    """What has to be installed for a backend, in words; empty if nothing has."""
+    for group in _CANDIDATES[name][0]:
+        if not any(importlib.util.find_spec(package) for package in group):
+            return f"the package {group[0]} is not installed"
+    return ""
 
 
 class _Precise:
