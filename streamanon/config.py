@@ -327,8 +327,9 @@ def load_config(profile: Path | str | None = None, overrides: Iterable[str] = ()
     values: dict[str, Any] = {}
     if profile is not None:
         values = read_yaml(find_profile(profile))
-    if isinstance(overrides, str):
-        raise ConfigError(f"overrides are a list of section.key=value, not the text {overrides!r}")
+    if isinstance(overrides, (str, Mapping)):
+        kind = "text" if isinstance(overrides, str) else type(overrides).__name__
+        raise ConfigError(f"overrides are a list of section.key=value, not the {kind} {overrides!r}")
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key.strip():

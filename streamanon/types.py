@@ -293,7 +293,7 @@ class Account:
     most: int = 0
     sensitivity: ClassVar[float] = 1.0
     utility: ClassVar[str] = (
-        "0..1: sex presentation, age and skin alike; 0 for delegates near the person's identity"
+        "0..1 by rank: sex presentation, age and skin alike, identity not nearer than others'"
     )
 
 

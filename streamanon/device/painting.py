@@ -24,8 +24,10 @@ from streamanon.errors import SynthesisError
 from streamanon.gallery.delegates import DelegateGallery
 from streamanon.generate import network
 from streamanon.generate.border import rings_of
+from streamanon.generate.features import light_places, with_features
 from streamanon.generate.inputs import between_lips, contours, mouth_share, outlines_of
 from streamanon.generate.interface import DetailState, Job, Painting, Patch
+from streamanon.generate.layers import Layer
 from streamanon.generate.light import filled
 from streamanon.generate.network import (
     FRONT_SLACK,
@@ -40,9 +42,9 @@ from streamanon.generate.network import (
 )
 from streamanon.generate.raster import localised
 from streamanon.geometry import CROP_PX, alignment, invert, scale_of, transform
-from streamanon.mesh.landmarks import INNER_LIPS, mesh_keypoints
+from streamanon.mesh.landmarks import EYES, INNER_LIPS, mesh_keypoints
 from streamanon.runtime.models import Engines
-from streamanon.types import Float, Picture
+from streamanon.types import Delegate, Float, Picture
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,6 +57,14 @@ class _Placed:
     points: Float
     local: Float
     matrix: Float
+
+    @property
+    def large(self) -> bool:
+        return scale_of(invert(self.matrix)) > network.DETAIL_SCALE
+
+    @property
+    def delegate(self) -> Delegate:
+        return self.job.assignment.delegate
 
     @property
     def small(self) -> bool:
@@ -79,11 +89,14 @@ _LAYERS = {"core": 1, "skin": 1, "cut": 1, "mouth": 1, "contours": 3, "rings": 3
 @dataclass(frozen=True, eq=False, repr=False)
 class _Painted:
     """Faces as the network painted them, in their crops: RGB 0..255, opacity and what is in front, in
-    [N, 5, 128, 128]; ``detail``: how strong and how sharp theirs is.
+    [N, 5, 128, 128]; ``detail``: how strong and how sharp theirs is, and ``details`` the same on the host;
+    ``lights`` [N, 3, 3]: the skin's about eyes and mouth.
     """
 
     layers: torch.Tensor
     detail: Detail
+    details: list[DetailState]
+    lights: Float
 
 
 class DeviceGenerator(NetworkGenerator):
@@ -130,7 +143,10 @@ class DeviceGenerator(NetworkGenerator):
             return {}
         placed, drawn = [placed[number] for number in some], [drawn[number] for number in some]
         outlined = [one for one in drawn if one is not None]
-        painted = self._painted(placed, outlined, crops[some], warped[some], masks[some])
+        if len(some) < len(faces):
+            kept = self._memory.upload(np.array(some))
+            crops, warped, masks = crops[kept], warped[kept], masks[kept]
+        painted = self._painted(placed, outlined, crops, warped, masks)
         made = self._patches(self._pictures.of(picture), placed, outlined, painted)
         return {rows[number]: painting for number, painting in zip(some, made, strict=True)}
 
@@ -201,9 +217,54 @@ class DeviceGenerator(NetworkGenerator):
         )
         rgb, face = self._run_all(placed, planes)
         rgb = blend_border((rgb + 1) * 127.5, crops, light, layers["rings"])
+        details, lights = self._details(placed, drawn, crops, light, detail)
+        for number, one in enumerate(placed):
+            if not one.large:
+                size = (CROP_PX, CROP_PX)
+                paint = self._features.layers(
+                    one.local, size, lights[number], one.delegate, details[number], 1.0
+                )
+                self._lay(rgb[number], paint)
         most, least = layers["opacity"].split(1, dim=1)
         alpha = torch.minimum(most, torch.maximum(face, least))
-        return _Painted(torch.cat([rgb, alpha, layers["front"]], dim=1), detail)
+        return _Painted(torch.cat([rgb, alpha, layers["front"]], dim=1), detail, details, lights)
+
+    def _details(
+        self,
+        placed: list[_Placed],
+        drawn: list[_Drawn],
+        crops: torch.Tensor,
+        light: torch.Tensor,
+        detail: Detail,
+    ) -> tuple[list[DetailState], Float]:
+        """What is carried to the next frame, and the skin's light about eyes and mouth [N, 3, 3]: few
+        numbers a face, and the crop, come to the host.
+        """
+        places = np.stack([light_places(one.local) for one in placed]).astype(np.int64)
+        x, y = torch.from_numpy(places).to(light.device).unbind(dim=2)
+        rows = torch.arange(len(placed), device=light.device)[:, None]
+        lights = light.permute(0, 2, 3, 1)[rows, y, x]
+        numbers = torch.stack([detail.contrast, detail.sigma_px], dim=1)
+        levels = crops.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+        seen, told, pixels = self._memory.download([lights, numbers, levels])
+        states = []
+        for number, (face, one) in enumerate(zip(placed, drawn, strict=True)):
+            contrast, sigma = told[number].tolist()
+            own = transform(face.matrix, face.job.geometry.points)
+            state = DetailState(contrast, sigma, one.cells)
+            states.append(
+                with_features(state, pixels[number].astype(np.float32), seen[number], own, face.job.last)
+            )
+        return states, seen
+
+    def _lay(self, rgb: torch.Tensor, layers: list[Layer]) -> None:
+        """Lay layers over ``rgb`` [3, h, w], changed in place."""
+        for layer in layers:
+            height, width = layer.weight.shape
+            paint = np.concatenate([layer.rgb, layer.weight[..., None]], axis=2).transpose(2, 0, 1)
+            on_device = self._memory.upload(np.ascontiguousarray(paint, np.float32))
+            part = rgb[:, layer.y0 : layer.y0 + height, layer.x0 : layer.x0 + width]
+            part += on_device[3:] * (on_device[:3] - part)
 
     def _run_all(self, placed: list[_Placed], planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """RGB [N, 3, 128, 128] -1..1 and share of face [N, 1, 128, 128]."""
@@ -212,10 +273,11 @@ class DeviceGenerator(NetworkGenerator):
         for small in (False, True):
             rows = [n for n, one in enumerate(placed) if one.small is small]
             for chunk in chunks(rows):
-                given = F.avg_pool2d(planes[chunk], 2) if small else planes[chunk]
-                answers = self._loaded(self._net).run_kept(given, styles[chunk])
+                numbers = self._memory.upload(np.array(chunk))
+                given = F.avg_pool2d(planes[numbers], 2) if small else planes[numbers]
+                answers = self._loaded(self._net).run_kept(given, styles[numbers])
                 for whole, answer in zip((rgb, share), answers, strict=True):
-                    whole[chunk] = (
+                    whole[numbers] = (
                         answer.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3) if small else answer
                     )
         return rgb, share
@@ -228,19 +290,21 @@ class DeviceGenerator(NetworkGenerator):
             contrast, sigma = painted.detail.contrast[number], painted.detail.sigma_px[number]
             layers = _in_frame(painted.layers[number], face.matrix, outlined.region, self._memory.upload)
             rgb, alpha, front = layers[:3], layers[3].clamp(0, 1), layers[4].clamp(0, 1)
-            if scale_of(invert(face.matrix)) > network.DETAIL_SCALE:
+            if face.large:
                 rgb = rgb + self._fine_detail(face, outlined.region, contrast, sigma)
+                shifted = face.points - np.array([*outlined.region[:2], 0], np.float32)
+                size, scale = (rgb.shape[2], rgb.shape[1]), scale_of(invert(face.matrix))
+                detail, lights = painted.details[number], painted.lights[number]
+                self._lay(rgb, self._features.layers(shifted, size, lights, face.delegate, detail, scale))
             rgb = self._grain.add(rgb, alpha, picture.luma(outlined.region))
             colours.append(rgb.clamp(0, 255).permute(1, 2, 0))
             opacities.append(torch.stack([alpha, front]))
-        details = torch.stack([painted.detail.contrast, painted.detail.sigma_px], dim=1)
-        *shown, numbers = self._memory.download([*opacities, details])
         made = []
-        for outlined, rgb, (alpha, front), (contrast, sigma) in zip(
-            drawn, colours, shown, numbers.tolist(), strict=True
+        for outlined, rgb, (alpha, front), detail in zip(
+            drawn, colours, self._memory.download(opacities), painted.details, strict=True
         ):
             patch = Patch(outlined.region[0], outlined.region[1], rgb, alpha, front)
-            made.append(Painting(patch, DetailState(contrast, sigma, outlined.cells)))
+            made.append(Painting(patch, detail))
         return made
 
     def _fine_detail(
@@ -253,7 +317,8 @@ class DeviceGenerator(NetworkGenerator):
         size = max(8, round((x1 - x0) * shrink)), max(8, round((y1 - y0) * shrink))
         local = localised(face.points, region, size)
         warped, mask = self._device_textures.warp([local], size, [face.job.assignment.delegate])
-        stretched = self._memory.upload(filled(local, INNER_LIPS, (size[1], size[0])))
+        outlines = [filled(local, outline, (size[1], size[0])) for outline in (INNER_LIPS, *EYES)]
+        stretched = self._memory.upload(np.maximum.reduce(outlines))
         mask &= stretched == 0
         mean = (warped * mask).sum(dim=(2, 3), keepdim=True) / mask.sum().clamp(min=1)
         warped = torch.where(mask, warped, mean)[0]

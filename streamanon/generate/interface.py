@@ -35,12 +35,16 @@ class Patch:
 @dataclass(frozen=True, eq=False, repr=False)
 class DetailState:
     """What is carried from a face's frame to its next: how strong and how sharp detail is in this footage,
-    smoothed; ``front`` [32, 32]: the crop's cells that showed something in front.
+    smoothed; ``front`` [32, 32]: the crop's cells that showed something in front; ``mouth`` [2, 3]: the
+    mean colours between the lips (:func:`streamanon.generate.mouth.mouth_colours`), smoothed; ``white``:
+    how bright eyes are (:func:`streamanon.generate.eyes.eye_white`), smoothed.
     """
 
     contrast: float
     sigma_px: float
     front: NDArray[np.bool_] | None = None
+    mouth: Float | None = None
+    white: float | None = None
 
     def towards(self, other: DetailState) -> DetailState:
         return DetailState(

@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 from streamanon.errors import SynthesisError
 from streamanon.gallery.delegates import DelegateGallery
 from streamanon.generate.border import blend_border
+from streamanon.generate.features import Features, light_places, with_features
 from streamanon.generate.grain import add_grain
 from streamanon.generate.inputs import PLANES, Inputs, make_inputs
 from streamanon.generate.interface import DetailState, Job, Painting, Patch
+from streamanon.generate.layers import Layer, lay
 from streamanon.generate.light import filled
 from streamanon.generate.proportions import Proportions
 from streamanon.generate.raster import Textures, localised
 from streamanon.geometry import CROP_PX, alignment, invert, scale_of, transform
 from streamanon.media.yuv import read_luma
 from streamanon.mesh.face_mesh import aligned_crop, network_input, snap
-from streamanon.mesh.landmarks import INNER_LIPS, mesh_keypoints
+from streamanon.mesh.landmarks import EYES, INNER_LIPS, mesh_keypoints
 from streamanon.runtime.backends import Backend
 from streamanon.runtime.models import Engines
 from streamanon.types import Assignment, Float, Picture
@@ -44,6 +46,8 @@ DETAIL_SCALE = 1.25
 WORK_PX = 900
 #: Of that detail what is kept: finer than so many crop pixels (sigma). The network's own is coarser.
 DETAIL_SIGMA = 1.3
+#: A blur as strong as that, px, is made at half the size.
+HALVED_SIGMA = 2.0
 #: How much of it is added to what the network has.
 DETAIL_SHARE = 0.65
 #: Blur of the footage, crop px, from which it shows no such detail; the sharper, the more.
@@ -80,6 +84,7 @@ class NetworkGenerator:
         self._proportions, self._textures = Proportions(gallery), Textures(gallery)
         self._net = backend.load(engines.path("generator"), precise=False)
         self._style_net = backend.load(engines.path("generator-style"), precise=True, threads=1)
+        self._features = Features(gallery, engines)
         self._occlusion = backend.load(engines.path("face-occlusion"), precise=True, threads=1)
         # What depends on the delegate and the person alone is computed once a track.
         self._styles: WeakKeyDictionary[Assignment, Float] = WeakKeyDictionary()
@@ -126,7 +131,9 @@ class NetworkGenerator:
         if (front & mask).sum() > MOST_FRONT * max(int(mask.sum()), 1):
             raise SynthesisError("too much of the face is hidden")
         inputs = make_inputs(crop, local, warped, mask, front, job.last)
+        lights = _lights(inputs, local)
         detail = replace(inputs.detail, front=cells)
+        detail = with_features(detail, crop, lights, transform(matrix, geometry.points), job.last)
         small = job.coarse or scale_of(matrix) > SMALL_SCALE
         return _Begun(
             inputs, crop, detail, points, matrix, assignment, front, self._style(assignment), small
@@ -167,16 +174,28 @@ class NetworkGenerator:
         back = invert(begun.matrix)
         region = region_of_cut(picture, begun.inputs.cut, back)
         scale = scale_of(back)
-        painted = (rgb.transpose(1, 2, 0) + 1) * np.float32(127.5)
-        light = (begun.inputs.planes[10:].transpose(1, 2, 0) + 1) * np.float32(127.5)
+        painted, light = _levels(rgb), _levels(begun.inputs.planes[10:])
         painted = blend_border(painted, begun.crop, light, begun.inputs.cut)
+        large = scale > DETAIL_SCALE
+        if not large:
+            lay(painted, self._layers(begun, transform(begun.matrix, begun.points), painted, 1.0))
         layers = painted, _alpha(begun.inputs.cut, face), begun.front.astype(np.float32)
         placed, alpha, front = (_placed(one, back, region, scale) for one in layers)
-        if scale > DETAIL_SCALE and begun.detail.sigma_px < DETAIL_GONE_PX:
+        if large and begun.detail.sigma_px < DETAIL_GONE_PX:
             placed = placed + self._detail(begun.points, region, scale, begun.assignment, begun.detail)
+        if large:
+            shifted = begun.points - np.array([*region[:2], 0], np.float32)
+            lay(placed, self._layers(begun, shifted, placed, scale))
         alpha = alpha.clip(0, 1)
         placed = add_grain(placed, alpha, read_luma(picture, *region))
         return Patch(region[0], region[1], placed.clip(0, 255), alpha, front.clip(0, 1))
+
+    def _layers(self, begun: _Begun, points: Float, rgb: Float, per_crop: float) -> list[Layer]:
+        """Eyes and mouth of a mesh that lies at ``points`` of an image."""
+        lights = _lights(begun.inputs, transform(begun.matrix, begun.points))
+        size = rgb.shape[1], rgb.shape[0]
+        delegate = begun.assignment.delegate
+        return self._features.layers(points, size, lights, delegate, begun.detail, per_crop)
 
     def _detail(
         self,
@@ -192,13 +211,34 @@ class NetworkGenerator:
         size = max(8, round((x1 - x0) * shrink)), max(8, round((y1 - y0) * shrink))
         local = localised(points, region, size)
         warped, mask = self._textures.warp(local, size, assignment.delegate)
-        mask &= filled(local, INNER_LIPS, mask.shape) == 0  # where the texture is only stretched
+        for outline in (INNER_LIPS, *EYES):  # where the texture is stretched or squeezed
+            mask &= filled(local, outline, mask.shape) == 0
         warped = np.where(mask[..., None], warped, warped[mask].mean(axis=0) if mask.any() else 0)
-        fine = warped - cv2.GaussianBlur(warped, (0, 0), DETAIL_SIGMA * scale * shrink)
+        fine = warped - _coarse(warped, DETAIL_SIGMA * scale * shrink)
         inside = cv2.erode(mask.astype(np.float32), np.ones((5, 5)))[..., None]
         strength = np.float32(DETAIL_SHARE * detail.contrast * (1 - detail.sigma_px / DETAIL_GONE_PX))
         full = cv2.resize(fine * inside * strength, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
         return np.asarray(full, np.float32)
+
+
+def _coarse(rgb: Float, sigma: float) -> Float:
+    """``rgb`` [h, w, 3] without what is finer than ``sigma`` px; a strong blur is made at half the size."""
+    if sigma < HALVED_SIGMA:
+        return np.asarray(cv2.GaussianBlur(rgb, (0, 0), sigma), np.float32)
+    small = cv2.resize(rgb, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(small, (0, 0), sigma / 2)
+    return np.asarray(cv2.resize(blurred, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _lights(inputs: Inputs, local: Float) -> Float:
+    """The skin's light about both eyes and the mouth [3, 3]."""
+    x, y = light_places(local).astype(int).T
+    return np.asarray((inputs.planes[10:, y, x].T + 1) * np.float32(127.5))
+
+
+def _levels(planes: Float) -> Float:
+    """Planes [3, h, w] of -1..1 as colours [h, w, 3] of 0..255."""
+    return np.ascontiguousarray((planes.transpose(1, 2, 0) + 1) * np.float32(127.5))
 
 
 def chunks(rows: list[int]) -> Iterator[list[int]]:

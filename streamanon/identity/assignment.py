@@ -191,15 +191,13 @@ class Assigner:
             return np.zeros(len(self._gallery), np.float32)  # nothing is known: nobody fits better
         embeddings, distraction = self._gallery.embeddings, self._distraction
         likenesses = embeddings @ feature.embedding
-        if self._key is not None:  # what differs from view to view must not change the draw
-            kind = distraction.kind_of(feature.embedding)
-            likenesses = np.maximum(likenesses, embeddings @ distraction.anchors[kind])
-            traits = Traits(*map(float, distraction.anchor_attributes[kind]))
-        else:
-            traits = traits_of(
-                geometry, distraction.attributes(distraction.apply(feature, self._mean_feature))
-            )
-        return utilities(traits, self._attributes, likenesses)
+        if self._key is None:
+            told = distraction.attributes(distraction.apply(feature, self._mean_feature))
+            return utilities(traits_of(geometry, told), self._attributes, likenesses)
+        # What differs from view to view should not change the draw.
+        kind = distraction.kind_of(feature.embedding)
+        traits = Traits(*map(float, distraction.anchor_attributes[kind]))
+        return utilities(traits, self._attributes, likenesses, embeddings @ distraction.anchors[kind])
 
     def _new_person(self, geometry: Geometry, feature: IdentityFeature, index: int) -> Person:
         fit = self._fit(geometry, feature)

@@ -19,14 +19,21 @@ from numpy.typing import NDArray
 from streamanon.gallery.delegates import DelegateGallery
 from streamanon.types import Account, Float, Geometry
 
-#: Differences up to which a delegate fits well, and from which not at all: in presentation (0..1), years,
-#: and degrees of skin tone.
-SEX_RANGE, AGE_RANGE, TONE_RANGE = (0.2, 0.6), (6.0, 30.0), (10.0, 45.0)
-#: Cosines of embeddings up to which a delegate is like anybody else, and from which it is too near.
-NEAR_RANGE = (0.15, 0.35)
-#: Of a delegate's utility, what it has for presenting alike. Without this nobody would fit a person whose
-#: age or skin the gallery lacks, and any face would do.
-SEX_SHARE = 0.15
+#: A step away from a person: in presentation (0..1), of which the first is free, years, and degrees of
+#: skin tone.
+SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.1, 0.08, 5.0, 14.0
+#: Who presents more clearly than that, 0..1, is compared as if they did not: delegates hardly do.
+CLEAREST = (0.15, 0.85)
+#: Nearness of identities: how far above the mean of those who would fit a delegate's cosine may be, in
+#: standard deviations, and in any case the cosine; and how much more is a step away.
+NEAR_FROM, NEAR_STEP, COSINE_FROM, COSINE_STEP = -0.2, 0.1, 0.35, 0.05
+#: Those who would fit: steps away by which their weight falls (sigma). A spread of cosines is at least so
+#: large.
+FITTING_STEPS, LEAST_SPREAD = 2.0, 0.02
+#: Nobody is farther away, and who is less than that farther away than another is as far away.
+MOST_STEPS, SAME_STEPS = 1e4, 1e-4
+#: Shares of the gallery: of those who fit wholly, and of those after them who fit less and less.
+BEST_SHARE, TAIL_SHARE = 1 / 21, 2 / 21
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,24 +70,53 @@ def attributes_of(gallery: DelegateGallery) -> Attributes:
     )
 
 
-def utilities(person: Traits, delegates: Attributes, likenesses: Float | None = None) -> Float:
-    """How well each delegate fits the rest of a person (voice, neck, hands, clothes), 0..1 [D].
+def utilities(
+    person: Traits,
+    delegates: Attributes,
+    likenesses: Float | None = None,
+    of_kind: Float | None = None,
+) -> Float:
+    """How well each delegate fits the rest of a person (voice, neck, hands, clothes), 0..1 [D]: 1 for those
+    who are fewest steps away from them, 0 for all but the next few.
 
-    ``likenesses`` [D]: cosines of the person's and the delegates' embeddings, where known; who is too much
-    like the person fits not at all.
+    ``likenesses`` [D]: cosines of the person's and the delegates' embeddings, where known; who is more like
+    the person than others who would fit is farther away. ``of_kind`` [D]: those of the person's kind of
+    face, with which others are compared instead: they are the same in each view of it.
     """
-    sex = _closeness(delegates.masculine - person.masculine, SEX_RANGE)
-    age = _closeness(delegates.age - person.age, AGE_RANGE)
-    skin = _closeness(delegates.tone - person.tone, TONE_RANGE)
-    fit = sex * (SEX_SHARE + (1 - SEX_SHARE) * age * skin)
+    away = _steps_away(person, delegates)
     if likenesses is not None:
-        fit = fit * np.interp(likenesses, NEAR_RANGE, (1, 0))
-    return np.asarray(np.nan_to_num(fit), np.float32)  # what is not known fits nobody better than another
+        own = np.nan_to_num(likenesses)
+        away = np.hypot(away, _nearness(own, own if of_kind is None else of_kind, away))
+    better = (away[None] < away[:, None] - SAME_STEPS).sum(axis=1)  # equal ones share a rank
+    best = max(1, round(BEST_SHARE * len(away)))
+    last = best - 1 + max(1, round(TAIL_SHARE * len(away)))
+    return np.asarray(np.interp(better, (best - 1, last), (1, 0)), np.float32)
 
 
-def _closeness(difference: Float, within: tuple[float, float]) -> Float:
-    """1 up to the first bound, 0 from the second on, linear between."""
-    return np.asarray(np.interp(np.abs(difference), within, (1, 0)), np.float32)
+def _steps_away(person: Traits, delegates: Attributes) -> Float:
+    """[D]; what is not known takes nobody farther away than another."""
+    with np.errstate(all="ignore"):
+        sex = np.abs(delegates.masculine - np.clip(person.masculine, *CLEAREST)) - SEX_FREE
+        steps = [
+            sex.clip(0) / SEX_STEP,
+            (delegates.age - person.age) / AGE_STEP,
+            (delegates.tone - person.tone) / TONE_STEP,
+        ]
+        squares = np.square(np.nan_to_num(np.clip(steps, -MOST_STEPS, MOST_STEPS)))
+    return np.asarray(np.sqrt(squares.sum(axis=0)), np.float32)
+
+
+def _nearness(own: Float, compared: Float, away: Float) -> Float:
+    """In steps [D]: how near a delegate's cosine is to the person, and by how much it is nearer, of the
+    cosines ``compared``, than others' who would fit.
+    """
+    weight = np.exp(-((away - away.min()) ** 2) / (2 * FITTING_STEPS**2))
+    weight = weight / weight.sum()
+    mean = float(weight @ compared)
+    spread = float(np.sqrt(weight @ (compared - mean) ** 2)) + LEAST_SPREAD
+    relative = ((compared - mean) / spread - NEAR_FROM) / NEAR_STEP
+    alike = (own - COSINE_FROM) / COSINE_STEP
+    return np.asarray(np.hypot(relative.clip(0), alike.clip(0)), np.float32)
 
 
 def probabilities(

@@ -55,7 +55,7 @@ class _Model:
 
 class _Files:
     def path(self, name: str) -> Path:
-        return Path(f"{name}.onnx")
+        return Engines.open().path(name) if name == "mouths" else Path(f"{name}.onnx")
 
 
 @cache

@@ -11,7 +11,6 @@ from streamanon.config import IdentityConfig
 from streamanon.identity.assignment import Assigner, AssignerParts
 from streamanon.identity.encoder import CHANNELS
 from streamanon.identity.exponential_mechanism import (
-    NEAR_RANGE,
     Attributes,
     Traits,
     attributes_of,
@@ -60,10 +59,35 @@ def test_utilities_stay_in_their_bounds_whatever_is_measured(a: float, b: float,
     assert ((fit >= 0) & (fit <= 1)).all()
 
 
-def test_who_is_too_much_like_the_person_does_not_fit() -> None:
-    alike = np.array([0.1, 0.9, NEAR_RANGE[0], NEAR_RANGE[1], sum(NEAR_RANGE) / 2], np.float32)
-    free, near = (utilities(Traits(0.5, 45, 120), DELEGATES, one) for one in (None, alike))
-    np.testing.assert_allclose(near, free * [1, 0, 1, 0, 0.5], atol=1e-6)
+def test_of_those_who_fit_the_one_most_like_the_person_fits_least() -> None:
+    """Whatever the person's cosines are as a whole: those of small faces are all low."""
+    crowd = Attributes(*(np.full(42, value, np.float32) for value in (0.9, 30, 20)))
+    cosines = np.linspace(-0.5, 0.1, 42).astype(np.float32)
+    for shift in (0.0, 0.2):
+        fit = utilities(Traits(0.9, 30, 20), crowd, cosines + np.float32(shift))
+        assert (fit[:10] > 0.9).all()
+        assert (fit[-20:] == 0).all()
+
+
+def test_who_is_alike_in_any_case_does_not_fit() -> None:
+    crowd = Attributes(*(np.full(42, value, np.float32) for value in (0.9, 30, 20)))
+    cosines = np.full(42, 0.3, np.float32)
+    cosines[7] = 0.6
+    fit = utilities(Traits(0.9, 30, 20), crowd, cosines)
+    assert fit[7] < 1
+    assert (np.delete(fit, 7) == 1).all()
+
+
+def test_nothing_known_fits_nobody_better() -> None:
+    fit = utilities(Traits(float("nan"), float("nan"), float("nan")), DELEGATES)
+    assert (fit == fit[0]).all()
+
+
+@given(st.permutations(range(5)), ATTRIBUTES)
+def test_the_order_of_delegates_does_not_matter(order: list[int], who: tuple[float, float, float]) -> None:
+    mixed = Attributes(*(getattr(DELEGATES, name)[order] for name in ("masculine", "age", "tone")))
+    one, two = utilities(Traits(*who), DELEGATES), utilities(Traits(*who), mixed)
+    np.testing.assert_allclose(one[order], two, atol=1e-6)
 
 
 def test_traits_are_the_mean_of_mesh_and_feature() -> None:
@@ -76,7 +100,7 @@ def test_who_fits_best_is_likeliest() -> None:
     fit = utilities(Traits(0.0, 20, -40), DELEGATES)
     assert fit[0] == pytest.approx(1)
     assert fit.argmax() == 0
-    assert fit[3] == fit[4] == 0
+    assert (np.delete(fit, 0) == 0).all()
     chances = probabilities(fit, 4)
     assert chances[0] == pytest.approx(np.exp(2) / (np.exp(2 * fit.astype(np.float64))).sum())
 

@@ -1,0 +1,272 @@
+"""What shows between parted lips: teeth, tongue, the dark, at the frame's own resolution.
+
+A row of teeth comes from an atlas of synthetic smiles, one for each delegate. It hangs from the upper lip's
+edge at the scale of the head, not of the mouth: lips move over teeth. Of the person two colours are used,
+the means between the upper and between the lower lips' halves: how bright it is there, whether teeth show,
+and whether a tongue does.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from streamanon.errors import ModelError
+from streamanon.generate.layers import Layer, Look, grid, placed, softly_filled
+from streamanon.mesh.landmarks import (
+    EYE_CORNERS,
+    INNER_LIPS,
+    INNER_MOUTH_CORNERS,
+    LIP_MIDDLES,
+)
+from streamanon.runtime.models import Engines
+from streamanon.types import LUMA, Delegate, Float
+
+ATLAS = "mouths.npz"
+#: An atlas's row of teeth: pixels; how far above and below the lip's edge it reaches, in units.
+ROWS, COLUMNS, ABOVE, BELOW = 48, 144, 0.02, 0.28
+#: A unit is so much of the distance of the eyes' outer corners: about a smile's width.
+UNIT = 0.6
+#: The luma, levels, to which the brightest quarter of teeth is brought in the atlas.
+BRIGHT = 200.0
+#: The inner edges of the lips, from the left corner to the right one.
+UPPER_EDGE = INNER_LIPS[:11]
+LOWER_EDGE = (INNER_LIPS[0], *INNER_LIPS[:9:-1])
+#: Lips that part less than the first, in mouth widths, are closed; from the second on all is painted.
+PARTED = (0.015, 0.05)
+#: Brightness between the upper (lower) halves of the lips, of the skin's light, at which no teeth show and
+#: at which they do so wholly.
+UPPER_TEETH, LOWER_TEETH = (0.3, 0.62), (0.55, 0.8)
+#: Saturation of the colour below, from which it is a tongue.
+TONGUE = (0.3, 0.5)
+#: How much of its length a row shows at least, how much of it a lower row does at most, and how far apart
+#: the two are at least, in units.
+LEAST_SHOWN, LOWER_SHOWN, ROWS_APART = 0.25, 0.6, 0.05
+#: Colours 0..255 of the dark and of a tongue, at a skin's luma of 150.
+DARK, TONGUE_RGB, REFERENCE = (46.0, 20.0, 19.0), (150.0, 78.0, 76.0), 150.0
+#: The bounds of teeth's brightness, of the skin's light.
+TEETH_LIGHT = (0.85, 1.3)
+#: How much of the skin's tint teeth take on (a power), and how much of their own colour they keep.
+TINTED, OWN_TINT = 0.15, 0.45
+#: A row is so much longer at most where teeth fill the opening.
+LONGEST = 1.6
+#: How far the brightness of either half may be brought to the original's.
+GAINS = (0.7, 1.35)
+#: Softness of the opening's edge, in units and px; how far the lip's shadow reaches, in units, and how
+#: strong it is; how much darker it is at the corners.
+SOFT, SOFT_PX, SHADOW, SHADOW_SHARE, CORNER_SHARE = 0.012, 0.5, 0.045, 0.4, 0.55
+TINY = 1e-3
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MouthAtlas:
+    """``teeth`` [N, 48, 144, 3] uint8 RGB; ``shares`` [N, 48, 144] uint8: 255 where there is a tooth;
+    ``lengths`` [N]: of the front teeth, in units.
+    """
+
+    teeth: NDArray[np.uint8]
+    shares: NDArray[np.uint8]
+    lengths: Float
+
+    def of(self, delegate: Delegate) -> tuple[Float, float]:
+        """The teeth of a delegate, always the same: [48, 144, 4] RGB and share, 0..255; and how long."""
+        row, turned = divmod(zlib.crc32(delegate.id.encode()) % (2 * len(self.teeth)), 2)
+        teeth = np.dstack([self.teeth[row], self.shares[row]]).astype(np.float32)
+        return (teeth[:, ::-1] if turned else teeth), float(self.lengths[row])
+
+
+def open_mouths(engines: Engines) -> MouthAtlas:
+    """The installed atlas. Raises :class:`ModelError` where it cannot be read."""
+    path = engines.path("mouths")
+    try:
+        return load_mouths(path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ModelError(f"cannot read {path}: {error}; install streamanon again") from error
+
+
+def load_mouths(path: Path) -> MouthAtlas:
+    with np.load(path, allow_pickle=False) as arrays:
+        return MouthAtlas(*(arrays[name] for name in ("teeth", "shares", "lengths")))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MouthFrame:
+    """Where teeth lie, px: the ``origin`` between the lips' corners; a unit ``across`` and one ``down``."""
+
+    origin: Float
+    across: Float
+    down: Float
+
+    def local(self, at: Float) -> Float:
+        """Points [..., 2] px in units."""
+        return np.asarray(
+            (at - self.origin) @ np.linalg.inv(np.stack([self.across, self.down])), np.float32
+        )
+
+
+def frame_of(points: Float) -> MouthFrame:
+    """Of a mesh [478, 2 or 3]: level with the eyes, half with the mouth; as large as the head."""
+    eyes, lips = (
+        points[last, :2] - points[first, :2] for first, last in (EYE_CORNERS, INNER_MOUTH_CORNERS)
+    )
+    level = _unit(eyes) + _unit(lips)
+    size = UNIT * float(np.linalg.norm(eyes))
+    middle = points[list(INNER_MOUTH_CORNERS), :2].mean(axis=0)
+    across = _unit(level) * size
+    tall = UNIT * TALL * float(np.linalg.norm(points[NOSE_LINE[0], :2] - points[NOSE_LINE[1], :2]))
+    down = np.array([-across[1], across[0]]) / max(size, TINY) * max(tall, TINY)
+    return MouthFrame(*(np.asarray(one, np.float32) for one in (middle, across, down)))
+
+
+#: From between the eyes to below the nose; of an average face the eyes' outer corners are so many times as
+#: far apart.
+NOSE_LINE, TALL = (168, 2), 1.76
+
+
+def upper_edge(points: Float, frame: MouthFrame) -> Float:
+    """The upper lip's inner edge as a polynomial: v of u, in units."""
+    return _edge(points, UPPER_EDGE, frame)
+
+
+def _edge(points: Float, edge: tuple[int, ...], frame: MouthFrame) -> Float:
+    u, v = frame.local(points[list(edge), :2]).T
+    return np.asarray(np.polyfit(u, v, 2), np.float32)
+
+
+def gape(points: Float) -> float:
+    """How far the lips part, in mouth widths."""
+    width, gap = (
+        float(np.linalg.norm(points[first, :2] - points[last, :2]))
+        for first, last in (INNER_MOUTH_CORNERS, LIP_MIDDLES)
+    )
+    return gap / max(width, TINY)
+
+
+def mouth_colours(crop: Float, light: Float, points: Float) -> Float | None:
+    """The mean colours [2, 3] between the upper and the lower halves of parted lips, of the luma of the
+    skin about, ``light`` [3]; None where they are closed. ``points``: the person's own in the crop, px.
+    """
+    if gape(points) < PARTED[0]:
+        return None
+    ring = points[list(INNER_LIPS), :2]
+    upper, lower = points[list(UPPER_EDGE), :2], points[list(LOWER_EDGE), :2]
+    between = (upper + lower) / 2
+    skin = float(light @ LUMA)
+    halves = [np.concatenate([edge, between[::-1]]) for edge in (upper, lower)]
+    (x0, y0), (x1, y1) = np.floor(ring.min(0)).astype(int) - 1, np.ceil(ring.max(0)).astype(int) + 2
+    x0, y0 = max(0, x0), max(0, y0)
+    part = np.ascontiguousarray(crop[y0:y1, x0:x1])
+    if not part.size:
+        return None
+    means = []
+    for half in halves:
+        mask = np.zeros(part.shape[:2], np.uint8)
+        cv2.fillPoly(mask, [np.rint(16 * (half - [x0, y0])).astype(np.int32)], 1, cv2.LINE_8, 4)
+        means.append(cv2.mean(part, mask)[:3])
+    return np.asarray(means, np.float32) / max(skin, 1.0)
+
+
+def mouth_layers(
+    points: Float,
+    size: tuple[int, int],
+    light: Float,
+    teeth: tuple[Float, float],
+    colours: Float | None,
+    look: Look,
+) -> list[Layer]:
+    """What to lay between the lips of ``points`` [478, 3] px of an image of ``size`` (width, height).
+    ``light`` [3]: of the skin about; ``teeth``: as :meth:`MouthAtlas.of` gives them; ``colours``: the
+    person's, as :func:`mouth_colours` gives them.
+    """
+    amount = float(np.interp(gape(points), PARTED, (0, 1)))
+    frame, ring = frame_of(points), points[list(INNER_LIPS), :2]
+    soft = SOFT * float(np.linalg.norm(frame.across)) + SOFT_PX
+    place = placed(ring, 3 * soft + 1, size)
+    if colours is None or not amount or place is None:
+        return []
+    weight = np.float32(amount) * softly_filled(ring, place, soft)
+    inner = _interior(frame.local(grid(place)), points, frame, light, teeth, colours)
+    mean = np.float32((colours @ LUMA).mean() * (light @ LUMA))
+    return [Layer(place[0], place[1], look.seen(inner, mean), weight)]
+
+
+def _interior(
+    at: Float,
+    points: Float,
+    frame: MouthFrame,
+    light: Float,
+    teeth: tuple[Float, float],
+    colours: Float,
+) -> Float:
+    """What lies between the lips at places ``at`` [h, w, 2], in units: [h, w, 3]."""
+    u, v = at[..., 0], at[..., 1]
+    upper = upper_edge(points, frame)
+    lower = _edge(points, LOWER_EDGE, frame)
+    top = np.polyval(upper, u).astype(np.float32)
+    bottom = np.polyval(lower, u).astype(np.float32)
+    open_by = np.maximum(bottom - top, TINY)
+    down = np.clip((v - top) / open_by, 0, 1)
+    skin = max(float(light @ LUMA), 1.0)
+    luma = colours @ LUMA
+    tongue = _tongue_share(colours[1])
+    inner = np.array(DARK, np.float32) + np.zeros((*u.shape, 1), np.float32)
+    round_ = np.exp(-((u / 0.3) ** 2) - ((1 - down) / 0.55) ** 2)[..., None]
+    inner += tongue * round_ * (np.array(TONGUE_RGB, np.float32) - inner)
+    inner *= np.float32(skin / REFERENCE)
+    row, length = teeth
+    tint = (light / skin) ** TINTED
+    gain = np.float32(np.clip(1.1 * luma[0], *TEETH_LIGHT) * skin / BRIGHT) * tint / float(tint @ LUMA)
+    gap = float(np.polyval(lower, 0.0) - np.polyval(upper, 0.0))
+    wide = float(np.interp(luma[1], LOWER_TEETH, (0, 1))) * (1 - tongue)
+    longer = 1 + wide * float(np.clip(gap / length - 1, 0, LONGEST - 1))
+    length *= longer
+    shown = LEAST_SHOWN + (1 - LEAST_SHOWN) * float(np.interp(luma[0], UPPER_TEETH, (0, 1)))
+    inner = _lay(inner, row, u, (v - top + (1 - shown) * length) / longer, gain)
+    lower_shown = LOWER_SHOWN * wide
+    if lower_shown and gap > (shown + lower_shown) * length + ROWS_APART:
+        inner = _lay(inner, row, 1.15 * u, bottom - v + (1 - lower_shown) * length, np.float32(0.88) * gain)
+    depth = (v - top) / SHADOW
+    shade = 1 - SHADOW_SHARE * np.exp(-np.maximum(depth, 0))
+    ends = frame.local(points[list(INNER_MOUTH_CORNERS), :2])[:, 0]
+    along = np.abs((2 * u - ends.sum()) / max(float(ends[1] - ends[0]), TINY))
+    shade *= 1 - CORNER_SHARE * np.clip((along - 0.55) / 0.45, 0, 1)
+    inner = inner * shade[..., None].astype(np.float32)
+    return _as_bright(inner, down, luma * skin)
+
+
+def _lay(inner: Float, row: Float, u: Float, v: Float, gain: Float) -> Float:
+    """A row of teeth over what is there; ``u``, ``v``: places in the row, in units."""
+    x = ((u + 0.5) * COLUMNS - 0.5).astype(np.float32)
+    y = ((np.maximum(v, 0) + ABOVE) / (ABOVE + BELOW) * ROWS - 0.5).astype(np.float32)
+    seen = cv2.remap(row, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0, 0))
+    share = seen[..., 3:] / np.float32(255)
+    grey = (seen[..., :3] @ LUMA)[..., None]
+    tooth = grey + OWN_TINT * (seen[..., :3] - grey)
+    return np.asarray(inner + share * (tooth * gain - inner), np.float32)
+
+
+def _as_bright(inner: Float, down: Float, wanted: Float) -> Float:
+    """Both halves brought towards the brightness ``wanted`` [2] of the original's."""
+    luma = inner @ LUMA
+    gains = []
+    for half, level in ((down < 0.5, wanted[0]), (down >= 0.5, wanted[1])):
+        inside = half & (down > 0) & (down < 1)
+        own = float(luma[inside].mean()) if inside.any() else float(level)
+        gains.append(float(np.clip(float(level) / max(own, 1.0), *GAINS)))
+    gain = np.interp(down, (0.25, 0.75), gains).astype(np.float32)
+    return np.asarray(inner * gain[..., None], np.float32)
+
+
+def _tongue_share(colour: Float) -> float:
+    saturation = float(colour.max() - colour.min()) / max(float(colour.max()), TINY)
+    return float(np.interp(saturation, TONGUE, (0, 1)))
+
+
+def _unit(vector: Float) -> Float:
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), TINY), np.float32)
