@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.detect.verifier_crop import (
+    DOUBTFUL_LOGIT,
     SIZE_PX,
+    mean_logits,
+    mirrored_boxes,
     read_verdicts,
     squares,
     verifier_crops,
@@ -56,12 +59,29 @@ class Verifier:
         """
         outputs = self._run(self.input_of(picture, boxes, turns))
         verdicts = read_verdicts(outputs, boxes, turns.tolist())
-        sure = calibrated(verdicts.logits, sizes_of(boxes), self._calibration)
+        logits = self._settled(picture, boxes, turns, verdicts.logits)
+        sure = calibrated(logits, sizes_of(boxes), self._calibration)
         return Verified(sure, verdicts.turned, verdicts.boxes, verdicts.keypoints)
+
+    def _settled(self, picture: Picture, boxes: Float, turns: NDArray[np.int64], logits: Float) -> Float:
+        """The logits [N], those in doubt as means with the mirrored squares'."""
+        rows = np.flatnonzero(np.abs(logits) < DOUBTFUL_LOGIT)
+        if not len(rows):
+            return logits
+        again = mirrored_boxes(boxes[rows])
+        seen = self.input_of(picture, again.reshape(-1, 4), np.tile(turns[rows], len(again)))
+        mirrored = self._run(self.mirrored(seen))[0].reshape(len(again), -1)
+        settled = logits.copy()
+        settled[rows] = mean_logits(logits[rows], mirrored)
+        return settled
 
     def input_of(self, picture: Picture, boxes: Float, turns: NDArray[np.int64]) -> Float:
         """What the network sees of boxes [N, 4]: [N, 3, S, S]."""
         return crops(picture, boxes, turns)
+
+    def mirrored(self, squares_: Float) -> Float:
+        """Squares [N, 3, S, S], left and right exchanged."""
+        return np.ascontiguousarray(squares_[..., ::-1])
 
     def _run(self, squares_: Float) -> list[Float]:
         """Squares [N, 3, S, S] -> the network's outputs [N, ...], in batches of ``BATCH_SIZES``."""

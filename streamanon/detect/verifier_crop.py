@@ -23,6 +23,9 @@ SIZE_PX = 64
 CONTEXT = 2.0
 GREY = 114
 LEAST_SIDE = 4.0
+#: Where the network is less sure than this it is shown the square again, mirrored, with these parts of its
+#: surroundings; the mean of the three logits counts.
+DOUBTFUL_LOGIT, MIRRORED_CONTEXTS = 4.0, (0.85, 1.18)
 #: How a face is turned, in the order of the network's output: yaw below about 25°, below about 60°, more,
 #: and the back of a head (which is no face).
 TURNS = ("front", "half", "profile", "behind")
@@ -68,6 +71,20 @@ def verifier_crops(rgb: NDArray[np.uint8], boxes: Float, turns: Sequence[int] | 
     planes = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
     planes /= 255
     return planes
+
+
+def mirrored_boxes(boxes: Float) -> Float:
+    """Boxes [2, N, 4] about the same middles as ``boxes`` [N, 4], whose squares are shown mirrored."""
+    middles, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    factors = np.array(MIRRORED_CONTEXTS, np.float32)[:, None, None]
+    return np.concatenate([middles - factors * halves, middles + factors * halves], axis=2).astype(
+        np.float32
+    )
+
+
+def mean_logits(logits: Float, mirrored: Float) -> Float:
+    """Of logits [N] and those of the mirrored squares [2, N]."""
+    return np.asarray((logits + mirrored.sum(axis=0)) / (1 + len(mirrored)), np.float32)
 
 
 class Window(NamedTuple):

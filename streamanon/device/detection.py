@@ -68,6 +68,9 @@ class DeviceVerifier(Verifier):
             empty = torch.zeros(0, 3, SIZE_PX, SIZE_PX, device=self._pictures.memory.device)
             return torch.stack(made) / 255 if made else empty
 
+    def mirrored(self, squares_: torch.Tensor) -> torch.Tensor:
+        return squares_.flip(-1)
+
     def _run(self, squares_: torch.Tensor) -> list[Float]:
         """In batches of any size: the device's plans take them."""
         if not len(squares_):
