@@ -11,7 +11,7 @@ import av.logging
 
 from streamanon.errors import SinkError, SourceError
 from streamanon.media.address import redact_url
-from streamanon.media.demux import open_input
+from streamanon.media.demux import open_input, packets_of
 from streamanon.media.muxer import Muxer, Written
 
 #: As they call themselves in FFmpeg's log.
@@ -50,7 +50,7 @@ def _read(path: Path) -> list[tuple[str, Written]]:
     """What is in each stream, as it is read: its type, and what :class:`Written` tells."""
     found: dict[int, Written] = {}
     with open_input(path) as opened:
-        for packet in opened.demux(*opened.streams.video, *opened.streams.audio):
+        for packet in packets_of(opened, *opened.streams.video, *opened.streams.audio):
             if not packet.size or packet.pts is None:
                 continue
             at = packet.pts * packet.time_base
