@@ -111,7 +111,7 @@ class CoverConfig:
     margin: float = _setting(
         0.28,
         "share of the detected box by which an ellipse that covers exceeds it on each side; below"
-        " 0.21 it would not hold the box's corners",
+        " 0.21 it would not hold the box's corners; what may be no face is covered with 0.21",
         limits=(0.21, 2.0),
     )
     fade_seconds: float = _setting(

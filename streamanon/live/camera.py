@@ -402,6 +402,9 @@ class _Counted:
     def redetect(self, frame: RawFrame, boxes: Float) -> Faces:
         return self._searcher.redetect(frame, boxes)
 
+    def look_again(self, frame: RawFrame, boxes: Float) -> Float | None:
+        return self._searcher.look_again(frame, boxes)
+
 
 def live_config(config: Config, rate: Fraction) -> Config:
     """The profile for a live stream: smoothing meshes over time holds frames back, too, which counts as
