@@ -12,6 +12,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.fifo import AudioFifo
 from av.audio.format import AudioFormat
 from av.audio.frame import AudioFrame
+from av.audio.plane import AudioPlane
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
@@ -110,7 +111,7 @@ class SoundEncoder:
 
     def _silence(self, samples: int) -> AudioFrame:
         frame = AudioFrame(self._context.format.name, self._layout, samples)
-        for plane in frame.planes:
+        for plane in _planes(frame):
             np.frombuffer(memoryview(plane), np.uint8)[:] = 0
         frame.sample_rate = self._rate
         return frame
@@ -186,11 +187,16 @@ class EncodedSound:
         yield from self._encoder.rest()
 
 
+def _planes(frame: AudioFrame) -> tuple[AudioPlane, ...]:
+    """Those that are there: of eight channels PyAV gives more, of other memory."""
+    return frame.planes[: frame.layout.nb_channels if frame.format.is_planar else 1]
+
+
 def _silence_nonsense(frame: AudioFrame) -> None:
     """What decoders make of damaged sound may be no number, or a huge one, which encoders refuse."""
     if not frame.format.name.startswith(("flt", "dbl")):
         return
-    for plane in frame.planes:
+    for plane in _planes(frame):
         samples = np.frombuffer(memoryview(plane), np.float32 if frame.format.bits == 32 else np.float64)
         samples[~(np.abs(samples) < _LOUDEST)] = 0
 
