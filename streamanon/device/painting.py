@@ -241,7 +241,7 @@ class DeviceGenerator(NetworkGenerator):
         numbers a face, and the crop, come to the host.
         """
         places = np.stack([light_places(one.local) for one in placed]).astype(np.int64)
-        x, y = torch.from_numpy(places).to(light.device).unbind(dim=2)
+        x, y = self._memory.upload(places).unbind(dim=2)
         rows = torch.arange(len(placed), device=light.device)[:, None]
         lights = light.permute(0, 2, 3, 1)[rows, y, x]
         numbers = torch.stack([detail.contrast, detail.sigma_px], dim=1)
