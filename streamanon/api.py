@@ -85,7 +85,11 @@ class Anonymizer:
         self._device = None if memory is None else _device_parts(self.backend, memory)
         own = FaceDetector if self._device is None else self._device.detector
         self.detector = open_detector(self.backend, self.engines, self.config.detect, own)
-        self.verifier = Verifier(self.backend, self.engines)
+        self.verifier = (
+            Verifier(self.backend, self.engines)
+            if self._device is None
+            else self._device.verifier(self.engines)
+        )
         self.parts = self._load_parts() if self.config.cover.method == "synthesize" else None
 
     def _load_parts(self) -> SynthesisParts:

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args = make_parser().parse_args(lines)
     except _UsageError as error:
         # What comes from a file may be a password in any place: it is not quoted.
-        said = _NOT_FITTING if lines != given else redact_text(str(error)) + _dashed(given)
+        said = _NOT_FITTING if lines != given else redact_text(str(error)) + _advice(given, str(error))
         tell(f"{error.usage}streamanon: {said}")
         return EXIT_ERROR
     except ConfigError as error:
@@ -68,10 +68,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_ERROR
 
 
-def _dashed(given: Sequence[str]) -> str:
-    """What to do with a file whose name looks like an option."""
-    names = [one for one in given if re.match(r"-[^-].*\.[A-Za-z]\w{1,4}$", one)]
-    return f"; write the file {names[0]} as ./{names[0]}" if names else ""
+def _advice(given: Sequence[str], said: str) -> str:
+    """What may have been meant."""
+    dashed = [one for one in given if re.match(r"-[^-].*\.[A-Za-z]\w{1,4}$", one)]
+    if dashed:
+        return f"; write the file {dashed[0]} as ./{dashed[0]}"
+    if given and os.path.exists(given[0]):
+        return f"; to anonymise a file: streamanon run {given[0]} -o OUTPUT"
+    extra = said.partition("unrecognized arguments: ")[2].split()
+    if any(os.path.exists(one) for one in extra):
+        return "; one input at a time: give the folder that they are in"
+    return ""
 
 
 class _UsageError(Exception):
@@ -468,6 +475,8 @@ def _output(args: argparse.Namespace) -> Path:
         raise ConfigError(
             "-o takes a file, not an address; streamanon live SOURCE --to ADDRESS sends to one"
         )
+    if args.output.endswith("/") and not os.path.isdir(args.output) and not os.path.isdir(args.input):
+        raise ConfigError(f"there is no folder {args.output}; make it first")
     return Path(args.output)
 
 

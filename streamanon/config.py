@@ -111,7 +111,7 @@ class CoverConfig:
     margin: float = _setting(
         0.28,
         "share of the detected box by which an ellipse that covers exceeds it on each side; below"
-        " 0.21 it would not hold the box's corners",
+        " 0.21 it would not hold the box's corners; what may be no face is covered with 0.21",
         limits=(0.21, 2.0),
     )
     fade_seconds: float = _setting(
@@ -337,8 +337,9 @@ def load_config(profile: Path | str | None = None, overrides: Iterable[str] = ()
     values: dict[str, Any] = {}
     if profile is not None:
         values = read_yaml(find_profile(profile))
-    if isinstance(overrides, str):
-        raise ConfigError(f"overrides are a list of section.key=value, not the text {overrides!r}")
+    if isinstance(overrides, (str, Mapping)):
+        kind = "text" if isinstance(overrides, str) else type(overrides).__name__
+        raise ConfigError(f"overrides are a list of section.key=value, not the {kind} {overrides!r}")
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key.strip():

@@ -83,7 +83,7 @@ def anonymise(
         if motion is not None:
             detected = motion.watch(detected)
         tracked = track(detected, config.detect, guarded.redetect)
-        held_back = resolve(tracked, config.lookahead)
+        held_back = resolve(tracked, config.lookahead, guarded.look_again)
         if motion is not None:
             held_back = motion.cover(held_back)
         resolved = hand_over(clock.watch(held_back, "detect"), "detect")

@@ -495,6 +495,18 @@ def test_a_name_that_looks_like_an_option_is_told_how_to_write(run_command: Comm
     assert "write the file" not in run_command("run", "--sed", "-1.5", "-o", "out.mp4").err
 
 
+def test_what_may_have_been_meant_is_told(
+    run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mp4", "b.mp4"):
+        Path(name).touch()
+    assert "streamanon run b.mp4 -o OUTPUT" in run_command("b.mp4", "-o", "c.mp4").err
+    told = run_command("run", "a.mp4", "b.mp4", "-o", "c.mp4").err
+    assert "one input at a time: give the folder that they are in" in told
+    assert "there is no folder new/; make it first" in run_command("run", "a.mp4", "-o", "new/").error
+
+
 def test_usage_errors_are_2(run_command: Command) -> None:
     for arguments in ((), ("run",), ("run", "a.mp4"), ("walk",), ("run", "a.mp4", "-o", "b.mp4", "--what")):
         told = run_command(*arguments)

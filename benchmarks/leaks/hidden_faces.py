@@ -22,18 +22,18 @@ import cv2
 import numpy as np
 
 from streamanon.config import ComputeConfig, CoverConfig, DetectConfig, LookaheadConfig
+from streamanon.cover.outline import outline
 from streamanon.detect.detection_interval import DetectionInterval
 from streamanon.detect.search import FaceSearch, observe
 from streamanon.detect.verifier import Verifier
 from streamanon.detect.yolo import FaceDetector
-from streamanon.geometry import grow
 from streamanon.media.decode import read_frames
 from streamanon.media.probe import probe
 from streamanon.runtime.backends import open_backend
 from streamanon.runtime.models import Engines
 from streamanon.track.lookahead import resolve
 from streamanon.track.tracker import track
-from streamanon.types import Faces, Float, Observation, Target
+from streamanon.types import Faces, Float, Observation, Picture, Target
 
 DETECT = DetectConfig(size="large", interval_seconds=0)
 LOOKAHEAD, EVERY = LookaheadConfig(0.48, 0.48), 2
@@ -65,9 +65,9 @@ class Case:
             yield Observation(observation.frame, faces[known], "seen", observation.cut)
 
 
-def covered(box: Float, target: Target) -> float:
+def covered(picture: Picture, box: Float, target: Target) -> float:
     """The share of the ellipse in a face's box that the mosaic's ellipse covers."""
-    area = grow(target.box, CoverConfig().margin)
+    area = outline(picture, target, CoverConfig().margin)
     middle, half = (area[:2] + area[2:]) / 2, (area[2:] - area[:2]) / 2
     steps = np.linspace(-1, 1, SIDE)
     spots = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
@@ -101,7 +101,12 @@ def shares(case: Case, clip: Sequence[Observation]) -> list[float]:
     for resolved in resolve(case.shown(clip), LOOKAHEAD):
         index = resolved.frame.index
         if index in case.hidden and index in case.boxes:
-            found.append(max((covered(case.boxes[index], t) for t in resolved.targets), default=0.0))
+            found.append(
+                max(
+                    (covered(resolved.frame.picture, case.boxes[index], t) for t in resolved.targets),
+                    default=0.0,
+                )
+            )
     return found
 
 

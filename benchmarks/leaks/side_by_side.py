@@ -33,7 +33,7 @@ from streamanon.cover.covering import Covering
 from streamanon.detect.detection_interval import DetectionInterval
 from streamanon.detect.search import observe
 from streamanon.testing import covering as stages
-from streamanon.track.lookahead import resolve
+from streamanon.track.lookahead import LookAgain, resolve
 from streamanon.track.tracker import track
 from streamanon.types import Observation
 
@@ -68,16 +68,21 @@ def curve(footage: Clip, config: Config, sure: Sequence[float]) -> dict[str, Tal
     seen = observe(raw, search, DetectionInterval(config.detect.interval_seconds))
     tracked = list(track(seen, config.detect, search.redetect))
     return {
-        f"{one}": judge(_covered(frames, tracked, config, one), footage.rate, 0)
+        f"{one}": judge(_covered(frames, tracked, config, one, search.look_again), footage.rate, 0)
         for one in sorted({*sure, config.lookahead.sure})
     }
 
 
 def _covered(
-    frames: Sequence[Frame], tracked: Sequence[Observation], config: Config, sure: float
+    frames: Sequence[Frame],
+    tracked: Sequence[Observation],
+    config: Config,
+    sure: float,
+    look_again: LookAgain,
 ) -> Iterator[tuple[Frame, Covered]]:
     covering = Covering(replace(config.cover, method="solid"), None)
-    for frame, resolved in zip(frames, resolve(tracked, replace(config.lookahead, sure=sure)), strict=True):
+    held_back = resolve(tracked, replace(config.lookahead, sure=sure), look_again)
+    for frame, resolved in zip(frames, held_back, strict=True):
         (safe,) = stages.cover([resolved], covering)
         yield frame, Covered(changed(resolved.frame.picture, safe.picture), NO_FINDS)
 

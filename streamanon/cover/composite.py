@@ -15,19 +15,18 @@ from streamanon.config import CoverConfig
 from streamanon.cover.canvas import Canvas, HostCanvas
 from streamanon.cover.fill import fill, hidden_by, shade, surroundings
 from streamanon.cover.mosaic import MAX_CELLS, blur, cells_of, ellipse_alpha, mosaic, solid
+from streamanon.cover.outline import outline
 from streamanon.cover.seal import seal
 from streamanon.cover.synthesis import Synthesised
 from streamanon.cover.track_states import TrackState, TrackStates
 from streamanon.cover.trust import Region, region_of
 from streamanon.generate import Patch
-from streamanon.geometry import grow, is_cut
+from streamanon.geometry import grow
 from streamanon.media.yuv import read_rgb, write_rgb
 from streamanon.mesh.face_mesh import snap
 from streamanon.runtime.faults import Faults
 from streamanon.types import Cover, Float, FrameReport, Method, Picture, RawFrame, SafeFrame, Target
 
-#: An ellipse in a box grown by less than this would leave the box's own corners bare.
-LEAST_MARGIN = 0.21
 #: By how much more than a face's box a head is, on each side.
 HEAD_MARGIN = 0.15
 
@@ -65,7 +64,7 @@ class Compositor:
             return seal(resolved, picture, FrameReport(()))
         canvas = self._open_canvas(picture)
         moving = tuple(self._cover_moving(picture, canvas, box) for box in resolved.moving)
-        outlines = [self._outline(picture, target) for target in resolved.targets]
+        outlines = [outline(picture, target, self._config.margin) for target in resolved.targets]
         covers = [
             self._cover(resolved.frame, canvas, resolved.targets[row], frame.patches.get(row), outlines)
             for row in frame.order
@@ -103,16 +102,6 @@ class Compositor:
             canvas.write(x0, y0, rgb, np.ones(rgb.shape[:2], np.float32))
         return region
 
-    def _outline(self, picture: Picture, target: Target) -> Float:
-        """The box [4] xyxy px of the ellipse that covers a face that is not generated. What is surely a
-        face and cut by the picture's edge is larger than its box: then the margin goes by the longer side.
-        """
-        margin = max(self._config.margin, LEAST_MARGIN)
-        if not (target.sure and is_cut(target.box, picture.width, picture.height)):
-            return grow(target.box, margin)
-        pad = np.float32(margin * (target.box[2:] - target.box[:2]).max())
-        return np.concatenate([target.box[:2] - pad, target.box[2:] + pad])
-
     def _plain(
         self,
         picture: Picture,
@@ -122,7 +111,7 @@ class Compositor:
         outlines: Sequence[Float],
     ) -> tuple[Region, Method]:
         """Cover the ellipse around a face, and all that is painted on it; in plain colour if that fails."""
-        box = self._outline(picture, target)
+        box = outline(picture, target, self._config.margin)
         region = snap(picture, box + np.array([-1, -1, 2, 2], np.float32))
         if patch is not None:
             region = _around(region, region_of(patch)) if _size(region) != (0, 0) else region_of(patch)

@@ -19,6 +19,8 @@ NOISE, TINT_NOISE = 24.0, 8.0
 #: Of the cells' brightness around it, which is drawn and tells nothing.
 SHADES = 10.0
 SOLID_RGB = (72.0, 72.0, 72.0)
+#: Width of an ellipse's soft edge, as a share of its smaller half axis, within limits in px.
+EDGE_SHARE, EDGE_PX = 0.08, (1.0, 2.0)
 
 
 def cells_of(rgb: Float, columns: int, rows: int, rng: np.random.Generator) -> Float:
@@ -61,8 +63,11 @@ def solid(rgb: Float) -> Float:
 
 
 def ellipse_alpha(width: int, height: int, centre: tuple[float, float], axes: tuple[float, float]) -> Float:
-    """Coverage [height, width]: 1 inside an ellipse, 0 outside, with an edge of two pixels outside it."""
+    """Coverage [height, width]: 1 inside an ellipse, 0 outside, with an edge of one to two pixels outside
+    it.
+    """
     y, x = np.ogrid[:height, :width]
     a, b = max(axes[0], 1.0), max(axes[1], 1.0)
     radius = np.sqrt(((x - centre[0]) / a) ** 2 + ((y - centre[1]) / b) ** 2)
-    return np.asarray(np.clip(1 - (radius - 1) * min(a, b) / 2, 0, 1), np.float32)
+    edge = float(np.clip(EDGE_SHARE * min(a, b), *EDGE_PX))
+    return np.asarray(np.clip(1 - (radius - 1) * min(a, b) / edge, 0, 1), np.float32)

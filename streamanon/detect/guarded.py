@@ -33,6 +33,19 @@ class GuardedSearcher:
             self._faults.note("faces", "re-detection", error, len(boxes))
             raise DetectionError(f"re-detection failed on frame {frame.index}") from error
 
+    def look_again(self, frame: RawFrame, boxes: Float) -> Float | None:
+        """None where it fails: then misses count as they are."""
+        try:
+            found = self._searcher.look_again(frame, boxes)
+            if found is None:
+                return None
+            if found.shape != (len(boxes),) or not ((found >= 0) & (found <= 1)).all():
+                raise ValueError("the probabilities of a second look are not valid")
+            return found
+        except Exception as error:
+            self._faults.note("faces", "verification", error, len(boxes))
+            return None
+
 
 def _validated(faces: Faces) -> Faces:
     if type(faces) is not Faces:

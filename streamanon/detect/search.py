@@ -67,6 +67,12 @@ class Searcher(Protocol):
         """
         ...
 
+    def look_again(self, frame: RawFrame, boxes: Float) -> Float | None:
+        """Probabilities [N] 0..1 that there is an upright face in each of the ``boxes`` [N, 4] xyxy px, in
+        which the detector found none; None if nothing can tell.
+        """
+        ...
+
 
 class FaceSearch:
     """Detects the faces of one stream, which players rotate by ``rotation`` degrees counter-clockwise.
@@ -171,6 +177,16 @@ class FaceSearch:
             [len(plausible(faces[row : row + 1], box)) > 0 for row, box in enumerate(boxes)], bool
         )
         return faces[there], boxes[~there], seen.probabilities[~there]
+
+    def look_again(self, frame: RawFrame, boxes: Float) -> Float | None:
+        if self._verifier is None or not np.isfinite(boxes).all():
+            return None
+        try:
+            turns = np.full(len(boxes), self._orientation.turn)
+            return self._verifier.verify(frame.picture, boxes, turns).probabilities
+        except Exception as error:
+            self._report_unverified(error, len(boxes))
+            return None
 
     def _near(self, picture: Picture, box: Float, tilts: Sequence[float]) -> Faces:
         for tilt in tilts:

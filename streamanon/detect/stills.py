@@ -33,6 +33,9 @@ class StillSearch:
     def redetect(self, frame: RawFrame, boxes: Float) -> Faces:
         return self._search.redetect(_on_canvas(frame), boxes)
 
+    def look_again(self, frame: RawFrame, boxes: Float) -> Float | None:
+        return self._search.look_again(_on_canvas(frame), boxes)
+
 
 def _on_canvas(raw: RawFrame) -> RawFrame:
     return replace(raw, picture=padded(raw.picture))

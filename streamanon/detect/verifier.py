@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.detect.verifier_crop import (
+    DOUBTFUL_LOGIT,
     SIZE_PX,
+    mean_logits,
+    mirrored_boxes,
     read_verdicts,
     squares,
     verifier_crops,
@@ -54,10 +57,31 @@ class Verifier:
         """Results for boxes [N, 4] xyxy px, verified in the picture rotated by ``turns`` [N] quarter turns
         counter-clockwise. Raises ValueError for invalid outputs.
         """
-        outputs = self._run(crops(picture, boxes, turns))
+        outputs = self._run(self.input_of(picture, boxes, turns))
         verdicts = read_verdicts(outputs, boxes, turns.tolist())
-        sure = calibrated(verdicts.logits, sizes_of(boxes), self._calibration)
+        logits = self._settled(picture, boxes, turns, verdicts.logits)
+        sure = calibrated(logits, sizes_of(boxes), self._calibration)
         return Verified(sure, verdicts.turned, verdicts.boxes, verdicts.keypoints)
+
+    def _settled(self, picture: Picture, boxes: Float, turns: NDArray[np.int64], logits: Float) -> Float:
+        """The logits [N], those in doubt as means with the mirrored squares'."""
+        rows = np.flatnonzero(np.abs(logits) < DOUBTFUL_LOGIT)
+        if not len(rows):
+            return logits
+        again = mirrored_boxes(boxes[rows])
+        seen = self.input_of(picture, again.reshape(-1, 4), np.tile(turns[rows], len(again)))
+        mirrored = self._run(self.mirrored(seen))[0].reshape(len(again), -1)
+        settled = logits.copy()
+        settled[rows] = mean_logits(logits[rows], mirrored)
+        return settled
+
+    def input_of(self, picture: Picture, boxes: Float, turns: NDArray[np.int64]) -> Float:
+        """What the network sees of boxes [N, 4]: [N, 3, S, S]."""
+        return crops(picture, boxes, turns)
+
+    def mirrored(self, squares_: Float) -> Float:
+        """Squares [N, 3, S, S], left and right exchanged."""
+        return np.ascontiguousarray(squares_[..., ::-1])
 
     def _run(self, squares_: Float) -> list[Float]:
         """Squares [N, 3, S, S] -> the network's outputs [N, ...], in batches of ``BATCH_SIZES``."""
@@ -70,13 +94,13 @@ class Verifier:
             count = min(size, left)
             batch[:count] = squares_[start : start + count]
             outputs = self._model.run(batch)
-            _check(outputs, size)
+            check(outputs, size)
             parts.append([one[:count] for one in outputs])
             start += size
         return [np.concatenate(output) for output in zip(*parts, strict=True)]
 
 
-def _check(outputs: list[Float], count: int) -> None:
+def check(outputs: list[Float], count: int) -> None:
     """Raises ValueError for outputs of a wrong shape, type or magnitude."""
     expected = [(count, width) for width in OUTPUT_WIDTHS]
     if [one.shape for one in outputs] != expected or any(one.dtype != np.float32 for one in outputs):
@@ -89,7 +113,7 @@ def crops(picture: Picture, boxes: Float, turns: NDArray[np.int64]) -> Float:
     """The network's input [N, 3, S, S] float32 RGB 0..1; only what it needs of the picture becomes RGB."""
     made = np.empty((len(boxes), 3, SIZE_PX, SIZE_PX), np.float32)
     for row, (box, turn) in enumerate(zip(boxes, turns, strict=True)):
-        region = _region(picture, box)
+        region = region_of_square(picture, box)
         part = crop(picture, region)
         rgb = small_rgb(part, part.width, part.height)
         moved = box - np.array([region[0], region[1]] * 2, np.float32)
@@ -97,7 +121,7 @@ def crops(picture: Picture, boxes: Float, turns: NDArray[np.int64]) -> Float:
     return made
 
 
-def _region(picture: Picture, box: Float) -> tuple[int, int, int, int]:
+def region_of_square(picture: Picture, box: Float) -> tuple[int, int, int, int]:
     """The part of a picture, on its chroma grid, that holds a box's square; at least a pixel of it."""
     centres, sides = squares(box)
     margin = MARGIN_PX + max(1, int(sides[0] / SIZE_PX))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,6 +23,9 @@ SIZE_PX = 64
 CONTEXT = 2.0
 GREY = 114
 LEAST_SIDE = 4.0
+#: Where the network is less sure than this it is shown the square again, mirrored, with these parts of its
+#: surroundings; the mean of the three logits counts.
+DOUBTFUL_LOGIT, MIRRORED_CONTEXTS = 4.0, (0.85, 1.18)
 #: How a face is turned, in the order of the network's output: yaw below about 25°, below about 60°, more,
 #: and the back of a head (which is no face).
 TURNS = ("front", "half", "profile", "behind")
@@ -69,28 +73,58 @@ def verifier_crops(rgb: NDArray[np.uint8], boxes: Float, turns: Sequence[int] | 
     return planes
 
 
-def _square(rgb: NDArray[np.uint8], centre: Float, side: float) -> NDArray[np.uint8]:
-    """The square [S, S, 3] around a centre (px), grey outside the picture."""
-    height, width = rgb.shape[:2]
+def mirrored_boxes(boxes: Float) -> Float:
+    """Boxes [2, N, 4] about the same middles as ``boxes`` [N, 4], whose squares are shown mirrored."""
+    middles, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    factors = np.array(MIRRORED_CONTEXTS, np.float32)[:, None, None]
+    return np.concatenate([middles - factors * halves, middles + factors * halves], axis=2).astype(
+        np.float32
+    )
+
+
+def mean_logits(logits: Float, mirrored: Float) -> Float:
+    """Of logits [N] and those of the mirrored squares [2, N]."""
+    return np.asarray((logits + mirrored.sum(axis=0)) / (1 + len(mirrored)), np.float32)
+
+
+class Window(NamedTuple):
+    """Where the pixels of a square are read: a ``part`` (xyxy px) of the picture, averaged down to
+    ``inner`` (width, height) px, at the places that ``matrix`` [2, 3] maps the square's pixels to. The part
+    has no pixels where the square lies outside the picture.
+    """
+
+    part: tuple[int, int, int, int]
+    inner: tuple[int, int]
+    matrix: NDArray[np.float64]
+
+
+def window_of(centre: Float, side: float, width: int, height: int) -> Window:
+    """Of the square around a centre (px) of a picture."""
     corner = centre.astype(np.float64) + 0.5 - side / 2  # from the corner of the first pixel
     factor = max(1, int(side / SIZE_PX))
     x0, y0 = (max(0, int(v) - factor) for v in corner)
     x1, y1 = (min(n, int(v + side) + 2 + factor) for v, n in zip(corner, (width, height), strict=True))
-    part = rgb[y0:y1, x0:x1]
-    if part.size == 0:
-        return np.full((SIZE_PX, SIZE_PX, 3), GREY, np.uint8)
-    if factor > 1:
-        inner = max(1, part.shape[1] // factor), max(1, part.shape[0] // factor)
-        part = np.asarray(cv2.resize(part, inner, interpolation=cv2.INTER_AREA), np.uint8)
-    reduced = (x1 - x0) / part.shape[1], (y1 - y0) / part.shape[0]
+    inner = max(1, (x1 - x0) // factor), max(1, (y1 - y0) // factor)
+    reduced = max(1, x1 - x0) / inner[0], max(1, y1 - y0) / inner[1]
     scale = side / SIZE_PX
     across, down = scale / reduced[0], scale / reduced[1]
-    matrix = np.array(  # from the output's pixel centres to the part's
+    matrix = np.array(
         [
             [across, 0, (corner[0] - x0) / reduced[0] + across / 2 - 0.5],
             [0, down, (corner[1] - y0) / reduced[1] + down / 2 - 0.5],
         ]
     )
+    return Window((x0, y0, x1, y1), inner, matrix)
+
+
+def _square(rgb: NDArray[np.uint8], centre: Float, side: float) -> NDArray[np.uint8]:
+    """The square [S, S, 3] around a centre (px), grey outside the picture."""
+    (x0, y0, x1, y1), inner, matrix = window_of(centre, side, rgb.shape[1], rgb.shape[0])
+    part = rgb[y0:y1, x0:x1]
+    if part.size == 0:
+        return np.full((SIZE_PX, SIZE_PX, 3), GREY, np.uint8)
+    if inner != (x1 - x0, y1 - y0):
+        part = np.asarray(cv2.resize(part, inner, interpolation=cv2.INTER_AREA), np.uint8)
     square = cv2.warpAffine(
         part,
         matrix,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from streamanon.device.light import luma_of
 from streamanon.device.resample import blur, resize_area
 from streamanon.generate.grain import (
     BLOCK_PX,
@@ -19,7 +20,6 @@ from streamanon.generate.grain import (
     WHITE,
 )
 from streamanon.runtime.backends import Memory
-from streamanon.types import LUMA
 
 #: Random numbers drawn, in rows of as many; steps in which a face's place among them is chosen.
 SIDE, STEPS = 1024, (7919, 104_729)
@@ -35,7 +35,7 @@ class Grain:
         are 0..255. The same frame gets the same grain.
         """
         rows, columns = (_middle(length) for length in alpha.shape)
-        painted = (rgb[:, rows, columns] * torch.from_numpy(LUMA).to(rgb.device)[:, None, None]).sum(0)
+        painted = luma_of(rgb[:, rows, columns])
         wanted, own = (grain_of(one, alpha[rows, columns]) for one in (grey[rows, columns], painted))
         strength = (wanted**2 - own**2).clamp(min=0).sqrt() / WHITE
         strength = torch.where(strength < LEAST, 0, strength.clamp(max=MOST))

@@ -27,7 +27,7 @@ from streamanon.generate.light import (
     SPREADS,
     TINY,
 )
-from streamanon.types import LUMA, Float
+from streamanon.types import LUMA
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,9 +42,7 @@ def light_field(rgb: torch.Tensor, skin: torch.Tensor) -> torch.Tensor:
     """The colour field of 4 by 4 cells, from ``skin`` [N, 1, h, w] alone."""
     side, device = rgb.shape[-1] // LIGHT_CELLS, rgb.device
     cells = F.avg_pool2d(torch.cat([rgb * skin, skin], dim=1), side)
-    spread, enlarging = (
-        torch.from_numpy(one).to(device) for one in (_spreading(), _enlarging(rgb.shape[-1]))
-    )
+    spread, enlarging = _spreading(device), _enlarging(rgb.shape[-1], device)
     total = (cells.flatten(2) @ spread.mT).reshape(cells.shape)
     return (enlarging @ (total[:, :3] / total[:, 3:]) @ enlarging.mT).clamp(0, 255)
 
@@ -106,8 +104,7 @@ def _measured(painted: torch.Tensor, real: torch.Tensor, core: torch.Tensor) -> 
         [*(one <= wanted for one in tried[:-1]), torch.ones_like(wanted, dtype=torch.bool)]
     )
     first = enough.int().argmax(dim=0)  # the first of equal ones
-    sigmas = torch.tensor(SIGMAS, dtype=torch.float32, device=painted.device)
-    return Detail(contrast.clamp(*CONTRAST_RANGE), sigmas[first])
+    return Detail(contrast.clamp(*CONTRAST_RANGE), _sigmas(painted.device)[first])
 
 
 def _carried(found: Detail, last: torch.Tensor) -> Detail:
@@ -124,13 +121,18 @@ def _saturation(light: torch.Tensor, own: torch.Tensor, skin: torch.Tensor) -> t
 
 def _tint(colour: torch.Tensor) -> torch.Tensor:
     """How far colours [N, 3] are from grey, of their brightness."""
-    grey = colour @ torch.from_numpy(LUMA).to(colour.device)
+    grey = luma_of(colour.mT)
     return (colour - grey[:, None]).norm(dim=1) / grey.clamp(min=1)
 
 
 def _grey(rgb: torch.Tensor) -> torch.Tensor:
-    weights = torch.from_numpy(LUMA).to(rgb.device)
-    return (rgb * weights[:, None, None]).sum(dim=1, keepdim=True)
+    return luma_of(rgb.transpose(0, 1))[:, None]
+
+
+def luma_of(rgb: torch.Tensor) -> torch.Tensor:
+    """Of RGB [3, ...]: [...]."""
+    red, green, blue = LUMA.tolist()
+    return red * rgb[0] + green * rgb[1] + blue * rgb[2]
 
 
 def _mean(values: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
@@ -149,8 +151,13 @@ def _sharpness(grey: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     return (fine / _mean(grey.abs(), inside).clamp(min=0.5))[:, 0]
 
 
-@lru_cache(maxsize=1)
-def _spreading() -> Float:
+@lru_cache(maxsize=4)
+def _sigmas(device: torch.device) -> torch.Tensor:
+    return torch.tensor(SIGMAS, dtype=torch.float32, device=device)
+
+
+@lru_cache(maxsize=4)
+def _spreading(device: torch.device) -> torch.Tensor:
     """What each of the 16 cells takes from each, [16, 16]: of itself, and faintly of its neighbours."""
     cells = np.eye(LIGHT_CELLS**2, dtype=np.float32)
     made = cells.copy()
@@ -159,11 +166,12 @@ def _spreading() -> Float:
             image = cell.reshape(LIGHT_CELLS, LIGHT_CELLS)
             spread = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
             made[:, number] += np.float32(share) * spread.ravel()
-    return made
+    return torch.from_numpy(made).to(device)
 
 
 @lru_cache(maxsize=4)
-def _enlarging(length: int) -> Float:
+def _enlarging(length: int, device: torch.device) -> torch.Tensor:
     """Weights [length, 4] of bicubic enlarging."""
     cells = np.eye(LIGHT_CELLS, dtype=np.float32)
-    return np.asarray(cv2.resize(cells, (LIGHT_CELLS, length), interpolation=cv2.INTER_CUBIC), np.float32)
+    weights = cv2.resize(cells, (LIGHT_CELLS, length), interpolation=cv2.INTER_CUBIC)
+    return torch.from_numpy(np.asarray(weights, np.float32)).to(device)

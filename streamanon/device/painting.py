@@ -143,7 +143,10 @@ class DeviceGenerator(NetworkGenerator):
             return {}
         placed, drawn = [placed[number] for number in some], [drawn[number] for number in some]
         outlined = [one for one in drawn if one is not None]
-        painted = self._painted(placed, outlined, crops[some], warped[some], masks[some])
+        if len(some) < len(faces):
+            kept = self._memory.upload(np.array(some))
+            crops, warped, masks = crops[kept], warped[kept], masks[kept]
+        painted = self._painted(placed, outlined, crops, warped, masks)
         made = self._patches(self._pictures.of(picture), placed, outlined, painted)
         return {rows[number]: painting for number, painting in zip(some, made, strict=True)}
 
@@ -239,7 +242,7 @@ class DeviceGenerator(NetworkGenerator):
         numbers a face, and the crop, come to the host.
         """
         places = np.stack([light_places(one.local) for one in placed]).astype(np.int64)
-        x, y = torch.from_numpy(places).to(light.device).unbind(dim=2)
+        x, y = self._memory.upload(places).unbind(dim=2)
         rows = torch.arange(len(placed), device=light.device)[:, None]
         lights = light.permute(0, 2, 3, 1)[rows, y, x]
         numbers = torch.stack([detail.contrast, detail.sigma_px], dim=1)
@@ -271,10 +274,11 @@ class DeviceGenerator(NetworkGenerator):
         for small in (False, True):
             rows = [n for n, one in enumerate(placed) if one.small is small]
             for chunk in chunks(rows):
-                given = F.avg_pool2d(planes[chunk], 2) if small else planes[chunk]
-                answers = self._loaded(self._net).run_kept(given, styles[chunk])
+                numbers = self._memory.upload(np.array(chunk))
+                given = F.avg_pool2d(planes[numbers], 2) if small else planes[numbers]
+                answers = self._loaded(self._net).run_kept(given, styles[numbers])
                 for whole, answer in zip((rgb, share), answers, strict=True):
-                    whole[chunk] = (
+                    whole[numbers] = (
                         answer.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3) if small else answer
                     )
         return rgb, share

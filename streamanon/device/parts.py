@@ -6,7 +6,7 @@ from streamanon.config import DetectConfig
 from streamanon.cover.canvas import Canvas
 from streamanon.detect.yolo import FaceDetector
 from streamanon.device.canvas import DeviceCanvas
-from streamanon.device.detection import DeviceFaceDetector
+from streamanon.device.detection import DeviceFaceDetector, DeviceVerifier
 from streamanon.device.models import DeviceBackend
 from streamanon.device.painting import DeviceGenerator
 from streamanon.device.pictures import DevicePixels, Pictures
@@ -28,6 +28,9 @@ class DeviceParts:
 
     def detector(self, _backend: Backend, engines: Engines, config: DetectConfig) -> FaceDetector:
         return DeviceFaceDetector(self._backend, engines, config, self._pictures)
+
+    def verifier(self, engines: Engines) -> DeviceVerifier:
+        return DeviceVerifier(self._backend, engines, self._pictures)
 
     def mesh(self, engines: Engines) -> FaceMesh:
         def look(picture: Picture) -> DevicePixels:

@@ -69,9 +69,11 @@ class DevicePicture:
         """RGB [3, ...] of 0..255 at places [..., 2] px of the picture, between pixels linearly."""
         read = [sample(self.planes[0].float()[None], places)]
         if len(self.planes) > 1:
-            steps = torch.tensor(self.step, dtype=torch.float32, device=self.device)
             chroma = torch.stack([plane.float() for plane in self.planes[1:]])
-            read.append(sample(chroma, (places + 0.5) / steps - 0.5))
+            x, y = (
+                (one + 0.5) / step - 0.5 for one, step in zip(places.unbind(-1), self.step, strict=True)
+            )
+            read.append(sample(chroma, torch.stack([x, y], dim=-1)))
         return self.to_rgb(torch.cat(read)).clamp(0, 255)
 
     def to_rgb(self, values: torch.Tensor) -> torch.Tensor:

@@ -1,10 +1,12 @@
-"""Reading between pixels as OpenCV does, on tensors [..., h, w]. Pixel centres lie at whole numbers."""
+"""Reading between pixels as OpenCV does, on tensors [..., h, w]. Pixel centres lie at whole numbers.
+
+Nothing here makes a tensor of numbers of the host: on a GPU that waits until all its work is done.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import torch
 import torch.nn.functional as F  # noqa: N812
 
@@ -14,13 +16,16 @@ _Weights = Callable[[int, int, torch.device], torch.Tensor]
 REACH_SIGMAS = 4
 
 
-def sample(image: torch.Tensor, places: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
-    """``image`` [C, H, W] at ``places`` [..., 2] (x, y) px: [C, ...]. Outside it, what is at its edge."""
+def sample(
+    image: torch.Tensor, places: torch.Tensor, mode: str = "bilinear", outside: str = "border"
+) -> torch.Tensor:
+    """``image`` [C, H, W] at ``places`` [..., 2] (x, y) px: [C, ...]. ``outside`` it, what is at its
+    "border", or "zeros".
+    """
     height, width = image.shape[-2:]
-    size = torch.tensor([width, height], dtype=torch.float32, device=image.device)
-    grid = (2 * places + 1) / size - 1
-    flat = grid.reshape(1, 1, -1, 2)
-    read = F.grid_sample(image[None], flat, mode=mode, padding_mode="border", align_corners=False)
+    x, y = places.reshape(-1, 2).unbind(1)
+    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=1)[None, None]
+    read = F.grid_sample(image[None], grid, mode=mode, padding_mode=outside, align_corners=False)
     return read.reshape(image.shape[0], *places.shape[:-1])
 
 
@@ -44,33 +49,33 @@ def resize_linear(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 def blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
     """Gaussian; at the edges the image goes on as its mirror, with the last pixel once."""
-    radius = (round(sigma * REACH_SIGMAS * 2 + 1) | 1) // 2
-    kernel = torch.from_numpy(cv2.getGaussianKernel(2 * radius + 1, sigma, cv2.CV_32F)[:, 0])
-    kernel = kernel.to(image.device)
-    *channels, height, width = image.shape
-    flat = image.reshape(-1, 1, height, width)
-    down, across = (_mirrored(length, radius, image.device) for length in (height, width))
-    flat = F.conv2d(flat[:, :, down], kernel.reshape(1, 1, -1, 1))
-    flat = F.conv2d(flat[:, :, :, across], kernel.reshape(1, 1, 1, -1))
-    return flat.reshape(*channels, height, width)
+    height, width = image.shape[-2:]
+    sigmas = torch.full((1,), sigma, device=image.device)
+    down, across = (_blur_weights(length, sigmas, sigma)[0] for length in (height, width))
+    return down @ image @ across.mT
 
 
 def blur_each(image: torch.Tensor, sigma: torch.Tensor, most_px: float) -> torch.Tensor:
     """``image`` [N, C, s, s], each with its own ``sigma`` [N] of at most ``most_px``; 0 is no blur."""
-    side = image.shape[-1]
+    weights = _blur_weights(image.shape[-1], sigma, most_px)[:, None]
+    return weights @ image @ weights.mT
+
+
+def _blur_weights(length: int, sigma: torch.Tensor, most_px: float) -> torch.Tensor:
+    """What each pixel of a line takes from each, [N, length, length], for ``sigma`` [N]. As matrices, so
+    that a GPU computes in float32: its convolutions may round to fewer bits.
+    """
     radius = (round(most_px * REACH_SIGMAS * 2 + 1) | 1) // 2
-    offsets = torch.arange(-radius, radius + 1, device=image.device, dtype=torch.float32)
+    offsets = torch.arange(-radius, radius + 1, device=sigma.device, dtype=torch.float32)
     reach = torch.floor(torch.round(sigma * REACH_SIGMAS * 2 + 1) / 2)[:, None]
     weights = torch.exp(-((offsets / sigma.clamp(min=1e-3)[:, None]) ** 2) / 2) * (offsets.abs() <= reach)
     weights = weights / weights.sum(dim=1, keepdim=True)
-    # As matrices [N, s, s]: where each pixel's neighbours lie is the same for all.
-    spread = torch.zeros(len(sigma), side, side, device=image.device)
-    rows = torch.arange(side, device=image.device)
-    neighbours = _mirrored(side, radius, image.device).unfold(0, 2 * radius + 1, 1)  # [s, offsets]
-    flat = spread.reshape(len(sigma), -1)
-    places = (rows[:, None] * side + neighbours).reshape(-1)
-    flat.index_add_(1, places, weights[:, None].expand(-1, side, -1).reshape(len(sigma), -1))
-    return spread[:, None] @ image @ spread[:, None].mT
+    neighbours = _mirrored(length, radius, sigma.device).unfold(0, 2 * radius + 1, 1)  # [length, offsets]
+    rows = torch.arange(length, device=sigma.device)[:, None]
+    made = torch.zeros(len(sigma), length * length, device=sigma.device)
+    places = (rows * length + neighbours).reshape(-1)
+    made.index_add_(1, places, weights[:, None].expand(-1, length, -1).reshape(len(sigma), -1))
+    return made.reshape(len(sigma), length, length)
 
 
 def _mirrored(length: int, radius: int, device: torch.device) -> torch.Tensor:

@@ -121,6 +121,10 @@ class FakeDetector:
         """A second search finds nothing else."""
         return Faces.empty()
 
+    def look_again(self, _frame: RawFrame, _boxes: Float) -> Float | None:
+        """No verifier."""
+        return None
+
 
 def faces_at(boxes: Float, score: float = 0.9) -> Faces:
     """Untracked faces for boxes [N, 4], with keypoints where a frontal face has them."""

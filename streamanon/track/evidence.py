@@ -8,19 +8,23 @@ limits, so that what was seen long ago is forgotten; both together are the log-o
 forward-backward algorithm for a track that is a face or not, and may change (a box that slid from a face to
 a hand).
 
+Where a track was missed but can be followed by its motion, the verifier looks at the place: if it sees no
+face there that counts against the track, and if it sees one the miss does not.
+
 A face that the picture's edge cuts is mostly missed while it is still in view, and looks like none where it
 is found: neither counts against it.
 
 A track is covered around its detections only where that sum reaches the threshold. A face that was found
 often is so for as long as the look-ahead covers it; one sure detection among many looks that found nothing
 covers only the frames about it. Frames of probable detections, and the frames up to the next look, are
-covered in any case.
+covered in any case, but for tracks none of whose detections was a face as likely as not.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
 
 #: Limits of one detection's log-odds: detections of one track are alike, so that no single one may overrule
 #: the others.
@@ -28,44 +32,54 @@ MIN_FIND, MAX_FIND = -1.5, 5.0
 #: Log-odds subtracted by each second of looks that found nothing, and most by one look.
 MISS_PER_SECOND, MAX_MISS = 2.5, 0.5
 #: Weight of the log-odds of a detection that was denied, and its limit.
-DENIED_WEIGHT, MIN_DENIED = 0.2, -0.6
+DENIED_WEIGHT, MIN_DENIED = 0.3, -1.0
+#: A miss does not count where the verifier gives the place at least this probability.
+CONFIRMED_PROBABILITY = 0.5
 #: Limits of the sums. A track at the upper one is a face with probability 0.9 up to 1.5 s after its last
 #: detection, one that was found once at 0.99 up to half a second; before the first one it is 0.4 s more.
 MIN_SUM, MAX_SUM = -1.0, 7.0
 #: Slack of the comparison with the threshold, log-odds: probabilities are float32.
 SLACK = 1e-4
-#: Detections of a track that is not sure are covered from this probability.
-FIND_PROBABILITY = 0.3
+#: Detections of a track that is not sure are covered from this probability, if any of them had the other
+#: one: of many looks at a face one is better than the rest.
+FIND_PROBABILITY, LIKELY_PROBABILITY = 0.3, 0.5
 
 
 @dataclass(frozen=True)
 class _Look:
-    """``odds``: what a look at frame ``index`` adds; ``before``: the sum up to it and with it."""
+    """``odds``: what a look at frame ``index`` adds; ``before``: the sum up to it and with it; ``missed``:
+    what of ``odds`` is for finding nothing.
+    """
 
     index: int
     odds: float
     before: float
+    missed: float = 0.0
 
 
 @dataclass
 class Evidence:
-    """Evidence that a track is a face: its looks in order; frame ``found`` and time ``last`` (s) of its
-    last detection; and the frames of ``likely`` detections, which are always covered.
+    """Evidence that a track is a face: its looks in order; frame ``first`` of its first detection,
+    ``found`` and time ``last`` (s) of its last one; and the frames of ``likely`` detections, which are
+    covered if ``was_likely``, one of them, was a face as likely as not.
     """
 
+    first: int | None = None
     found: int = 0
     last: float = 0.0
     likely: list[int] = field(default_factory=list)
+    was_likely: bool = False
     _looks: list[_Look] = field(default_factory=list)
-    _known: bool = False
 
     def find(self, probability: float, index: int, seconds: float, cut: bool = False) -> None:
         """The track was found in frame ``index``, at a time, as a face with this probability 0..1. ``cut``:
         by the picture's edge.
         """
-        self.found, self.last, self._known = index, seconds, True
+        self.first = index if self.first is None else self.first
+        self.found, self.last = index, seconds
         if probability >= FIND_PROBABILITY:
             self.likely.append(index)
+        self.was_likely = self.was_likely or probability >= LIKELY_PROBABILITY
         least = 0.0 if cut else MIN_FIND
         self._add(index, min(max(log_odds(probability), least), MAX_FIND))
 
@@ -74,10 +88,23 @@ class Evidence:
         with a probability ``denied`` that is none of a face. ``cut``: by the picture's edge, where it was
         last.
         """
-        odds = 0.0 if cut else -min(MISS_PER_SECOND * seconds, MAX_MISS)
-        if denied is not None and not cut:
-            odds += max(DENIED_WEIGHT * min(log_odds(denied), 0.0), MIN_DENIED)
-        self._add(index, odds)
+        missed = 0.0 if cut else -min(MISS_PER_SECOND * seconds, MAX_MISS)
+        doubt = 0.0 if denied is None or cut else _denial(denied)
+        self._add(index, missed + doubt, missed)
+
+    def look_again(self, index: int, probability: float) -> None:
+        """In frame ``index`` the track was missed, but could be followed there, and the verifier gave that
+        place this probability 0..1 of a face.
+        """
+        place = bisect_left(self._looks, index, key=lambda look: look.index)
+        if place == len(self._looks) or self._looks[place].index != index or not self._looks[place].missed:
+            return
+        missed = self._looks[place].missed
+        odds = 0.0 if probability >= CONFIRMED_PROBABILITY else missed + _denial(probability)
+        self._looks[place] = replace(self._looks[place], odds=odds)
+        for row in range(place, len(self._looks)):
+            look, before = self._looks[row], self._looks[row - 1].before if row else 0.0
+            self._looks[row] = replace(look, before=self._sum(before, look.index, look.odds))
 
     def is_sure(self, threshold: float, index: int) -> bool:
         """Whether the track is a face in frame ``index`` with at least the probability ``threshold``."""
@@ -94,8 +121,8 @@ class Evidence:
         return before + after
 
     def is_near(self, index: int, frames: float) -> bool:
-        """Whether a likely detection is at most ``frames`` frames from frame ``index``."""
-        return any(abs(index - one) <= frames for one in self.likely)
+        """Whether a detection that is covered in any case is at most ``frames`` from frame ``index``."""
+        return self.was_likely and any(abs(index - one) <= frames for one in self.likely)
 
     def forget(self, index: int) -> None:
         """Drop what is before frame ``index``, but for its sum."""
@@ -103,11 +130,19 @@ class Evidence:
         while len(self._looks) > 1 and self._looks[1].index <= index:
             del self._looks[0]
 
-    def _add(self, index: int, odds: float) -> None:
+    def _add(self, index: int, odds: float, missed: float = 0.0) -> None:
         before = self._looks[-1].before if self._looks else 0.0
-        # Looks before the first detection tell nothing of what comes after it.
-        total = _limited(before + odds) if self._known else 0.0
-        self._looks.append(_Look(index, odds, total))
+        self._looks.append(_Look(index, odds, self._sum(before, index, odds), missed))
+
+    def _sum(self, before: float, index: int, odds: float) -> float:
+        """Looks before the first detection tell nothing of what comes after it."""
+        known = self.first is not None and index >= self.first
+        return _limited(before + odds) if known else 0.0
+
+
+def _denial(probability: float) -> float:
+    """The log-odds, at most 0, of a look that gave a place this probability of a face."""
+    return max(DENIED_WEIGHT * min(log_odds(probability), 0.0), MIN_DENIED)
 
 
 def _limited(total: float) -> float:

@@ -17,20 +17,23 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_left
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from streamanon.config import LookaheadConfig
 from streamanon.geometry import grow, is_cut
-from streamanon.track.evidence import FIND_PROBABILITY, Evidence
+from streamanon.track.evidence import Evidence
 from streamanon.track.hold import MOST_HELD_FRAMES, is_due, within
 from streamanon.track.optical_flow import follow
 from streamanon.track.tracker import MAX_LOST_SECONDS
 from streamanon.types import Float, Observation, Picture, RawFrame, Resolved, Target
 
+#: The verifier's probabilities [N] of a face at the expected boxes [N, 4] of a frame; None if it cannot
+#: tell. See ``Searcher.look_again``.
+LookAgain = Callable[[RawFrame, Float], Float | None]
 #: Factor of an extrapolated face's speed from one frame to the next: it stops after a while, as faces do,
 #: rather than leave the picture.
 _KEEP_SPEED = 0.9
@@ -52,18 +55,21 @@ _FIT_SIGHTINGS = 4
 _MAX_DETECTION_INTERVAL = 10
 
 
-def resolve(observations: Iterable[Observation], config: LookaheadConfig) -> Iterator[Resolved]:
+def resolve(
+    observations: Iterable[Observation], config: LookaheadConfig, look_again: LookAgain | None = None
+) -> Iterator[Resolved]:
     """Hold frames back for ``config.seconds``, then emit each once, in order, every known face settled.
+    ``look_again`` is called with the places to which missed faces were followed.
 
     A frame that the detector failed on may hold unknown faces: ``cover_all`` is set. Faces
     without a track (id -1) stay targets in their own frame only.
     """
     held: deque[tuple[Observation, _Shot]] = deque()
-    shot = _Shot(config)
+    shot = _Shot(config, look_again)
     for observation in observations:
         if observation.cut:
             # Frames still held keep their own shot, so nothing crosses the cut in either direction.
-            shot = _Shot(config)
+            shot = _Shot(config, look_again)
         shot.add(observation)
         held.append((observation, shot))
         while held and is_due(held[0][0].frame, observation.frame, len(held), config.seconds):
@@ -76,10 +82,7 @@ def _settle(observation: Observation, shot: _Shot) -> Resolved:
     index = observation.frame.index
     detected = _detected(observation)
     seen = {target.track_id for target in detected}
-    scores = observation.faces.scores.tolist()
-    targets = [
-        t for t, score in zip(detected, scores, strict=False) if shot.counts(t.track_id, score, index)
-    ]
+    targets = [t for t in detected if t.track_id < 0 or shot.reaches(t.track_id, index)]
     there = _boxes(targets)
     faces = _boxes(t for t in targets if shot.is_sure(t.track_id, index))
     targets = [t for t in targets if shot.is_sure(t.track_id, index) or not _is_within(t, faces)]
@@ -162,8 +165,8 @@ class _Sighting:
 class _Shot:
     """What is known of the tracks of one shot: their sightings in the order of frames."""
 
-    def __init__(self, config: LookaheadConfig) -> None:
-        self._config = config
+    def __init__(self, config: LookaheadConfig, look_again: LookAgain | None) -> None:
+        self._config, self._look_again = config, look_again
         self._tracks: dict[int, list[_Sighting]] = {}
         self._evidence: dict[int, Evidence] = {}
         #: The longest detection interval so far, frames.
@@ -181,11 +184,18 @@ class _Shot:
         if observation.status != "seen":
             return
         self._weigh(observation)
+        followed: dict[int, list[tuple[int, _Sighting]]] = defaultdict(list)
         for one in _detected(observation):
             if one.track_id >= 0:
-                self._see(one.track_id, _sighting(one, frame, one.track_id in self._tracks))
-        for sightings in self._tracks.values():
-            self._follow_on(sightings, frame)
+                found = _sighting(one, frame, one.track_id in self._tracks)
+                for back in self._see(one.track_id, found):
+                    followed[back.index].append((one.track_id, back))
+        for track_id, sightings in self._tracks.items():
+            on = self._follow_on(sightings, frame)
+            if on is not None:
+                followed[on.index].append((track_id, on))
+        for index, missed in followed.items():
+            self._look(index, missed)
         if self._detected_frames:
             self._longest_interval = max(self._longest_interval, frame.index - self._detected_frames[-1])
         self._detected_frames.append(frame.index)
@@ -213,9 +223,26 @@ class _Shot:
                 evidence.miss(frame.index, passed, observation.denied.get(track_id), cut)
         self._looks.append((frame.index, passed))
 
-    def _see(self, track_id: int, found: _Sighting) -> None:
+    def _look(self, index: int, missed: list[tuple[int, _Sighting]]) -> None:
+        """Have the places looked at to which missed faces were followed in frame ``index``. What the
+        picture's edge cuts looks like no face, and what was found in another orientation, too.
+        """
+        frame = next((frame for frame in self._frames if frame.index == index), None)
+        if self._look_again is None or frame is None:
+            return
+        size = frame.picture.width, frame.picture.height
+        upright = [
+            (track_id, one)
+            for track_id, one in missed
+            if np.ptp(one.keypoints) > 0 and not is_cut(one.box, *size)
+        ]
+        seen = self._look_again(frame, np.stack([one.box for _, one in upright])) if upright else None
+        for (track_id, _), probability in zip(upright, [] if seen is None else seen.tolist(), strict=False):
+            self._evidence[track_id].look_again(index, probability)
+
+    def _see(self, track_id: int, found: _Sighting) -> list[_Sighting]:
         """Add a detection, and follow the face back by optical flow: a new one through all held frames, a
-        lost one through the later half of the gap.
+        lost one through the later half of the gap. Returns where it was followed to.
         """
         sightings = self._tracks.setdefault(track_id, [])
         before = next((one.index for one in reversed(sightings) if one.detected), None)
@@ -230,10 +257,11 @@ class _Shot:
             back.append(one)
         del sightings[bisect_left(sightings, back[-1].index, key=lambda s: s.index) :]
         sightings.extend(reversed(back))
+        return back[1:]
 
-    def _follow_on(self, sightings: list[_Sighting], frame: RawFrame) -> None:
-        """Follow a face that was missed in this frame and known in the last detection pass. A track with
-        one detection only may be no face, and is not followed.
+    def _follow_on(self, sightings: list[_Sighting], frame: RawFrame) -> _Sighting | None:
+        """Follow a face that was missed in this frame and known in the last detection pass: where to. A
+        track with one detection only may be no face, and is not followed.
         """
         last = sightings[-1]
         if (
@@ -241,13 +269,15 @@ class _Shot:
             or last.index >= frame.index
             or list(self._detected_frames)[-1:] != [last.index]
         ):
-            return
+            return None
         limit = _FOLLOWED * self._config.coast_seconds
         frames = self._between(last.index, frame.index)
         if frames and within(last.origin_seconds, frame.pts_seconds, limit):
             one = last.followed(frames)
             if one is not None:
                 sightings.append(one)
+            return one
+        return None
 
     def _between(self, first: int, last: int) -> list[RawFrame]:
         """The frames from one to another; none if the first is no longer kept."""
@@ -269,10 +299,6 @@ class _Shot:
                 yield _carry(track_id, after[0], after[:_FIT_SIGHTINGS], index)
             elif within(before[-1].seconds, frame.pts_seconds, self._config.coast_seconds):
                 yield _carry(track_id, before[-1], before[-_FIT_SIGHTINGS:], index)
-
-    def counts(self, track_id: int, probability: float, index: int) -> bool:
-        """Whether a detection is covered in its own frame."""
-        return track_id < 0 or probability >= FIND_PROBABILITY or self.reaches(track_id, index)
 
     def reaches(self, track_id: int, index: int) -> bool:
         """Whether a track is covered in a frame that it was not detected in: if it is sure, or at most one

@@ -23,7 +23,15 @@ from scipy.optimize import isotonic_regression  # type: ignore[import-untyped]
 
 from streamanon.config import ComputeConfig, DetectConfig
 from streamanon.detect.tiling import whole
-from streamanon.detect.verifier_crop import TURNS, Verdicts, read_verdicts, verifier_crops
+from streamanon.detect.verifier_crop import (
+    DOUBTFUL_LOGIT,
+    TURNS,
+    Verdicts,
+    mean_logits,
+    mirrored_boxes,
+    read_verdicts,
+    verifier_crops,
+)
 from streamanon.detect.yolo import FaceDetector, merge
 from streamanon.geometry import overlap
 from streamanon.media.yuv import from_rgb
@@ -58,12 +66,14 @@ FEW_IN_BIN, BIN_EDGES = 40, np.arange(-6.0, 6.1, 1.0)
 
 @dataclass(frozen=True)
 class Finds:
-    """Finds with a known answer: ``crops`` [N, 3, S, S] uint8, ``face`` [N] bool, ``sizes`` [N] px (root of
+    """Finds with a known answer: ``crops`` [N, 3, S, S] uint8, ``mirrored`` [2, N, 3, S, S] uint8 those
+    that are shown where the network is in doubt, ``face`` [N] bool, ``sizes`` [N] px (root of
     the area), ``scores`` [N] the detector's, ``turns`` [N] quarters, ``boxes`` [N, 4], ``truths`` [N, 4]
     the labels' boxes or NaN, ``pictures`` [N] file names.
     """
 
     crops: NDArray[np.uint8]
+    mirrored: NDArray[np.uint8]
     face: NDArray[np.bool_]
     sizes: NDArray[np.float32]
     scores: NDArray[np.float32]
@@ -73,7 +83,12 @@ class Finds:
     pictures: NDArray[np.str_]
 
     def pick(self, rows: NDArray[Any]) -> Finds:
-        return Finds(**{key: value[rows] for key, value in vars(self).items()})
+        return Finds(
+            **{
+                key: value[:, rows] if key == "mirrored" else value[rows]
+                for key, value in vars(self).items()
+            }
+        )
 
 
 class Verifier:
@@ -99,7 +114,8 @@ def val_finds(data: Path, folder: Path, split: str = "val") -> Finds:
     tables = dict(read_finds(folder))
     looked = json.loads(CORRECTIONS.read_text(encoding="utf-8"))
     columns: dict[str, list[Any]] = {
-        key: [] for key in ("crops", "face", "sizes", "scores", "turns", "boxes", "truths", "pictures")
+        key: []
+        for key in ("crops", "mirrored", "face", "sizes", "scores", "turns", "boxes", "truths", "pictures")
     }
     for corpus in CORPORA:
         for entry, rgb in pictures(data, corpus):
@@ -126,6 +142,8 @@ def val_finds(data: Path, folder: Path, split: str = "val") -> Finds:
             truths[face[rows]] = labels[table["label"][rows][face[rows]]]
             crops = verifier_crops(rgb, table["box"][rows], table["turn"][rows].tolist())
             columns["crops"].append((crops * 255).round().astype(np.uint8))
+            mirrored = mirrored_crops(rgb, table["box"][rows], table["turn"][rows])
+            columns["mirrored"].append((mirrored * 255).round().astype(np.uint8))
             columns["face"].append(face[rows])
             columns["sizes"].append(sizes[rows])
             columns["scores"].append(table["score"][rows])
@@ -133,7 +151,26 @@ def val_finds(data: Path, folder: Path, split: str = "val") -> Finds:
             columns["boxes"].append(table["box"][rows])
             columns["truths"].append(truths)
             columns["pictures"].append(np.array([entry["file"]] * len(rows)))
-    return Finds(**{key: np.concatenate(value) for key, value in columns.items()})
+    return Finds(**{key: np.concatenate(value, int(key == "mirrored")) for key, value in columns.items()})
+
+
+def mirrored_crops(rgb: NDArray[np.uint8], boxes: NDArray, turns: NDArray) -> NDArray[np.float32]:
+    """The crops [2, N, 3, S, S] that are shown where the network is in doubt."""
+    again = mirrored_boxes(boxes)
+    return np.stack([verifier_crops(rgb, one, turns.tolist())[..., ::-1] for one in again])
+
+
+def settled(verifier: Verifier, crops: NDArray[Any], mirrored: NDArray[Any]) -> list[NDArray[np.float32]]:
+    """The outputs for crops [N, 3, S, S], with the logits as they count: where the network is in doubt,
+    means with those of the ``mirrored`` ones [2, N, 3, S, S].
+    """
+    outputs = verifier(crops)
+    logits = outputs[0][:, 0].copy()
+    rows = np.flatnonzero(np.abs(logits) < DOUBTFUL_LOGIT)
+    if len(rows):
+        others = np.stack([verifier(one[rows])[0][:, 0] for one in mirrored])
+        logits[rows] = mean_logits(logits[rows], others)
+    return [logits[:, None], *outputs[1:]]
 
 
 def rescore(data: Path, folder: Path, verifier: Verifier) -> None:
@@ -286,7 +323,9 @@ def verified_detector(verifier: Verifier, own: float, refine: bool, sides: tuple
                 faces = merge(faces, detector.detect_view(picture, whole(picture, 0, side)))
         if not len(faces):
             return faces.boxes, faces.scores
-        verdicts: Verdicts = read_verdicts(verifier(verifier_crops(rgb, faces.boxes)), faces.boxes)
+        mirrored = mirrored_crops(rgb, faces.boxes, np.zeros(len(faces), np.int64))
+        outputs = settled(verifier, verifier_crops(rgb, faces.boxes), mirrored)
+        verdicts: Verdicts = read_verdicts(outputs, faces.boxes)
         odds = np.log(faces.scores / (1 - faces.scores).clip(1e-4))
         scores = 1 / (1 + np.exp(-(verdicts.logits + own * odds)))
         boxes = verdicts.boxes if refine else faces.boxes
@@ -324,7 +363,8 @@ def heads(data: Path, verifier: Verifier, table: list[dict[str, Any]]) -> dict[s
     """FEI's held-out people by view: share with a probability of at least a half, and turn told right."""
     rows: dict[str, list[tuple[float, bool]]] = {}
     for image, box, view, _ in read_heads(data, held_out=True):
-        outputs = verifier(verifier_crops(image, box[None]))
+        mirrored = mirrored_crops(image, box[None], np.zeros(1, np.int64))
+        outputs = settled(verifier, verifier_crops(image, box[None]), mirrored)
         size = float(np.sqrt((box[2:] - box[:2]).prod()))
         sure = float(probabilities(outputs[0][:, 0], np.array([size]), table)[0])
         turn = FEI_TURNS.get(view, 0)
@@ -350,8 +390,11 @@ def synthetic(data: Path, verifier: Verifier, table: list[dict[str, Any]]) -> di
             scale = size / span
             image = cv2.resize(portrait.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
             box = np.repeat(portrait.box[None] * scale, 4, axis=0).astype(np.float32)
-            crops = verifier_crops(np.ascontiguousarray(image[..., ::-1]), box, [0, 1, 2, 3])
-            sure = probabilities(verifier(crops)[0][:, 0], np.full(4, size), table)
+            rgb, turns = np.asarray(image[..., ::-1], np.uint8, "C"), np.arange(4)
+            outputs = settled(
+                verifier, verifier_crops(rgb, box, turns.tolist()), mirrored_crops(rgb, box, turns)
+            )
+            sure = probabilities(outputs[0][:, 0], np.full(4, size), table)
             for turn in range(4):
                 found[turn].append(sure[turn])
     upright, side, over = np.array(found[0]), np.array(found[1] + found[3]), np.array(found[2])
@@ -390,7 +433,7 @@ def main() -> None:
         rescore(args.data, args.finds, verifier)
         return
     finds = val_finds(args.data, args.finds)
-    outputs = verifier(finds.crops)
+    outputs = settled(verifier, finds.crops, finds.mirrored)
     logits = outputs[0][:, 0]
     upright = finds.turns == 0
     straight, its = finds.pick(upright), logits[upright]

@@ -393,6 +393,24 @@ def test_what_redetection_finds_elsewhere_does_not_count() -> None:
     np.testing.assert_array_equal(plausible(faces_at(others.astype(np.float32)), box).boxes, others[:1])
 
 
+def test_a_second_look_tells_faces_from_walls_in_any_orientation(
+    detector: FaceDetector, verifier: Verifier, demo: tuple[RawFrame, Float]
+) -> None:
+    frame, boxes = demo
+    search = FaceSearch(detector, verifier)
+    seen = search.look_again(frame, boxes)
+    beside = search.look_again(frame, np.array([[2, 2, 30, 34]], np.float32))
+    assert seen is not None
+    assert beside is not None
+    assert (seen > 0.5).all()
+    assert (beside < 0.3).all()
+    fallen = FaceSearch(detector, verifier, 180).look_again(frame, boxes)
+    assert fallen is not None
+    assert (fallen < seen - 0.2).all()
+    assert FaceSearch(detector, None).look_again(frame, boxes) is None
+    assert search.look_again(frame, np.full((1, 4), np.nan, np.float32)) is None
+
+
 def test_redetection_that_fails_is_an_error(detector: FaceDetector, verifier: Verifier) -> None:
     picture = Picture((np.zeros((64, 64), np.uint8),), "gray")
     with pytest.raises(DetectionError, match="frame 4"):

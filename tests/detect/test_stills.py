@@ -72,6 +72,9 @@ def test_boxes_are_the_pictures_own_and_the_rest_is_grey() -> None:
         def redetect(self, _frame: RawFrame, _boxes: Float) -> Faces:
             return Faces.empty()
 
+        def look_again(self, _frame: RawFrame, _boxes: Float) -> Float | None:
+            return None
+
     search = Sees()
     StillSearch(search).detect(RawFrame(0, 0, Fraction(1), from_rgb(rgb)))
     shown = to_rgb(search.seen)

@@ -15,8 +15,8 @@ from remembering import RememberingBackend
 
 from streamanon.config import ComputeConfig, DetectConfig
 from streamanon.detect.search import FaceSearch
-from streamanon.detect.verifier import BATCH_SIZES, Verifier, calibrated, crops
-from streamanon.detect.verifier_crop import verifier_crops
+from streamanon.detect.verifier import BATCH_SIZES, OUTPUT_WIDTHS, Verifier, calibrated, crops
+from streamanon.detect.verifier_crop import mirrored_boxes, verifier_crops
 from streamanon.detect.yolo import FaceDetector
 from streamanon.errors import ModelError
 from streamanon.geometry import overlap
@@ -177,3 +177,31 @@ def test_no_face_is_upside_down_on_upright_people(
             assert (
                 painted.keypoints[:, :2, 1].mean(axis=1) < painted.keypoints[:, 3:, 1].mean(axis=1)
             ).all()
+
+
+def test_what_is_in_doubt_is_shown_mirrored_and_the_mean_counts(
+    backend: Backend, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One find in doubt of two: two more squares, smaller and larger, of that one alone."""
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+    picture, boxes = from_rgb(noise), np.array([[20, 20, 60, 70], [80, 30, 120, 80]], np.float32)
+    shown: list[Float] = []
+
+    def run(squares: Float) -> list[Float]:
+        shown.append(squares)
+        logits = [[6.0], [1.0]] if len(shown) == 1 else [[-2.0], [-5.0]]
+        widths = OUTPUT_WIDTHS[1:]
+        return [np.array(logits, np.float32), *(np.zeros((len(squares), w), np.float32) for w in widths)]
+
+    verifier = Verifier(backend, engines)
+    monkeypatch.setattr(verifier, "_run", run)
+    found = verifier.verify(picture, boxes, np.zeros(2, np.int64)).probabilities
+    table = verifier._calibration
+    sizes = np.full(2, np.sqrt(2000), np.float32)
+    np.testing.assert_allclose(found, calibrated(np.array([6, -2], np.float32), sizes, table))
+    assert [len(one) for one in shown] == [2, 2]
+    again = mirrored_boxes(boxes[1:]).reshape(-1, 4)
+    expected = crops(picture, again, np.zeros(2, np.int64))[..., ::-1]
+    np.testing.assert_array_equal(shown[1], expected)
+    sides = again[:, 2] - again[:, 0]
+    assert sides[0] < 40 < sides[1]

@@ -13,10 +13,12 @@ from fake_tensorrt import relu
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
 import torch
+from devices import MEMORY, here
 
 from streamanon.config import ComputeConfig, DetectConfig
+from streamanon.detect.verifier import Verifier
 from streamanon.detect.yolo import FaceDetector, best
-from streamanon.device.detection import DeviceFaceDetector
+from streamanon.device.detection import DeviceFaceDetector, DeviceVerifier
 from streamanon.device.models import DeviceBackend, DeviceModel
 from streamanon.device.pictures import DevicePixels, Pictures
 from streamanon.media.decode import read_frames
@@ -30,11 +32,10 @@ from streamanon.runtime.shared_models import SharedBackend
 from streamanon.types import RawFrame, Target
 
 DEMO = Path(__file__).parents[1] / "data" / "demo.mp4"
-MEMORY = TorchMemory(torch.device("cpu"))
 
 
 class Uploads(TorchMemory):
-    """Counts what goes to the device and comes back."""
+    """Counts what goes to the device, the CPU here, and comes back."""
 
     def __init__(self) -> None:
         super().__init__(torch.device("cpu"))
@@ -62,7 +63,7 @@ def test_tensorrt_runs_on_the_devices_own_buffers(count: int, tmp_path: Path) ->
     (made,) = model.run_kept(given.mT)  # not contiguous
     assert torch.equal(made, 2 * given.mT)
     assert (memory.uploads, memory.downloads) == (0, 0)
-    np.testing.assert_array_equal(model.run(given)[0], 2 * given)
+    np.testing.assert_array_equal(model.run(given)[0], 2 * here(given))
     assert (memory.uploads, memory.downloads) == (0, 1)
 
 
@@ -75,7 +76,7 @@ def test_a_cpus_backend_is_given_the_tensors_memory() -> None:
             return [inputs[0] + inputs[1]]
 
     given = torch.ones(2, 3)
-    (made,) = DeviceModel(Adds(), MEMORY).run_kept(given, np.full((2, 3), 2, np.float32))
+    (made,) = DeviceModel(Adds(), Uploads()).run_kept(given, np.full((2, 3), 2, np.float32))
     assert seen[0].ctypes.data == given.data_ptr()
     assert torch.equal(made, torch.full((2, 3), 3.0))
 
@@ -99,6 +100,39 @@ def test_the_detector_finds_the_same_faces(engines: Engines, frame: RawFrame) ->
     assert len(found) == len(expected) > 0
     np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.5)
     np.testing.assert_allclose(found.scores, expected.scores, atol=0.02)
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+def test_the_verifier_sees_the_same(turn: int, engines: Engines, frame: RawFrame) -> None:
+    """Squares of any size, also beyond the picture's edges: within rounding; and what it makes of them."""
+    backend = open_backend(ComputeConfig("onnxruntime", 1))
+    on_host = Verifier(backend, engines)
+    on_device = DeviceVerifier(DeviceBackend(backend, MEMORY), engines, Pictures(MEMORY))
+    boxes = np.array(
+        [
+            [185, 115, 245, 200],
+            [330, 120, 370, 170],
+            [440.3, 101.7, 500.1, 190.2],
+            [100, 60, 320, 340],
+            [-30, -20, 20, 40],
+            [600, 300, 700, 400],
+            [-90, 100, -40, 160],
+            [320, 100, 323, 104],
+            [180, 110, 250, 205],
+        ],
+        np.float32,
+    )
+    turns = np.full(len(boxes), turn, np.int64)
+    seen, expected = (one.input_of(frame.picture, boxes, turns) for one in (on_device, on_host))
+    apart = 255 * np.abs(here(seen) - expected)
+    assert apart.max() < 5.1
+    assert apart.mean() < 0.5
+    one, other = (one.verify(frame.picture, boxes, turns) for one in (on_device, on_host))
+    assert other.probabilities.max() > (0.9 if turn == 0 else 0)
+    np.testing.assert_allclose(one.probabilities, other.probabilities, atol=0.05)
+    np.testing.assert_allclose(one.boxes, other.boxes, atol=3)
+    nothing = on_device.verify(frame.picture, boxes[:0], turns[:0])
+    assert nothing.probabilities.shape == (0,)
 
 
 def test_meshes_are_the_same_measured_together(engines: Engines, frame: RawFrame) -> None:

@@ -287,7 +287,8 @@ def test_an_encoder_that_fails_covers_more(fault: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["write_rgb", "read_rgb", "fill", "hidden_by", "surroundings", "ellipse_alpha", "snap", "grow"]
+    "name",
+    ["write_rgb", "read_rgb", "fill", "hidden_by", "surroundings", "ellipse_alpha", "snap", "outline"],
 )
 @pytest.mark.parametrize("fault", (ERRORS | ANSWERS))
 def test_writers_that_fail_cover_more(fault: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,8 +360,8 @@ TARGETS: dict[str, Callable[[Target], Any]] = {
 def test_targets_that_are_none_cover_the_whole_frame(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     right = vars(pipeline)["resolve"]
 
-    def wrong(items: Iterable[Observation], config: LookaheadConfig) -> Iterator[Resolved]:
-        for one in right(items, config):
+    def wrong(items: Iterable[Observation], *more: Any) -> Iterator[Resolved]:
+        for one in right(items, *more):
             yield replace(one, targets=tuple(TARGETS[fault](target) for target in one.targets))
 
     monkeypatch.setattr(pipeline, "resolve", wrong)

@@ -66,6 +66,9 @@ class Broken:
     def redetect(self, frame: RawFrame, boxes: Float) -> Faces:
         return self._truth.redetect(frame, boxes)
 
+    def look_again(self, frame: RawFrame, boxes: Float) -> Float | None:
+        return self._truth.look_again(frame, boxes)
+
 
 def _raise(error: BaseException) -> None:
     raise error

@@ -76,6 +76,9 @@ class ColourSearch:
     def redetect(self, _frame: RawFrame, _boxes: Float) -> Faces:
         return Faces.empty()
 
+    def look_again(self, _frame: RawFrame, _boxes: Float) -> Float | None:
+        return None
+
 
 @dataclass
 class FakeAnonymizer:

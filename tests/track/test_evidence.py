@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamanon.track.evidence import FIND_PROBABILITY, MAX_SUM, MIN_SUM, Evidence
+from streamanon.track.evidence import FIND_PROBABILITY, LIKELY_PROBABILITY, MAX_SUM, MIN_SUM, Evidence
 
 SURE = 0.9
 RATE = 25
@@ -63,6 +63,31 @@ def test_a_face_found_often_outlasts_a_few_denials() -> None:
     assert sure_frames(seen, denied=0.02) == set(range(25))
 
 
+def test_what_the_verifier_sees_where_a_missed_face_went_counts() -> None:
+    """Before its first detection and after its last one alike."""
+    seen = [None] * 30 + [0.95] * 4 + [None] * 30
+    plain = sure_frames(seen)
+    for probability, expected in ((0.01, range(22, 42)), (0.9, range(64))):
+        evidence = after(seen)
+        for n, one in enumerate(seen):
+            if one is None:
+                evidence.look_again(n, probability)
+        found = {n for n in range(len(seen)) if evidence.is_sure(SURE, n)}
+        assert set(range(30, 34)) <= found
+        assert found <= set(expected) if probability < 0.5 else found == set(expected)
+        assert (found < plain) == (probability < 0.5)
+
+
+def test_a_second_look_changes_no_detection_and_nothing_at_the_edge() -> None:
+    evidence = Evidence()
+    evidence.find(0.95, 0, 0.0)
+    evidence.miss(1, 0.04, cut=True)
+    before = [evidence.log_odds_at(n) for n in range(3)]
+    for n in range(3):
+        evidence.look_again(n, 0.01)
+    assert [evidence.log_odds_at(n) for n in range(3)] == before
+
+
 def test_a_miss_before_a_face_came_does_not_count_against_it() -> None:
     assert sure_frames([None] * 100 + [0.95]) >= {100}
 
@@ -116,4 +141,6 @@ def test_likely_finds_are_covered_as_far_as_the_next_detection(
     seen: list[float | None], index: int, frames: int
 ) -> None:
     likely = [n for n, p in enumerate(seen) if p is not None and p >= FIND_PROBABILITY]
-    assert after(seen).is_near(index, frames) == any(abs(n - index) <= frames for n in likely)
+    is_likely = any(p is not None and p >= LIKELY_PROBABILITY for p in seen)
+    expected = is_likely and any(abs(n - index) <= frames for n in likely)
+    assert after(seen).is_near(index, frames) == expected
