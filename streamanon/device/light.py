@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from streamanon.device.resample import blur, blur_each
-from streamanon.generate.border import ALONG_PX, LIKE_SKIN, MOST, SURE_SHARE
+from streamanon.generate.border import ALONG_PX, LESS_BLUE, LIKE_SKIN, MOST, SURE_SHARE
 from streamanon.generate.interface import SMOOTHING
 from streamanon.generate.light import (
     CONTRAST_RANGE,
@@ -67,6 +67,12 @@ def adapt(
     sigma = torch.where(carried.sigma_px > LEAST_SIGMA_PX, carried.sigma_px, 0)
     detail = blur_each(detail, sigma, SIGMAS[-1])
     return light + carried.contrast[:, None, None, None] * detail, carried
+
+
+def without_yellow(rgb: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
+    """As :func:`streamanon.generate.border.without_yellow`."""
+    least = (light[:, 2:] / _grey(light).clamp(min=1) - LESS_BLUE) * _grey(rgb)
+    return torch.cat([rgb[:, :2], torch.maximum(rgb[:, 2:], least)], dim=1)
 
 
 def blend_border(

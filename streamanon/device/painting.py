@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 
 from streamanon.device.grain import Grain
-from streamanon.device.light import Detail, adapt, blend_border, light_field
+from streamanon.device.light import Detail, adapt, blend_border, light_field, without_yellow
 from streamanon.device.models import DeviceBackend, DeviceModel
 from streamanon.device.pictures import DevicePicture, DevicePixels, Pictures, Region
 from streamanon.device.raster import DeviceTextures
@@ -216,7 +216,8 @@ class DeviceGenerator(NetworkGenerator):
             dim=1,
         )
         rgb, face = self._run_all(placed, planes)
-        rgb = blend_border((rgb + 1) * 127.5, crops, light, layers["rings"])
+        rgb = without_yellow((rgb + 1) * 127.5, light)
+        rgb = blend_border(rgb, crops, light, layers["rings"])
         details, lights = self._details(placed, drawn, crops, light, detail)
         for number, one in enumerate(placed):
             if not one.large:
