@@ -168,11 +168,13 @@ def parse_moment(text: str) -> tuple[float, float, float]:
 @dataclass(frozen=True)
 class PersonRule:
     """What holds for one person, known by ``photo``, an image file that shows them alone. ``keep``: leave
-    them visible. ``delegate``, ``geometry``, ``appearance``: theirs, instead of everybody's.
+    them visible. ``delegate``, ``geometry``, ``appearance``: theirs, instead of everybody's. ``name``: gets
+    them a delegate that fits the photo, in every run the same for that name.
     """
 
     photo: str = ""
     keep: bool = False
+    name: str | None = None
     delegate: str | None = None
     geometry: float | None = None
     appearance: float | None = None
@@ -180,6 +182,10 @@ class PersonRule:
     def __post_init__(self) -> None:
         if not self.photo:
             raise ConfigError("a rule in identity.people needs a photo: the path of an image of the person")
+        if self.name is not None and (self.keep or self.delegate is not None):
+            raise ConfigError(
+                "a rule in identity.people takes one of name, delegate and keep: leave two out"
+            )
         for name in ("geometry", "appearance"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
@@ -209,7 +215,11 @@ class IdentityConfig:
         limits=(0.0, 1.0),
     )
     delegate: str | None = _setting(
-        None, "one delegate for all faces; see streamanon delegates list", "--delegate", metavar="ID"
+        None,
+        "one delegate for all faces: an id of streamanon delegates list, or the one most like "
+        "age=30,sex=f,tone=3 (1 very light to 6 dark)",
+        "--delegate",
+        metavar="ID",
     )
     gallery: str | None = _setting(
         None, "other delegates; see streamanon delegates add", "--gallery", metavar="FILE"
