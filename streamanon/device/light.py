@@ -99,10 +99,10 @@ def _measured(painted: torch.Tensor, real: torch.Tensor, core: torch.Tensor) -> 
     """Contrast of the source's detail over the painted one's, and the blur that makes them as sharp."""
     contrast = _deviation(real, core) / _deviation(painted, core).clamp(min=1)
     wanted = SHARPER * _sharpness(real, core)
-    tried = [_sharpness(blur(painted, sigma) if sigma else painted, core) for sigma in SIGMAS]
-    enough = torch.stack(
-        [*(one <= wanted for one in tried[:-1]), torch.ones_like(wanted, dtype=torch.bool)]
-    )
+    tried = torch.stack([blur(painted, sigma) if sigma else painted for sigma in SIGMAS])
+    share = _sharpness(tried.flatten(0, 1), core.repeat(len(SIGMAS), 1, 1, 1))
+    enough = share.reshape(len(SIGMAS), -1) <= wanted
+    enough[-1] = True
     first = enough.int().argmax(dim=0)  # the first of equal ones
     return Detail(contrast.clamp(*CONTRAST_RANGE), _sigmas(painted.device)[first])
 
