@@ -200,6 +200,14 @@ def _add_keep_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="leave faces visible whose middle stays in this part of the picture, px as players show it",
     )
+    add(
+        "--keep-track",
+        metavar="SECONDS@X,Y",
+        action="append",
+        default=[],
+        help="leave the face visible that is at this place (px as players show it) at this time, from"
+        " then on until it is lost or meets another face",
+    )
 
 
 def _add_setting_options(parser: argparse.ArgumentParser, without: Sequence[str] = ()) -> None:
@@ -355,7 +363,11 @@ def _config(args: argparse.Namespace) -> Config:
     kept = tuple(PersonRule(photo, keep=True) for photo in args.keep)
     named = tuple(map(_named, args.delegate_for))
     identity = replace(config.identity, people=config.identity.people + kept + named)
-    cover = replace(config.cover, keep_regions=(*config.cover.keep_regions, *args.keep_region))
+    cover = replace(
+        config.cover,
+        keep_regions=(*config.cover.keep_regions, *args.keep_region),
+        keep_tracks=(*config.cover.keep_tracks, *args.keep_track),
+    )
     return replace(config, identity=identity, cover=cover)
 
 

@@ -128,6 +128,11 @@ class CoverConfig:
         "leave faces visible whose middle stays within one of these, each left,top,right,bottom in px as"
         " players show it",
     )
+    keep_tracks: tuple[str, ...] = _setting(
+        (),
+        "leave the face visible that is at a place at a moment, each seconds@x,y in px as players show it:"
+        " from then on, until it is lost or meets another face",
+    )
     paranoid: bool = _setting(
         False,
         "cover whatever moves in plain colour, too: for faces that the detector never finds; all of the"
@@ -145,6 +150,19 @@ def parse_region(text: str) -> tuple[float, float, float, float]:
     if not (0 <= left < right and 0 <= top < bottom):
         raise ConfigError(f"a region is left,top,right,bottom in px, as in 600,100,900,500, not {text!r}")
     return left, top, right, bottom
+
+
+def parse_moment(text: str) -> tuple[float, float, float]:
+    """The parts of "seconds@x,y": s, px, px. Raises :class:`ConfigError`."""
+    try:
+        seconds, x, y = (float(part) for part in text.replace("@", ",", 1).split(","))
+    except ValueError:
+        seconds = x = y = -1.0
+    if "@" not in text or not min(seconds, x, y) >= 0:
+        raise ConfigError(
+            f"a face to keep is seconds@x,y, a time and a place in px, as in 12.5@640,300, not {text!r}"
+        )
+    return seconds, x, y
 
 
 @dataclass(frozen=True)
@@ -306,6 +324,8 @@ class Config:
                 raise ConfigError(f"{key} must lie between {setting.low} and {setting.high}, not {value}")
         for region in self.cover.keep_regions:
             parse_region(region)
+        for moment in self.cover.keep_tracks:
+            parse_moment(moment)
 
 
 def settings() -> list[tuple[str, Any, Any, Setting]]:
