@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from streamanon.config import Config, as_dict, load_config
 from streamanon.cover.canvas import Canvas, HostCanvas
+from streamanon.cover.chosen_tracks import ChosenTracks, moment_of
 from streamanon.cover.covering import Covering
 from streamanon.cover.keeping import Keeping, area_of
 from streamanon.cover.synthesis import Synthesis
@@ -259,13 +260,16 @@ class Anonymizer:
     def _keeping(
         self, context: RunContext, size: tuple[int, int], rotation: int, still: bool
     ) -> Keeping | None:
-        areas = [area_of(region, *size, rotation) for region in self.config.cover.keep_regions]
+        cover = self.config.cover
+        areas = [area_of(region, *size, rotation) for region in cover.keep_regions]
+        chosen = [moment_of(moment, *size, rotation) for moment in cover.keep_tracks]
         rules = self.parts.kept if self.parts is not None else ()
-        if not (areas or rules):
+        if not (areas or chosen or rules):
             return None
         seconds = 0.0 if still else self.config.lookahead.seconds
         encoder = self.parts.assigner.encoder if self.parts is not None else None
-        return Keeping(Keeper(rules, seconds, still), encoder, areas, seconds, context.faults)
+        keeper, tracks = Keeper(rules, seconds, still), ChosenTracks(chosen)
+        return Keeping(keeper, encoder, areas, tracks, seconds, context.faults)
 
     def _digests(self) -> dict[str, str]:
         digests = self.engines.digests()

@@ -187,11 +187,26 @@ def _add_keep_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--keep", metavar="PHOTO", action="append", default=[], help="leave this person visible")
     add(
+        "--delegate-for",
+        metavar="NAME=PHOTO",
+        action="append",
+        default=[],
+        help="the person in the photo gets a delegate that fits, in every run the same for that name",
+    )
+    add(
         "--keep-region",
         metavar="LEFT,TOP,RIGHT,BOTTOM",
         action="append",
         default=[],
         help="leave faces visible whose middle stays in this part of the picture, px as players show it",
+    )
+    add(
+        "--keep-track",
+        metavar="SECONDS@X,Y",
+        action="append",
+        default=[],
+        help="leave the face visible that is at this place (px as players show it) at this time, from"
+        " then on until it is lost or meets another face",
     )
 
 
@@ -282,9 +297,13 @@ def _add_delegates_options(parser: argparse.ArgumentParser) -> None:
     add.add_argument("folder", type=Path, metavar="FOLDER", help="png, jpg or webp files; nobody real")
     add.add_argument("-o", "--output", type=Path, required=True, help="the new gallery, an .npz file")
     add.add_argument("--only", action="store_true", help="leave the delegates out that are there already")
-    for verb in (show, export, add):
+    preview = verbs.add_parser("preview", help="show a frame of a video with six that may be drawn")
+    preview.add_argument("clip", type=Path, metavar="CLIP", help="a video")
+    preview.add_argument("-o", "--output", type=Path, required=True, help="a PNG or JPEG file")
+    preview.add_argument("--seed", type=int, default=0, help="another seed shows others; default 0")
+    for verb in (show, export, add, preview):
         verb.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    for verb in (listed, show, export, add):
+    for verb in (listed, show, export, add, preview):
         verb.add_argument("--gallery", metavar="FILE", help="another gallery than the installed one")
 
 
@@ -329,10 +348,11 @@ def _choices(hint: Any) -> str:
 def _config(args: argparse.Namespace) -> Config:
     given = _given(args)
     config = load_config(args.profile, [*args.set, *(f"{key}={vars(args)[key]}" for key in given.values())])
-    if args.keep and config.cover.method != "synthesize":
-        raise ConfigError(
-            f"--keep does nothing with the method {config.cover.method}; leave it out or use synthesize"
-        )
+    for flag, asked in (("--keep", args.keep), ("--delegate-for", args.delegate_for)):
+        if asked and config.cover.method != "synthesize":
+            raise ConfigError(
+                f"{flag} does nothing with the method {config.cover.method}; leave it out or use synthesize"
+            )
     for keys, why in _idle_settings(config):
         asked = _asked(args, *keys)
         if asked:
@@ -341,9 +361,21 @@ def _config(args: argparse.Namespace) -> Config:
         if idle:
             tell(f"streamanon: {', '.join(idle)} of the profile: of no use with {why}")
     kept = tuple(PersonRule(photo, keep=True) for photo in args.keep)
-    identity = replace(config.identity, people=config.identity.people + kept)
-    cover = replace(config.cover, keep_regions=(*config.cover.keep_regions, *args.keep_region))
+    named = tuple(map(_named, args.delegate_for))
+    identity = replace(config.identity, people=config.identity.people + kept + named)
+    cover = replace(
+        config.cover,
+        keep_regions=(*config.cover.keep_regions, *args.keep_region),
+        keep_tracks=(*config.cover.keep_tracks, *args.keep_track),
+    )
     return replace(config, identity=identity, cover=cover)
+
+
+def _named(text: str) -> PersonRule:
+    name, _, photo = text.partition("=")
+    if not (name and photo):
+        raise ConfigError(f"--delegate-for {text!r} is no NAME=PHOTO: give anna=anna.jpg, say")
+    return PersonRule(photo, name=name)
 
 
 def _idle_settings(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -475,7 +507,9 @@ def _check_source(source: str) -> None:
 def _live(args: argparse.Namespace) -> int:
     from streamanon.commands.live import run_live
 
-    given = bool(_given(args) or args.set or args.keep or args.keep_region or args.profile)
+    given = bool(
+        _given(args) or args.set or args.keep or args.delegate_for or args.keep_region or args.profile
+    )
     if given and args.config is not None:
         raise ConfigError("--config names each camera's profile and settings: give it without others")
     args.profile = args.profile or "livestream"

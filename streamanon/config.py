@@ -128,6 +128,11 @@ class CoverConfig:
         "leave faces visible whose middle stays within one of these, each left,top,right,bottom in px as"
         " players show it",
     )
+    keep_tracks: tuple[str, ...] = _setting(
+        (),
+        "leave the face visible that is at a place at a moment, each seconds@x,y in px as players show it:"
+        " from then on, until it is lost or meets another face",
+    )
     paranoid: bool = _setting(
         False,
         "cover whatever moves in plain colour, too: for faces that the detector never finds; all of the"
@@ -147,14 +152,29 @@ def parse_region(text: str) -> tuple[float, float, float, float]:
     return left, top, right, bottom
 
 
+def parse_moment(text: str) -> tuple[float, float, float]:
+    """The parts of "seconds@x,y": s, px, px. Raises :class:`ConfigError`."""
+    try:
+        seconds, x, y = (float(part) for part in text.replace("@", ",", 1).split(","))
+    except ValueError:
+        seconds = x = y = -1.0
+    if "@" not in text or not min(seconds, x, y) >= 0:
+        raise ConfigError(
+            f"a face to keep is seconds@x,y, a time and a place in px, as in 12.5@640,300, not {text!r}"
+        )
+    return seconds, x, y
+
+
 @dataclass(frozen=True)
 class PersonRule:
     """What holds for one person, known by ``photo``, an image file that shows them alone. ``keep``: leave
-    them visible. ``delegate``, ``geometry``, ``appearance``: theirs, instead of everybody's.
+    them visible. ``delegate``, ``geometry``, ``appearance``: theirs, instead of everybody's. ``name``: gets
+    them a delegate that fits the photo, in every run the same for that name.
     """
 
     photo: str = ""
     keep: bool = False
+    name: str | None = None
     delegate: str | None = None
     geometry: float | None = None
     appearance: float | None = None
@@ -162,6 +182,10 @@ class PersonRule:
     def __post_init__(self) -> None:
         if not self.photo:
             raise ConfigError("a rule in identity.people needs a photo: the path of an image of the person")
+        if self.name is not None and (self.keep or self.delegate is not None):
+            raise ConfigError(
+                "a rule in identity.people takes one of name, delegate and keep: leave two out"
+            )
         for name in ("geometry", "appearance"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
@@ -191,7 +215,11 @@ class IdentityConfig:
         limits=(0.0, 1.0),
     )
     delegate: str | None = _setting(
-        None, "one delegate for all faces; see streamanon delegates list", "--delegate", metavar="ID"
+        None,
+        "one delegate for all faces: an id of streamanon delegates list, or the one most like "
+        "age=30,sex=f,tone=3 (1 very light to 6 dark)",
+        "--delegate",
+        metavar="ID",
     )
     gallery: str | None = _setting(
         None, "other delegates; see streamanon delegates add", "--gallery", metavar="FILE"
@@ -296,6 +324,8 @@ class Config:
                 raise ConfigError(f"{key} must lie between {setting.low} and {setting.high}, not {value}")
         for region in self.cover.keep_regions:
             parse_region(region)
+        for moment in self.cover.keep_tracks:
+            parse_moment(moment)
 
 
 def settings() -> list[tuple[str, Any, Any, Setting]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from streamanon.audit.pairing import Times
-from streamanon.media.demux import open_input
+from streamanon.media.demux import open_input, packets_of
 
 #: Tags that say nothing about where, when, by whom or with what a video was taken.
 HARMLESS = frozenset(
@@ -89,7 +89,7 @@ def _examine(path: str | Path) -> _File:
         named = tuple(sorted(tag for tag in tags if tag.lower() not in HARMLESS))
         sounds = [stream for stream in container.streams if stream.type == "audio"]
         hashes = {stream.index: hashlib.sha256() for stream in sounds}
-        for packet in container.demux(*sounds) if sounds else ():
+        for packet in packets_of(container, *sounds) if sounds else ():
             if packet.size and packet.stream_index in hashes:  # at the end come empty ones
                 hashes[packet.stream_index].update(bytes(packet))
         return _File(kinds, named, tuple(value.hexdigest() for value in hashes.values()))

@@ -107,10 +107,12 @@ def _kept_nobody(anonymizer: Anonymizer, report: RunReport) -> str:
     if report.tally.by_method["kept"]:
         return ""
     people = [rule for rule in anonymizer.config.identity.people if rule.keep]
-    regions = anonymizer.config.cover.keep_regions
+    cover = anonymizer.config.cover
     if people:
         return "--keep left nobody visible: no face was surely the photo's; give one like the video"
-    return "--keep-region left nobody visible: no face stayed within it" if regions else ""
+    if cover.keep_tracks:
+        return "--keep-track left nobody visible: no face that could be followed was there then"
+    return "--keep-region left nobody visible: no face stayed within it" if cover.keep_regions else ""
 
 
 def _tell_of(job: Job, report: RunReport, quiet: bool, kept_nobody: str) -> None:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from streamanon.commands.preview import preview
 from streamanon.config import Config
 from streamanon.detect.yolo import FaceDetector
 from streamanon.errors import ConfigError, SinkError, StreamanonError, tell
@@ -41,6 +42,8 @@ def run_delegates(args: argparse.Namespace) -> int:
     elif args.what == "export":
         chosen = [gallery.find(name) for name in args.ids] or list(gallery.delegates)
         _export(gallery, chosen, args.output, args.overwrite)
+    elif args.what == "preview":
+        _write(args.output, preview(args.clip, gallery, args.seed, args.gallery), args.overwrite)
     else:
         _add(gallery, Path(args.gallery or engines.path("delegates")), engines, args)
     return 0
@@ -61,11 +64,11 @@ def _add(gallery: DelegateGallery, file: Path, engines: Engines, args: argparse.
 
 def _check_output(args: argparse.Namespace) -> None:
     """Before the work: that the output has a fitting name and replaces nothing unasked."""
-    if args.what == "show" and args.output.suffix.lower() not in PICTURES:
+    if args.what in ("show", "preview") and args.output.suffix.lower() not in PICTURES:
         raise ConfigError(f"{args.output} has no suffix of a picture: give a .png or .jpg file")
     if args.what == "add" and args.output.suffix.lower() != ".npz":
         raise ConfigError(f"{args.output} is no gallery's name: give a .npz file")
-    if args.what in ("show", "add"):
+    if args.what in ("show", "add", "preview"):
         check_writable(args.output, args.overwrite)
 
 

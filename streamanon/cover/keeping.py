@@ -1,4 +1,4 @@
-"""The stage that decides who is left visible: people known by a photo, and faces in a region."""
+"""The stage that decides who is left visible: people known by a photo, faces in a region, chosen tracks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from streamanon.config import parse_region
+from streamanon.cover.chosen_tracks import ChosenTracks
 from streamanon.cover.measure import Measured
 from streamanon.identity.assignment import SHARP, expected_quality
 from streamanon.identity.encoder import IdentityModel
@@ -41,7 +42,8 @@ def area_of(region: str, width: int, height: int, rotation: int = 0) -> Area:
 
 class Keeping:
     """Whom one stream shows. ``keeper`` and ``encoder``: for people known by a photo. ``areas``: where
-    faces are left visible as long as they have been within and will be for ``seconds``.
+    faces are left visible as long as they have been within and will be for ``seconds``. ``chosen``: faces
+    chosen by a moment and a place.
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class Keeping:
         keeper: Keeper,
         encoder: IdentityModel | None,
         areas: Sequence[Area],
+        chosen: ChosenTracks,
         seconds: float,
         faults: Faults,
     ) -> None:
         self.seconds = seconds
         self._keeper, self._encoder, self._areas, self._faults = keeper, encoder, areas, faults
+        self._chosen = chosen
         self._strays: dict[int, float] = {}  # by track: when it was last outside all areas, s
         self._last_seen: dict[int, float] = {}
 
@@ -61,6 +65,7 @@ class Keeping:
         """What a frame tells, before it is decided on."""
         resolved = measured.resolved
         now = resolved.frame.pts_seconds
+        self._chosen.see(resolved)
         for target in resolved.targets:
             self._last_seen[target.track_id] = now
             if not self._is_inside(target.box, resolved):
@@ -76,7 +81,7 @@ class Keeping:
         resolved = measured.resolved
         now = resolved.frame.pts_seconds
         tracks = [target.track_id for target in resolved.targets if target.track_id >= 0]
-        visible = set(self._keeper.shown(tracks, now))
+        visible = set(self._keeper.shown(tracks, now)) | self._chosen.shown(tracks, now)
         if self._areas:
             visible |= {track for track in tracks if track not in self._strays}
         self._forget(now)

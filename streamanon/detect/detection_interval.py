@@ -51,7 +51,8 @@ class DetectionInterval:
 
     ``base``: the interval without load, s; 0: every frame. ``lookahead``: how far the look-ahead holds
     back, s. ``live``: whether the stream cannot wait; only then is there load. ``clock``: seconds.
-    ``lost``: how many frames were lost so far, as the chain was too slow.
+    ``lost``: how many frames were lost so far, as the chain was too slow. ``behind_seconds``: the lag above
+    which there is load, s; by default :data:`BEHIND_SECONDS`.
     ``seconds`` is the present interval, ``skipped`` the number of detections skipped because of load,
     ``coarse`` of those on a smaller copy, ``steps`` of changes because of load, by what they changed.
     """
@@ -63,12 +64,15 @@ class DetectionInterval:
         live: bool = False,
         clock: Callable[[], float] = time.monotonic,
         lost: Callable[[], int] = lambda: 0,
+        behind_seconds: float | None = None,
     ) -> None:
         self._clock, self._lost = clock, lost
         self._lost_before, self._wary_until = lost(), float("-inf")
         self._economy = 0
         self._base, self._most = base, max(base, min(MAX_SECONDS, lookahead))
-        self._lag = _Lag(clock) if live else None
+        behind = BEHIND_SECONDS if behind_seconds is None else behind_seconds
+        self._lag = _Lag(clock, behind) if live else None
+        self._caught_up = CAUGHT_UP_SECONDS if behind_seconds is None else behind_seconds / 2
         self._passed = _Passed()
         self._skipping = _Passed()
         self._failed = False
@@ -122,7 +126,7 @@ class DetectionInterval:
             self._save()
         elif self._lag.is_behind:
             self._save()
-        elif self._lag.seconds < CAUGHT_UP_SECONDS and now >= self._wary_until:
+        elif self._lag.seconds < self._caught_up and now >= self._wary_until:
             if self._lost_before:
                 self._wary_until = now + STEP_BACK_SECONDS
             self._spend()
@@ -173,8 +177,8 @@ class _Lag:
     far. So neither the delay of a stream nor a burst at its start counts.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float], behind_seconds: float) -> None:
+        self._clock, self._behind = clock, behind_seconds
         self._pts: float | None = None
         self._delay, self._least = 0.0, 0.0
         self._waited, self._settled = 0.0, clock()
@@ -185,7 +189,7 @@ class _Lag:
 
     @property
     def is_behind(self) -> bool:
-        return self.seconds > BEHIND_SECONDS
+        return self.seconds > self._behind
 
     def follow(self, frames: Iterable[RawFrame]) -> Iterator[RawFrame]:
         requested = self._clock()

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from streamanon.device.resample import blur, blur_each
-from streamanon.generate.border import ALONG_PX, LIKE_SKIN, MOST, SURE_SHARE
+from streamanon.generate.border import ALONG_PX, LESS_BLUE, LIKE_SKIN, MOST, SURE_SHARE
 from streamanon.generate.interface import SMOOTHING
 from streamanon.generate.light import (
     CONTRAST_RANGE,
@@ -69,6 +69,12 @@ def adapt(
     return light + carried.contrast[:, None, None, None] * detail, carried
 
 
+def without_yellow(rgb: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
+    """As :func:`streamanon.generate.border.without_yellow`."""
+    least = (light[:, 2:] / _grey(light).clamp(min=1) - LESS_BLUE) * _grey(rgb)
+    return torch.cat([rgb[:, :2], torch.maximum(rgb[:, 2:], least)], dim=1)
+
+
 def blend_border(
     rgb: torch.Tensor, crop: torch.Tensor, light: torch.Tensor, rings: torch.Tensor
 ) -> torch.Tensor:
@@ -93,10 +99,10 @@ def _measured(painted: torch.Tensor, real: torch.Tensor, core: torch.Tensor) -> 
     """Contrast of the source's detail over the painted one's, and the blur that makes them as sharp."""
     contrast = _deviation(real, core) / _deviation(painted, core).clamp(min=1)
     wanted = SHARPER * _sharpness(real, core)
-    tried = [_sharpness(blur(painted, sigma) if sigma else painted, core) for sigma in SIGMAS]
-    enough = torch.stack(
-        [*(one <= wanted for one in tried[:-1]), torch.ones_like(wanted, dtype=torch.bool)]
-    )
+    tried = torch.stack([blur(painted, sigma) if sigma else painted for sigma in SIGMAS])
+    share = _sharpness(tried.flatten(0, 1), core.repeat(len(SIGMAS), 1, 1, 1))
+    enough = share.reshape(len(SIGMAS), -1) <= wanted
+    enough[-1] = True
     first = enough.int().argmax(dim=0)  # the first of equal ones
     return Detail(contrast.clamp(*CONTRAST_RANGE), _sigmas(painted.device)[first])
 

@@ -11,7 +11,7 @@ from streamanon.runtime.backends import Array, Backend, Memory, Model
 
 
 class DeviceModel:
-    """One model. A CPU's backend is given the tensors as arrays of the same memory."""
+    """One model. A CPU's backend is given the CPU's tensors as arrays of the same memory."""
 
     def __init__(self, model: Model, memory: Memory) -> None:
         self._model, self._memory = model, memory
@@ -30,7 +30,9 @@ class DeviceModel:
         ]
         if self._on_device is not None:
             return list(self._on_device(*tensors))
-        return [torch.from_numpy(one) for one in self._model.run(*(one.numpy() for one in tensors))]
+        if self._memory.device.type == "cpu":
+            return [torch.from_numpy(one) for one in self._model.run(*(one.numpy() for one in tensors))]
+        return [self._memory.upload(one) for one in self._model.run(*self._memory.download(tensors))]
 
 
 class DeviceBackend:

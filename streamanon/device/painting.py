@@ -12,78 +12,30 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from numpy.typing import NDArray
 
+from streamanon.device.drawing import LAYERS, Drawn, Placed, draw, place
 from streamanon.device.grain import Grain
-from streamanon.device.light import Detail, adapt, blend_border, light_field
+from streamanon.device.light import Detail, adapt, blend_border, light_field, without_yellow
 from streamanon.device.models import DeviceBackend, DeviceModel
 from streamanon.device.pictures import DevicePicture, DevicePixels, Pictures, Region
 from streamanon.device.raster import DeviceTextures
 from streamanon.device.resample import blur, places_of, resize_linear, sample
-from streamanon.errors import SynthesisError
 from streamanon.gallery.delegates import DelegateGallery
 from streamanon.generate import network
-from streamanon.generate.border import rings_of
 from streamanon.generate.features import light_places, with_features
-from streamanon.generate.inputs import between_lips, contours, mouth_share, outlines_of
+from streamanon.generate.inputs import mouth_share
 from streamanon.generate.interface import DetailState, Job, Painting, Patch
 from streamanon.generate.layers import Layer
 from streamanon.generate.light import filled
 from streamanon.generate.network import (
-    FRONT_SLACK,
-    FRONT_SURE,
-    MOST_FRONT,
-    SMALL_SCALE,
     NetworkGenerator,
     chunks,
-    opacity_bounds,
-    reaching_in,
-    region_of_cut,
 )
 from streamanon.generate.raster import localised
-from streamanon.geometry import CROP_PX, alignment, invert, scale_of, transform
-from streamanon.mesh.landmarks import EYES, INNER_LIPS, mesh_keypoints
+from streamanon.geometry import CROP_PX, invert, scale_of, transform
+from streamanon.mesh.landmarks import EYES, INNER_LIPS
 from streamanon.runtime.models import Engines
-from streamanon.types import Delegate, Float, Picture
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class _Placed:
-    """A face that may be painted. ``points`` [478, 3] px of the frame and ``local`` of the crop, both with
-    the delegate's proportions; ``matrix`` from the frame to the crop.
-    """
-
-    job: Job
-    points: Float
-    local: Float
-    matrix: Float
-
-    @property
-    def large(self) -> bool:
-        return scale_of(invert(self.matrix)) > network.DETAIL_SCALE
-
-    @property
-    def delegate(self) -> Delegate:
-        return self.job.assignment.delegate
-
-    @property
-    def small(self) -> bool:
-        return self.job.coarse or scale_of(self.matrix) > SMALL_SCALE
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class _Drawn:
-    """What follows from where a face lies: ``layers`` [L, 128, 128] in the order of ``_LAYERS``; ``region``
-    of the frame; ``cells`` [32, 32]: what is in front of the face.
-    """
-
-    layers: Float
-    region: Region
-    cells: NDArray[np.bool_]
-
-
-#: The layers that are drawn on the host, and how many planes each has.
-_LAYERS = {"core": 1, "skin": 1, "cut": 1, "mouth": 1, "contours": 3, "rings": 3, "opacity": 2, "front": 1}
+from streamanon.types import Float, Picture
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -112,22 +64,16 @@ class DeviceGenerator(NetworkGenerator):
 
     def paint(self, picture: Picture, jobs: Sequence[Job]) -> list[Painting | None]:
         made: list[Painting | None] = [None] * len(jobs)
-        placed = {row: one for row, job in enumerate(jobs) if (one := self._placed(job)) is not None}
+        placed = {
+            row: one for row, job in enumerate(jobs) if (one := place(job, self._proportions)) is not None
+        }
         if placed:
             with self._memory.active():
                 for row, painting in self._paint(picture, placed).items():
                     made[row] = painting
         return made
 
-    def _placed(self, job: Job) -> _Placed | None:
-        geometry, assignment = job.geometry, job.assignment
-        if not np.isfinite(geometry.points).all():
-            return None
-        points = self._proportions.apply(geometry.points, assignment.delegate.shape, assignment.geometry)
-        matrix = alignment(mesh_keypoints(geometry.points))
-        return _Placed(job, points, transform(matrix, points), matrix)
-
-    def _paint(self, picture: Picture, faces: dict[int, _Placed]) -> dict[int, Painting]:
+    def _paint(self, picture: Picture, faces: dict[int, Placed]) -> dict[int, Painting]:
         rows, placed = list(faces), list(faces.values())
         crops = DevicePixels(self._pictures, picture).crops([one.matrix for one in placed], CROP_PX)
         warped, masks = self._device_textures.warp(
@@ -137,7 +83,7 @@ class DeviceGenerator(NetworkGenerator):
         )
         (shares,) = self._loaded(self._occlusion).run_kept(crops / 255)
         seen = self._memory.download([masks[:, 0], shares[:, 0]])
-        drawn = [self._drawn(picture, *one) for one in zip(placed, *seen, strict=True)]
+        drawn = [draw(picture, *one) for one in zip(placed, *seen, strict=True)]
         some = [number for number, one in enumerate(drawn) if one is not None]
         if not some:
             return {}
@@ -150,46 +96,16 @@ class DeviceGenerator(NetworkGenerator):
         made = self._patches(self._pictures.of(picture), placed, outlined, painted)
         return {rows[number]: painting for number, painting in zip(some, made, strict=True)}
 
-    def _drawn(
-        self, picture: Picture, face: _Placed, mask: NDArray[np.bool_], shares: Float
-    ) -> _Drawn | None:
-        """None where no face can be made; the rules are those of :class:`NetworkGenerator`."""
-        before = None if face.job.last is None else face.job.last.front
-        cells = np.asarray(shares > FRONT_SURE - (0 if before is None else FRONT_SLACK * before))
-        front = reaching_in(cells, mask)
-        if (front & mask).sum() > MOST_FRONT * max(int(mask.sum()), 1):
-            return None
-        try:
-            outlines = outlines_of(face.local, mask, front)
-            region = region_of_cut(picture, outlines.cut, invert(face.matrix))
-        except SynthesisError:
-            return None
-        mouth = np.zeros(mask.shape, np.float32)
-        place, soft = between_lips(face.local, mask.shape)
-        mouth[place] = soft
-        layers = {
-            "core": outlines.core[None],
-            "skin": outlines.skin[None],
-            "cut": outlines.cut[None],
-            "mouth": mouth[None],
-            "contours": contours(face.local),
-            "rings": rings_of(outlines.cut),
-            "opacity": opacity_bounds(outlines.cut),
-            "front": front[None],
-        }
-        stacked = np.concatenate([np.asarray(layers[name], np.float32) for name in _LAYERS])
-        return _Drawn(stacked, region, cells)
-
     def _painted(
         self,
-        placed: list[_Placed],
-        drawn: list[_Drawn],
+        placed: list[Placed],
+        drawn: list[Drawn],
         crops: torch.Tensor,
         warped: torch.Tensor,
         masks: torch.Tensor,
     ) -> _Painted:
         uploaded = self._memory.upload(np.stack([one.layers for one in drawn]))
-        layers = dict(zip(_LAYERS, uploaded.split(list(_LAYERS.values()), dim=1), strict=True))
+        layers = dict(zip(LAYERS, uploaded.split(list(LAYERS.values()), dim=1), strict=True))
         light = light_field(crops, layers["skin"])
         before = [face.job.last for face in placed]
         last = [(np.nan, np.nan) if one is None else (one.contrast, one.sigma_px) for one in before]
@@ -216,7 +132,8 @@ class DeviceGenerator(NetworkGenerator):
             dim=1,
         )
         rgb, face = self._run_all(placed, planes)
-        rgb = blend_border((rgb + 1) * 127.5, crops, light, layers["rings"])
+        rgb = without_yellow((rgb + 1) * 127.5, light)
+        rgb = blend_border(rgb, crops, light, layers["rings"])
         details, lights = self._details(placed, drawn, crops, light, detail)
         for number, one in enumerate(placed):
             if not one.large:
@@ -231,8 +148,8 @@ class DeviceGenerator(NetworkGenerator):
 
     def _details(
         self,
-        placed: list[_Placed],
-        drawn: list[_Drawn],
+        placed: list[Placed],
+        drawn: list[Drawn],
         crops: torch.Tensor,
         light: torch.Tensor,
         detail: Detail,
@@ -241,7 +158,7 @@ class DeviceGenerator(NetworkGenerator):
         numbers a face, and the crop, come to the host.
         """
         places = np.stack([light_places(one.local) for one in placed]).astype(np.int64)
-        x, y = torch.from_numpy(places).to(light.device).unbind(dim=2)
+        x, y = self._memory.upload(places).unbind(dim=2)
         rows = torch.arange(len(placed), device=light.device)[:, None]
         lights = light.permute(0, 2, 3, 1)[rows, y, x]
         numbers = torch.stack([detail.contrast, detail.sigma_px], dim=1)
@@ -266,7 +183,7 @@ class DeviceGenerator(NetworkGenerator):
             part = rgb[:, layer.y0 : layer.y0 + height, layer.x0 : layer.x0 + width]
             part += on_device[3:] * (on_device[:3] - part)
 
-    def _run_all(self, placed: list[_Placed], planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _run_all(self, placed: list[Placed], planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """RGB [N, 3, 128, 128] -1..1 and share of face [N, 1, 128, 128]."""
         styles = self._memory.upload(np.concatenate([self._style(one.job.assignment) for one in placed]))
         rgb, share = torch.empty_like(planes[:, :3]), torch.empty_like(planes[:, :1])
@@ -283,7 +200,7 @@ class DeviceGenerator(NetworkGenerator):
         return rgb, share
 
     def _patches(
-        self, picture: DevicePicture, placed: list[_Placed], drawn: list[_Drawn], painted: _Painted
+        self, picture: DevicePicture, placed: list[Placed], drawn: list[Drawn], painted: _Painted
     ) -> list[Painting]:
         colours, opacities = [], []
         for number, (face, outlined) in enumerate(zip(placed, drawn, strict=True)):
@@ -308,7 +225,7 @@ class DeviceGenerator(NetworkGenerator):
         return made
 
     def _fine_detail(
-        self, face: _Placed, region: Region, contrast: torch.Tensor, sigma: torch.Tensor
+        self, face: Placed, region: Region, contrast: torch.Tensor, sigma: torch.Tensor
     ) -> torch.Tensor:
         """What the texture holds that is finer than a crop pixel [3, h, w], as strong as the frame's."""
         x0, y0, x1, y1 = region

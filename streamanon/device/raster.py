@@ -7,6 +7,7 @@ pixels on the device and on the host.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
@@ -19,8 +20,9 @@ from streamanon.generate.raster import KEPT, Textures, drawn_triangles, inverse_
 from streamanon.runtime.backends import Array, Memory
 from streamanon.types import Delegate, Float
 
-#: Triangles are drawn in squares of this many px, or twice, four times ... as many.
-SMALLEST_PX = 8
+#: Triangles are drawn in squares of so many px, by their size: in few groups, each of which is some thirty
+#: operations of a GPU whatever their number.
+SIDES_PX = (8, 16, 48, 160)
 #: Pixels that are painted lie at most so far beyond a triangle's corners, both sides together.
 BESIDE_PX = 3
 #: Below this a length, px, is taken for it, so that nothing is divided by 0.
@@ -80,72 +82,96 @@ def _planes(texture: torch.Tensor) -> torch.Tensor:
     return texture.permute(2, 0, 1).float().contiguous()
 
 
-def _by_size(faces: Sequence[Array]) -> Iterator[tuple[int, Array, Array, Array]]:
+def _by_size(faces: Sequence[Array]) -> Iterator[tuple[int, Array, Array, Array, Array, Array]]:
     """The triangles of all faces in groups of about the same size: the side of a square that holds each,
-    px; their corners [M, 3, 2] px; their ranks within their face [M], from 1 for the farthest; and their
-    faces [M].
+    px; where the squares lie [M, 2]; their :func:`_spans` and :func:`_lines`; their ranks within their face
+    [M], from 1 for the farthest; and their faces [M].
     """
     corners = np.concatenate(faces).astype(np.float32) / 16
     ranks = np.concatenate([np.arange(1, len(one) + 1, dtype=np.int32) for one in faces])
     owners = np.concatenate([np.full(len(one), row, np.int64) for row, one in enumerate(faces)])
-    sides = np.ptp(corners, axis=1).max(axis=1, initial=0) + BESIDE_PX
-    doublings = np.ceil(np.log2(np.maximum(sides / SMALLEST_PX, 1))).astype(int)
-    for doubling in np.unique(doublings).tolist():
-        rows = doublings == doubling
-        yield SMALLEST_PX << doubling, corners[rows], ranks[rows], owners[rows]
+    needed = np.ptp(corners, axis=1).max(axis=1, initial=0) + BESIDE_PX
+    groups = np.searchsorted(SIDES_PX, needed)
+    for group in np.unique(groups).tolist():
+        rows = groups == group
+        some = corners[rows]
+        side = SIDES_PX[group] if group < len(SIDES_PX) else math.ceil(needed[rows].max())
+        origin = np.floor(some.min(axis=1)) - 1
+        yield side, origin, _spans(some), _lines(some), ranks[rows], owners[rows]
+
+
+def _spans(corners: Float) -> Float:
+    """Of triangles [M, 3, 2] px the edges that rows meet, [M, 3, 4]: their first and last row, where the
+    edge is in the first, and by how much it moves from row to row.
+    """
+    first, last = corners, np.roll(corners, -1, axis=1)
+    swapped = (first[..., 1] > last[..., 1])[..., None]
+    top, bottom = np.where(swapped, last, first), np.where(swapped, first, last)
+    begin, end = _rounded(top[..., 1]), _rounded(bottom[..., 1])
+    slope = (bottom[..., 0] - top[..., 0]) / np.maximum(end - begin, 1)
+    end = np.where(end > begin, end, begin - 1)  # a level edge has no rows
+    return np.stack([begin, end, top[..., 0], slope], axis=2).astype(np.float32)
+
+
+def _lines(corners: Float) -> Float:
+    """Of triangles [M, 3, 2] px the lines from corner to corner, one pixel wide, [M, 3, 7]: whether steps
+    go across (else down), the first step's place, how many follow, the line's place beside it and by how
+    much that moves from step to step, and the last pixel (x, y).
+    """
+    first, last = corners, np.roll(corners, -1, axis=1)
+    apart = np.abs(last - first)
+    level = apart[..., :1] > apart[..., 1:]
+    first, last = (np.where(level, one, one[..., ::-1]) for one in (first, last))  # along, beside
+    swapped = first[..., :1] > last[..., :1]
+    first, last = np.where(swapped, last, first), np.where(swapped, first, last)
+    (begin, start), (end, stop) = (np.moveaxis(one, 2, 0) for one in (first, last))
+    slope = (stop - start) / np.maximum(end - begin, TINY)
+    x, y = np.moveaxis(_rounded(np.where(level, last, last[..., ::-1])), 2, 0)
+    rows = level[..., 0], _rounded(begin), np.floor(end - begin), start, slope, x, y
+    return np.stack(rows, axis=2).astype(np.float32)
 
 
 def _painted(
-    side: int, size: tuple[int, int], corners: torch.Tensor, ranks: torch.Tensor, faces: torch.Tensor
+    side: int,
+    size: tuple[int, int],
+    origin: torch.Tensor,
+    spans: torch.Tensor,
+    lines: torch.Tensor,
+    ranks: torch.Tensor,
+    faces: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """All pixels of the triangles' squares: where each lies among all faces' pixels, from 1, or 0 where no
     triangle is; and its triangle's rank.
     """
-    steps = torch.arange(side, device=corners.device, dtype=torch.float32)
-    origin = corners.amin(dim=1).floor() - 1
+    steps = torch.arange(side, device=origin.device, dtype=torch.float32)
     x = (origin[:, :1] + steps)[:, None, :]  # [M, 1, side]
     y = (origin[:, 1:] + steps)[:, :, None]  # [M, side, 1]
-    inside = _in_span(corners, x, y) | _on_lines(corners, x, y)
+    inside = _in_span(spans, x, y) | _on_lines(lines, x, y)
     inside &= (x >= 0) & (x < size[0]) & (y >= 0) & (y < size[1])
-    places = 1 + (faces[:, None, None] * size[1] + y.long()) * size[0] + x.long()
+    places = (faces[:, None, None] * size[1] + y.long()) * size[0] + x.long() + 1
     return torch.where(inside, places, 0).flatten(), ranks[:, None, None].expand_as(inside).flatten()
 
 
-def _in_span(corners: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def _in_span(spans: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Whether pixels lie between the leftmost and the rightmost edge that their row meets."""
-    first, last = corners, corners.roll(-1, dims=1)
-    swapped = (first[..., 1] > last[..., 1])[..., None]
-    top, bottom = torch.where(swapped, last, first), torch.where(swapped, first, last)
-    begin, end = _rounded(top[..., 1]), _rounded(bottom[..., 1])
-    slope = (bottom[..., 0] - top[..., 0]) / (end - begin).clamp(min=1)
-    rows = y.mT  # [M, 1, side]
-    at = top[..., :1] + (rows - begin[..., None]) * slope[..., None]  # [M, 3, side]
-    meets = (rows >= begin[..., None]) & (rows <= end[..., None]) & (end > begin)[..., None]
-    left = torch.where(meets, at, torch.inf).amin(dim=1)
-    right = torch.where(meets, at, -torch.inf).amax(dim=1)
-    return (x >= _rounded(left)[..., None]) & (x <= _rounded(right)[..., None])
+    begin, end, start, slope = spans[..., None].unbind(dim=2)  # [M, 3, 1] each
+    rows = y.mT
+    at = torch.floor(start + (rows - begin) * slope + 0.5)  # [M, 3, side]
+    meets = (rows >= begin) & (rows <= end)
+    left = torch.where(meets, at, torch.inf).amin(dim=1)[..., None]
+    right = torch.where(meets, at, -torch.inf).amax(dim=1)[..., None]
+    return (x >= left) & (x <= right)
 
 
-def _on_lines(corners: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Whether pixels lie on the line from one corner to the next, one pixel wide."""
-    found = torch.zeros(1, dtype=torch.bool, device=corners.device)
-    for number in range(3):
-        first, last = corners[:, number], corners[:, (number + 1) % 3]
-        apart = (last - first).abs()
-        level = apart[:, :1] > apart[:, 1:]  # else it is steep, and steps go down
-        first, last = (torch.where(level, one, one.flip(1)) for one in (first, last))
-        swapped = first[:, :1] > last[:, :1]
-        first, last = torch.where(swapped, last, first), torch.where(swapped, first, last)
-        (begin, start), (end, stop) = (one[..., None, None].unbind(1) for one in (first, last))
-        slope = (stop - start) / (end - begin).clamp(min=TINY)
-        level = level[..., None]
-        along, beside = torch.where(level, x, y), torch.where(level, y, x)
-        steps = along - _rounded(begin)
-        line = (steps >= 0) & (steps <= torch.floor(end - begin))
-        line &= beside == _rounded(start + steps * slope)
-        found = found | line | ((along == _rounded(end)) & (beside == _rounded(stop)))
-    return found
+def _on_lines(lines: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Whether pixels lie on the line from one corner to the next."""
+    level, begin, count, start, slope, last_x, last_y = lines[..., None, None].unbind(dim=2)
+    x, y = x[:, None], y[:, None]
+    along, beside = torch.where(level > 0, x, y), torch.where(level > 0, y, x)  # [M, 3, side, side]
+    steps = along - begin
+    line = (steps >= 0) & (steps <= count) & (beside == torch.floor(start + steps * slope + 0.5))
+    return (line | ((x == last_x) & (y == last_y))).any(dim=1)
 
 
-def _rounded(values: torch.Tensor) -> torch.Tensor:
-    return torch.floor(values + 0.5)
+def _rounded(values: Float) -> Float:
+    return np.asarray(np.floor(values + np.float32(0.5)), np.float32)

@@ -6,14 +6,17 @@ Nothing here makes a tensor of numbers of the host: on a GPU that waits until al
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 
 #: How a line of so many pixels makes one of so many: [after, before].
-_Weights = Callable[[int, int, torch.device], torch.Tensor]
+_Weights = Callable[[int, int, torch.device, int], torch.Tensor]
 #: OpenCV's Gaussian kernel for floating point reaches so many sigmas to either side.
 REACH_SIGMAS = 4
+#: Weights of so many scalings and blurs are kept: those of a video come again and again.
+KEPT = 32
 
 
 def sample(
@@ -50,15 +53,24 @@ def resize_linear(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 def blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
     """Gaussian; at the edges the image goes on as its mirror, with the last pixel once."""
     height, width = image.shape[-2:]
-    sigmas = torch.full((1,), sigma, device=image.device)
-    down, across = (_blur_weights(length, sigmas, sigma)[0] for length in (height, width))
-    return down @ image @ across.mT
+    queue = _queue(image.device)
+    return _line_blur(height, sigma, *queue) @ image @ _line_blur(width, sigma, *queue).mT
 
 
 def blur_each(image: torch.Tensor, sigma: torch.Tensor, most_px: float) -> torch.Tensor:
     """``image`` [N, C, s, s], each with its own ``sigma`` [N] of at most ``most_px``; 0 is no blur."""
     weights = _blur_weights(image.shape[-1], sigma, most_px)[:, None]
     return weights @ image @ weights.mT
+
+
+def _queue(device: torch.device) -> tuple[torch.device, int]:
+    """A device and its current stream: what is kept is used only where it was made, and so after that."""
+    return device, torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
+
+
+@lru_cache(maxsize=KEPT)
+def _line_blur(length: int, sigma: float, device: torch.device, _stream: int) -> torch.Tensor:
+    return _blur_weights(length, torch.full((1,), sigma, device=device), sigma)[0]
 
 
 def _blur_weights(length: int, sigma: torch.Tensor, most_px: float) -> torch.Tensor:
@@ -90,11 +102,13 @@ def _resized(image: torch.Tensor, size: tuple[int, int], weights: _Weights) -> t
     height, width = image.shape[-2:]
     if (width, height) == size:
         return image
-    down, across = weights(height, size[1], image.device), weights(width, size[0], image.device)
+    queue = _queue(image.device)
+    down, across = weights(height, size[1], *queue), weights(width, size[0], *queue)
     return down @ image @ across.mT
 
 
-def _area_weights(before: int, after: int, device: torch.device) -> torch.Tensor:
+@lru_cache(maxsize=KEPT)
+def _area_weights(before: int, after: int, device: torch.device, _stream: int) -> torch.Tensor:
     step = before / after
     ends = torch.arange(after + 1, device=device, dtype=torch.float64)[:, None] * step
     first = torch.arange(before, device=device, dtype=torch.float64)
@@ -102,7 +116,8 @@ def _area_weights(before: int, after: int, device: torch.device) -> torch.Tensor
     return (covered.clamp(min=0) / step).float()
 
 
-def _linear_weights(before: int, after: int, device: torch.device) -> torch.Tensor:
+@lru_cache(maxsize=KEPT)
+def _linear_weights(before: int, after: int, device: torch.device, _stream: int) -> torch.Tensor:
     places = (torch.arange(after, device=device, dtype=torch.float64) + 0.5) * (before / after) - 0.5
     apart = places.clamp(0, before - 1)[:, None] - torch.arange(before, device=device, dtype=torch.float64)
     return (1 - apart.abs()).clamp(min=0).float()

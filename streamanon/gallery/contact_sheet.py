@@ -26,12 +26,12 @@ def contact_sheet(
 ) -> NDArray[np.uint8]:
     """Delegates on grey, each texture on its own proportions, with their ids, [H, W, 3] RGB."""
     columns = min(columns, len(delegates))
-    tiles = [_labelled(render(delegate, gallery, tile_px), delegate.id) for delegate in delegates]
+    tiles = [labelled(render(delegate, gallery, tile_px), delegate.id) for delegate in delegates]
     tiles += [np.full_like(tiles[0], GREY)] * (-len(tiles) % columns)
     return np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
 
 
-def _labelled(tile: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+def labelled(tile: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     """A tile with the delegate's id in its corner."""
     size = len(tile) / LABEL_TILE_PX
     at = (round(4 * size), round(14 * size))

@@ -40,6 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.errors import ConfigError, ModelError
+from streamanon.gallery.wanted import delegate_like
 from streamanon.media.image_headers import image_size
 from streamanon.runtime.models import Engines
 from streamanon.types import Delegate, Float
@@ -95,7 +96,11 @@ class DelegateGallery:
         return len(self.delegates)
 
     def find(self, name: str) -> Delegate:
-        """The delegate of that id. Raises :class:`ConfigError`."""
+        """The delegate of that id, or the one most like "age=30,sex=f,tone=3". Raises
+        :class:`ConfigError`.
+        """
+        if "=" in name:
+            return delegate_like(name, self.delegates, self.tones)
         for delegate in self.delegates:
             if delegate.id == name:
                 return delegate

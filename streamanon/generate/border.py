@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.types import Float
+from streamanon.types import LUMA, Float
 
 #: Width, crop px, of the ring of surroundings and of painting that are compared.
 RING_PX = 7
@@ -19,6 +19,8 @@ RING_PX = 7
 LIKE_SKIN = 45.0
 #: A difference spreads along the border by so many crop px (sigma), and inwards by so many.
 ALONG_PX, INWARDS_PX = 5.0, 14.0
+#: How much less blue than the skin, of its luma, painting may be.
+LESS_BLUE = 0.1
 #: Share of skin-like surroundings nearby from which the difference is taken over wholly; its bound, levels.
 SURE_SHARE, MOST = 0.05, 40.0
 
@@ -45,6 +47,16 @@ def rings_of(cut: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool
     inner = cut & (cv2.erode(inside, kernel) == 0)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
     return outer, inner, np.asarray(np.exp(-((depth / INWARDS_PX) ** 2)), np.float32)
+
+
+def without_yellow(rgb: Float, light: Float) -> Float:
+    """``rgb`` [h, w, 3] 0..255 where its blue is not much less, of its luma, than that of the skin's
+    ``light`` [h, w, 3]: in bluish or grey footage the network paints yellow about the eyes.
+    """
+    least = (light[..., 2] / np.maximum(light @ LUMA, 1.0) - LESS_BLUE) * (rgb @ LUMA)
+    made = rgb.copy()
+    made[..., 2] = np.maximum(made[..., 2], least)
+    return made
 
 
 def _means(values: Float, weight: Float) -> tuple[Float, Float]:

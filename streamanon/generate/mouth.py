@@ -53,14 +53,16 @@ DARK, TONGUE_RGB, REFERENCE = (46.0, 20.0, 19.0), (150.0, 78.0, 76.0), 150.0
 #: The bounds of teeth's brightness, of the skin's light.
 TEETH_LIGHT = (0.85, 1.3)
 #: How much of the skin's tint teeth take on (a power), and how much of their own colour they keep.
-TINTED, OWN_TINT = 0.15, 0.45
+TINTED, OWN_TINT = 0.25, 0.55
+#: A row's teeth are so wide, in units; wider smiles stretch it.
+SEEN_WIDTH = 0.84
 #: A row is so much longer at most where teeth fill the opening.
 LONGEST = 1.6
 #: How far the brightness of either half may be brought to the original's.
 GAINS = (0.7, 1.35)
 #: Softness of the opening's edge, in units and px; how far the lip's shadow reaches, in units, and how
-#: strong it is; how much darker it is at the corners.
-SOFT, SOFT_PX, SHADOW, SHADOW_SHARE, CORNER_SHARE = 0.012, 0.5, 0.045, 0.4, 0.55
+#: strong it is; how much darker it is at the corners, from which share of the way to them.
+SOFT, SOFT_PX, SHADOW, SHADOW_SHARE, CORNER_SHARE, CORNER_FROM = 0.012, 0.5, 0.045, 0.4, 0.5, 0.7
 TINY = 1e-3
 
 
@@ -227,15 +229,16 @@ def _interior(
     longer = 1 + wide * float(np.clip(gap / length - 1, 0, LONGEST - 1))
     length *= longer
     shown = LEAST_SHOWN + (1 - LEAST_SHOWN) * float(np.interp(luma[0], UPPER_TEETH, (0, 1)))
-    inner = _lay(inner, row, u, (v - top + (1 - shown) * length) / longer, gain)
+    ends = frame.local(points[list(INNER_MOUTH_CORNERS), :2])[:, 0]
+    narrower = np.float32(min(1.0, SEEN_WIDTH / max(float(ends[1] - ends[0]), TINY)))
+    inner = _lay(inner, row, narrower * u, (v - top + (1 - shown) * length) / longer, gain)
     lower_shown = LOWER_SHOWN * wide
     if lower_shown and gap > (shown + lower_shown) * length + ROWS_APART:
         inner = _lay(inner, row, 1.15 * u, bottom - v + (1 - lower_shown) * length, np.float32(0.88) * gain)
     depth = (v - top) / SHADOW
     shade = 1 - SHADOW_SHARE * np.exp(-np.maximum(depth, 0))
-    ends = frame.local(points[list(INNER_MOUTH_CORNERS), :2])[:, 0]
     along = np.abs((2 * u - ends.sum()) / max(float(ends[1] - ends[0]), TINY))
-    shade *= 1 - CORNER_SHARE * np.clip((along - 0.55) / 0.45, 0, 1)
+    shade *= 1 - CORNER_SHARE * np.clip((along - CORNER_FROM) / (1 - CORNER_FROM), 0, 1)
     inner = inner * shade[..., None].astype(np.float32)
     return _as_bright(inner, down, luma * skin)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from streamanon.errors import SynthesisError
 from streamanon.gallery.delegates import DelegateGallery
-from streamanon.generate.border import blend_border
+from streamanon.generate.border import blend_border, without_yellow
 from streamanon.generate.features import Features, light_places, with_features
 from streamanon.generate.grain import add_grain
 from streamanon.generate.inputs import PLANES, Inputs, make_inputs
@@ -175,6 +175,7 @@ class NetworkGenerator:
         region = region_of_cut(picture, begun.inputs.cut, back)
         scale = scale_of(back)
         painted, light = _levels(rgb), _levels(begun.inputs.planes[10:])
+        painted = without_yellow(painted, light)
         painted = blend_border(painted, begun.crop, light, begun.inputs.cut)
         large = scale > DETAIL_SCALE
         if not large:

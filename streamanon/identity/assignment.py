@@ -34,6 +34,10 @@ from streamanon.types import Account, Assignment, Delegate, Float, Geometry, Raw
 #: Cosine of two features from which they are taken for one person's: that of one in a hundred pairs of
 #: different people in LFW (train split), and of 67 in a hundred pairs of photos of one.
 SAME_PERSON = 0.64
+#: The same for those who were in view when a stream paused, for so long after it goes on, s: they are
+#: likely to be who is there. Five in a hundred pairs of strangers in LFW (train split) are so much alike,
+#: and 88 of photos of one.
+EXPECTED_PERSON, EXPECT_SECONDS = 0.5, 2.0
 #: A face is described again (a view) after so many frames if that view would be better than those kept, and
 #: after the larger number in any case.
 VIEW_EVERY_FRAMES, VIEW_AT_LEAST_EVERY_FRAMES = 5, 25
@@ -77,6 +81,8 @@ class Assigner:
         self._key = parts.key
         self._people = People(parts.config.ttl_seconds)
         self._tracks: dict[int, _Track] = {}
+        self._expected: list[Person] = []
+        self._expected_until: float | None = None
         self._account = Account()
 
     @property
@@ -93,7 +99,7 @@ class Assigner:
             feature = self._encoder.describe(frame.picture, geometry.points)
         if track is None:
             assert feature is not None
-            person = self._known(feature, frame.index) or self._new_person(geometry, feature, frame.index)
+            person = self._known(feature, frame) or self._new_person(geometry, feature, frame.index)
             track = self._tracks[track_id] = _Track(person, frame.index)
         person = track.person
         person.last_seen, person.last_index = frame.pts_seconds, frame.index
@@ -120,11 +126,18 @@ class Assigner:
                 continue
             claimed.add(id(track.person))
             track.person.last_seen, track.person.last_index = frame.pts_seconds, frame.index
+        self._still_expected(frame.pts_seconds)
         self._people.forget(frame.pts_seconds, [track.person for track in self._tracks.values()])
 
     def forget_tracks(self, live: set[int]) -> None:
         """Drop tracks that have ended; the persons behind them stay known."""
         self._tracks = {name: track for name, track in self._tracks.items() if name in live}
+
+    def resume(self) -> None:
+        """The stream paused, perhaps for long: no track goes on, and who was in view is expected back."""
+        self._expected = [track.person for track in self._tracks.values()] or self._expected
+        self._expected_until = None
+        self._tracks = {}
 
     def _due(self, track: _Track, quality: float, index: int) -> bool:
         """Whether a face is described again."""
@@ -133,9 +146,17 @@ class Assigner:
             since >= VIEW_EVERY_FRAMES and track.person.wants(quality)
         )
 
-    def _known(self, feature: IdentityFeature, index: int) -> Person | None:
-        person, likeness = self._people.most_alike(feature.embedding, index)
-        return person if likeness >= SAME_PERSON else None
+    def _known(self, feature: IdentityFeature, frame: RawFrame) -> Person | None:
+        person, likeness = self._people.most_alike(feature.embedding, frame.index)
+        expected = any(one is person for one in self._still_expected(frame.pts_seconds))
+        return person if likeness >= (EXPECTED_PERSON if expected else SAME_PERSON) else None
+
+    def _still_expected(self, now: float) -> list[Person]:
+        if self._expected_until is None:
+            self._expected_until = now + EXPECT_SECONDS
+        if now > self._expected_until:
+            self._expected = []
+        return self._expected
 
     def _notice(self, person: Person, index: int) -> None:
         """Better views may tell that somebody was known already. Their delegate stays; the other one is

@@ -15,10 +15,11 @@ from streamanon.config import PersonRule
 from streamanon.errors import ConfigError, SourceError
 from streamanon.gallery.delegates import DelegateGallery
 from streamanon.identity.encoder import IdentityModel
+from streamanon.identity.exponential_mechanism import Traits, attributes_of, draw, keyed_noise, utilities
 from streamanon.media.images import read_image
 from streamanon.media.yuv import from_rgb
 from streamanon.mesh.face_mesh import MeshModel
-from streamanon.types import Delegate, Faces, Float, RawFrame, Target
+from streamanon.types import Delegate, Faces, Float, Geometry, RawFrame, Target
 
 LEAST_FACE_PX = 60.0
 LEAST_CONFIDENCE = 0.5
@@ -27,6 +28,8 @@ LEAST_CONFIDENCE = 0.5
 MUCH_WIDER, DOUBTFUL_SCORE = 1.5, 0.5
 #: Cosine from which somebody is taken for the person in a photo: one in a thousand strangers is.
 IN_PHOTO = 0.80
+#: How much a delegate by a name has to fit the photo: as epsilon of a draw.
+NAMED_EPSILON = 20.0
 
 
 _log = logging.getLogger(__name__)
@@ -62,19 +65,32 @@ def load_rules(
     """Raises :class:`ConfigError` for a photo that does not show one large, frontal face. Of several faces
     the largest is taken where the others are much smaller or doubtful, and that is logged.
     """
-    return tuple(
-        Rule(
-            embedding=_embedding(Path(rule.photo), detector, mesh, encoder),
-            keep=rule.keep,
-            delegate=gallery.find(rule.delegate) if rule.delegate is not None else None,
-            geometry=rule.geometry,
-            appearance=rule.appearance,
-        )
-        for rule in people
-    )
+    return tuple(_loaded(rule, detector, mesh, encoder, gallery) for rule in people)
 
 
-def _embedding(path: Path, detector: Detector, mesh: MeshModel, encoder: IdentityModel) -> Float:
+def _loaded(
+    rule: PersonRule, detector: Detector, mesh: MeshModel, encoder: IdentityModel, gallery: DelegateGallery
+) -> Rule:
+    embedding, measured = _described(Path(rule.photo), detector, mesh, encoder)
+    delegate = gallery.find(rule.delegate) if rule.delegate is not None else None
+    if rule.name is not None:
+        delegate = named_delegate(rule.name, embedding, measured, gallery)
+    return Rule(embedding, rule.keep, delegate, rule.geometry, rule.appearance)
+
+
+def named_delegate(name: str, embedding: Float, measured: Geometry, gallery: DelegateGallery) -> Delegate:
+    """One that fits how the person in a photo presents and is not like them, always the same for a
+    ``name``. (The user knows whose photo it is: nothing is drawn for an attacker to learn from.)
+    """
+    traits = Traits(measured.masculine, measured.age, float("nan"))
+    fit = utilities(traits, attributes_of(gallery), gallery.embeddings @ embedding)
+    noise = keyed_noise(name.encode(), 0, [delegate.id for delegate in gallery.delegates])
+    return gallery.delegates[draw(fit, NAMED_EPSILON, np.ones(len(gallery), np.bool_), noise)]
+
+
+def _described(
+    path: Path, detector: Detector, mesh: MeshModel, encoder: IdentityModel
+) -> tuple[Float, Geometry]:
     picture = from_rgb(_read(path))
     faces = detector.detect(RawFrame(0, 0, Fraction(1), picture))
     row = _main_face(faces, path)
@@ -85,7 +101,7 @@ def _embedding(path: Path, detector: Detector, mesh: MeshModel, encoder: Identit
         raise ConfigError(
             f"the face in {path} is turned, covered or blurred: give a sharp photo from the front"
         )
-    return encoder.describe(picture, measured.points).embedding
+    return encoder.describe(picture, measured.points).embedding, measured
 
 
 def _main_face(faces: Faces, path: Path) -> int:

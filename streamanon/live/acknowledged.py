@@ -27,8 +27,8 @@ ANSWER_PACKETS, LOOK_PACKETS, LEAST_WINDOW_BYTES, GROWN = 25, 250, 4096, 1.5
 #: It does so if it spoke so many times at least half of that apart; then it is frozen once it says nothing
 #: over so many times the longest stretch before.
 SURE_ANSWERS, SILENT_STRETCHES = 4, 3
-#: A chunk stream that FFmpeg does not use: headers in one may be shortened by what its last one said.
-_CHUNK_STREAM, _WINDOW_SIZE_TYPE = 7, 5
+#: RTMP's chunk stream for control messages, and types of these; of the last one, an answer to a ping.
+_CONTROL, _WINDOW_SIZE, _USER_CONTROL, _PING_ANSWER = 2, 5, 4, 7
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,17 @@ class Acknowledged:
 
 
 def window_request(size: int) -> bytes:
-    """RTMP's chunk that asks for an acknowledgement after each so many bytes."""
-    return struct.pack(">B3x3sB4xI", _CHUNK_STREAM, b"\0\0\4", _WINDOW_SIZE_TYPE, size)
+    """RTMP messages that ask for an acknowledgement after each so many bytes. An answer to a ping follows
+    that was not asked for: servers ignore it, and FFmpeg's own, whose headers leave out what the last
+    message in this chunk stream had said, are still read right.
+    """
+    request = struct.pack(">I", size)
+    return _message(_WINDOW_SIZE, request) + _message(_USER_CONTROL, struct.pack(">HI", _PING_ANSWER, 0))
+
+
+def _message(kind: int, body: bytes) -> bytes:
+    """In one chunk with a full header; time and message stream are 0."""
+    return struct.pack(">B3x3sB4x", _CONTROL, len(body).to_bytes(3, "big"), kind) + body
 
 
 def _waits(one: _Connection, seen: _Progress, now: float) -> float:

@@ -44,6 +44,8 @@ from streamanon.types import Faces, Float, RawFrame, SafeFrame
 
 #: Frames that each stage of the chain works ahead: each is delay when a stage is slow.
 AHEAD_FRAMES = 1
+#: Work is left out once frames wait for so long, s: a stream loses work before it loses time.
+BEHIND_SECONDS = 0.1
 #: A stage that is silent for so long hangs, s; at first a backend may have models to compile.
 CHAIN_STALL_SECONDS = 30.0
 #: Without a frame for so long a source is stalled, s.
@@ -270,7 +272,7 @@ class Camera:
         anonymizer, context = self.anonymizer, self.context
         config = live_config(anonymizer.config, info.average_rate or USUAL_RATE)
         if self._assigner is not None:
-            self._assigner.forget_tracks(set())
+            self._assigner.resume()
         interval = self.interval = self._next_interval(config)
         self._chains += 1
         return anonymise(
@@ -299,6 +301,7 @@ class Camera:
             config.lookahead.seconds,
             not self.settings.source.can_wait,
             lost=lambda: self.feed_counts.dropped,
+            behind_seconds=BEHIND_SECONDS,
         )
 
     def _start_egress(self, feed: Feed) -> None:

@@ -32,7 +32,7 @@ from streamanon.live.damage import Trust
 from streamanon.live.times import LEAST_STEP, StreamTimes
 from streamanon.live.wire import CLOCK_HZ
 from streamanon.media.address import is_address, redact_url
-from streamanon.media.demux import video_stream
+from streamanon.media.demux import packets_of, video_stream
 from streamanon.media.image_headers import MAX_PIXELS, check_size
 from streamanon.media.probe import Colour, SourceInfo
 
@@ -180,7 +180,7 @@ class Connection:
         pace = _Pace(clock, should_stop) if self._paced else None
         picture_at = clock()
         streams = [self._video, *([self._audio] if self._audio is not None else [])]
-        packets = self._container.demux(*streams)
+        packets = packets_of(self._container, *streams)
         capture = av.logging.Capture(local=True)
         while not should_stop():
             with capture as lines:

@@ -74,7 +74,7 @@ def _publish(hello: Hello, source: BinaryIO, tell: Callable[..., None]) -> None:
         output.start_encoding()
         tell(state="open")
         retention = Retention.of(hello.target, hello.more) if hello.kind == "archive" else None
-        rtmp = hello.target.startswith("rtmp://")
+        rtmp = hello.target.lower().startswith("rtmp://")
         server = stack.enter_context(Acknowledged(UNACKNOWLEDGED_SECONDS, rtmp))
         base: int | None = None
         for done, packet in enumerate(packets(source.read), 1):

@@ -15,6 +15,8 @@ _JUMPING_FORMATS = frozenset({"mpegts", "mpegtsraw", "mpeg", "vob", "flv", "rtsp
 _JUMP_SECONDS, _LONGEST_GAP_SECONDS = Fraction(10), Fraction(1800)
 #: By how much a packet may be earlier than the one before: decoding times never are, pictures' times are.
 _SLIP_SECONDS, _REORDERED_SECONDS = Fraction(1, 5), Fraction(3, 2)
+#: A picture is shown at most so long after it is decoded (ISO/IEC 13818-1, 2.4.2.6).
+_MOST_AHEAD_SECONDS = Fraction(10)
 #: After so long the times of MPEG-TS and MPEG-PS begin anew.
 _ROUND_SECONDS = Fraction(2**33, 90_000)
 #: How many corrections are remembered: for streams that follow late, and for single wrong times.
@@ -60,6 +62,10 @@ class Clock:
         if stamp is None:
             return
         base, index = packet.time_base, packet.stream_index
+        if self.starts_anywhere and packet.pts is not None:
+            ahead = (packet.pts - stamp) * base
+            if not -_REORDERED_SECONDS <= ahead <= _MOST_AHEAD_SECONDS:  # damaged
+                packet.pts = None
         seconds = stamp * base
         if packet.is_discard:  # cut away by an edit list, in whatever order
             correction = self._in_use.get(index, self._corrections[-1])

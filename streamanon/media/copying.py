@@ -24,7 +24,7 @@ from av.stream import Stream
 from streamanon.errors import SourceError
 from streamanon.media import formats
 from streamanon.media.adts import AdtsFrames, Header, is_framed_aac, read_header
-from streamanon.media.demux import open_input
+from streamanon.media.demux import open_input, packets_of
 from streamanon.media.sound import BIT_RATES, CHANNEL_NAMES, SoundEncoder, decoded_sound, known_layout
 
 #: How far into a file the first packets of each stream are looked for.
@@ -58,7 +58,7 @@ def first_packets(source: str | Path, indices: list[int]) -> dict[int, FirstPack
         for first in found.values():
             first.told_in_header = "matroska" in opened.format.name
         try:
-            for count, packet in enumerate(opened.demux()):
+            for count, packet in enumerate(packets_of(opened)):
                 if packet.stream_index in found and packet.size:
                     _note(found[packet.stream_index], packet)
                 size += packet.size

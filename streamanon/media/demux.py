@@ -90,6 +90,16 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
     return known[0]
 
 
+def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Packet[Stream]]:
+    """The packets of these streams, by default of all, with the empty ones that end each."""
+    try:
+        yield from container.demux(*streams)
+    except (
+        IndexError
+    ):  # PyAV at the end of a file in which a stream appeared that was not there when opened
+        return
+
+
 def timed_packets(container: InputContainer, video: VideoStream, clock: Clock) -> Iterator[Packet[Stream]]:
     """The packets of the video, of all sound and all subtitles, with mended times.
 
@@ -97,7 +107,7 @@ def timed_packets(container: InputContainer, video: VideoStream, clock: Clock) -
     """
     streams = container.streams
     # The empty packets that end each stream are left out: a decoder is flushed by None.
-    packets = container.demux(video, *streams.audio, *streams.subtitles)
+    packets = packets_of(container, video, *streams.audio, *streams.subtitles)
     whole = (packet for packet in packets if packet.size)
     return mended(_counted_back(whole, video) if "matroska" in container.format.name else whole, clock)
 

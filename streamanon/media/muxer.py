@@ -29,13 +29,18 @@ _TAKE_EQUAL_TIMES = frozenset({"matroska", "webm"})
 
 @dataclass
 class Written:
-    """What went into one stream: packets, and seconds at which the first and the last begin. MPEG-TS does
-    not tell how long the last one is.
-    """
+    """What went into one stream: packets, and seconds at which the first and the last begin and all end."""
 
     packets: int
     begin: Fraction
     last: Fraction
+    end: Fraction
+
+    def note(self, at: Fraction, duration: Fraction) -> None:
+        """One packet more, at ``at`` seconds."""
+        self.packets += 1
+        self.begin, self.last = min(self.begin, at), max(self.last, at)
+        self.end = max(self.end, at + duration)
 
 
 class Muxer:
@@ -84,17 +89,15 @@ class Muxer:
             raise SinkError(f"cannot write {self._name}: {jump}; {self._remedy}")
         self._last[stream.index], packet.dts, packet.pts = dts, dts, pts
         packet.duration = min(max(0, packet.duration or 0), _MOST_TICKS)
-        self._count(stream.index, packet.pts * stream.time_base)
+        self._count(stream.index, packet.pts * stream.time_base, packet.duration * stream.time_base)
         self._listen(lambda: self.container.mux(packet))
 
     def close(self) -> None:
         """Finish the file."""
         self._listen(self.container.close)
 
-    def _count(self, index: int, at: Fraction) -> None:
-        so_far = self.written.setdefault(index, Written(0, at, at))
-        so_far.packets += 1
-        so_far.begin, so_far.last = min(so_far.begin, at), max(so_far.last, at)
+    def _count(self, index: int, at: Fraction, duration: Fraction) -> None:
+        self.written.setdefault(index, Written(0, at, at, at)).note(at, duration)
 
     def _listen(self, step: Callable[[], Any]) -> None:
         name = self.container.format.name

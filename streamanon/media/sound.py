@@ -12,6 +12,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.fifo import AudioFifo
 from av.audio.format import AudioFormat
 from av.audio.frame import AudioFrame
+from av.audio.plane import AudioPlane
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
@@ -31,6 +32,8 @@ CHANNEL_NAMES = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1",
 _ENCODED = {"aac": CHANNEL_NAMES | {7: "5.1"}, "libopus": CHANNEL_NAMES | {4: "quad"}}
 #: Shorter gaps are the rounding of times; longer ones up to the other are filled with silence.
 _GAP_SECONDS, _LONG_GAP_SECONDS = 0.05, 2.0
+#: Samples lie between -1 and 1, a little over it where sound is clipped.
+_LOUDEST = 16
 #: Of encoders that take any number of samples.
 _FRAME_SAMPLES = 1024
 
@@ -108,7 +111,7 @@ class SoundEncoder:
 
     def _silence(self, samples: int) -> AudioFrame:
         frame = AudioFrame(self._context.format.name, self._layout, samples)
-        for plane in frame.planes:
+        for plane in _planes(frame):
             np.frombuffer(memoryview(plane), np.uint8)[:] = 0
         frame.sample_rate = self._rate
         return frame
@@ -134,6 +137,7 @@ class SoundEncoder:
             frame = self._fifo.read(min(size, self._held))
             if frame is None or self._next is None:
                 return
+            _silence_nonsense(frame)
             frame.pts, frame.time_base = self._next, Fraction(1, self._rate)
             self._next += frame.samples
             self._held -= frame.samples
@@ -181,6 +185,20 @@ class EncodedSound:
         for frame in decoded_sound(self._source, None):
             yield from self._encoder.take(frame)
         yield from self._encoder.rest()
+
+
+def _planes(frame: AudioFrame) -> tuple[AudioPlane, ...]:
+    """Those that are there: of eight channels PyAV gives more, of other memory."""
+    return frame.planes[: frame.layout.nb_channels if frame.format.is_planar else 1]
+
+
+def _silence_nonsense(frame: AudioFrame) -> None:
+    """What decoders make of damaged sound may be no number, or a huge one, which encoders refuse."""
+    if not frame.format.name.startswith(("flt", "dbl")):
+        return
+    for plane in _planes(frame):
+        samples = np.frombuffer(memoryview(plane), np.float32 if frame.format.bits == 32 else np.float64)
+        samples[~(np.abs(samples) < _LOUDEST)] = 0
 
 
 def decoded_sound(stream: AudioStream, packet: Packet[Stream] | None) -> list[AudioFrame]:

@@ -11,7 +11,7 @@ import av.logging
 
 from streamanon.errors import SinkError, SourceError
 from streamanon.media.address import redact_url
-from streamanon.media.demux import open_input
+from streamanon.media.demux import open_input, packets_of
 from streamanon.media.muxer import Muxer, Written
 
 #: As they call themselves in FFmpeg's log.
@@ -35,14 +35,15 @@ def check_written(path: Path, muxer: Muxer, sounds: Collection[int], remedy: str
         raise SinkError(f"{shown} was written and is damaged ({suspect[0].strip()}); {remedy}")
     videos = [one for kind, one in found if kind == "video"]
     heard = [one for kind, one in found if kind == "audio"]
-    wanted, video = muxer.written[0], videos[0] if videos else Written(0, Fraction(0), Fraction(0))
+    wanted, video = muxer.written[0], videos[0] if videos else Written(0, *[Fraction(0)] * 3)
     if video.packets < wanted.packets or len(heard) < len(sounds):
         held = f"{video.packets} of {wanted.packets} frames and {len(heard)} of {len(sounds)} audio streams"
         raise SinkError(f"{shown} was written and holds {held}; {remedy}")
     pairs = [(video, wanted), *zip(heard, (muxer.written[index] for index in sorted(sounds)), strict=False)]
     for have, want in pairs:
-        if have.last - have.begin < want.last - want.begin - _SHORTER_SECONDS:
-            lasts = f"{float(have.last - have.begin):.1f} of {float(want.last - want.begin):.1f} seconds"
+        # MPEG-TS does not tell how long the last packet is.
+        if have.end - have.begin < want.last - want.begin - _SHORTER_SECONDS:
+            lasts = f"{float(have.end - have.begin):.1f} of {float(want.end - want.begin):.1f} seconds"
             raise SinkError(f"{shown} was written and holds {lasts}; {remedy}")
 
 
@@ -50,11 +51,10 @@ def _read(path: Path) -> list[tuple[str, Written]]:
     """What is in each stream, as it is read: its type, and what :class:`Written` tells."""
     found: dict[int, Written] = {}
     with open_input(path) as opened:
-        for packet in opened.demux(*opened.streams.video, *opened.streams.audio):
+        for packet in packets_of(opened, *opened.streams.video, *opened.streams.audio):
             if not packet.size or packet.pts is None:
                 continue
             at = packet.pts * packet.time_base
-            one = found.setdefault(packet.stream_index, Written(0, at, at))
-            one.packets += 1
-            one.begin, one.last = min(one.begin, at), max(one.last, at)
+            one = found.setdefault(packet.stream_index, Written(0, at, at, at))
+            one.note(at, (packet.duration or 0) * packet.time_base)
         return [(opened.streams[index].type, one) for index, one in sorted(found.items())]

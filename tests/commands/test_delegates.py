@@ -75,3 +75,26 @@ def test_a_reader_that_goes_early_is_no_error() -> None:
     command = f"{sys.executable} -m streamanon delegates list | true"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.slow
+def test_a_clip_is_shown_with_six_candidates(tmp_path: Path) -> None:
+    clip = Path(__file__).parents[1] / "data" / "demo.mp4"
+    one, two = tmp_path / "one.png", tmp_path / "two.png"
+    assert main(["delegates", "preview", str(clip), "-o", str(one), "--seed", "3"]) == 0
+    assert main(["delegates", "preview", str(clip), "-o", str(two), "--seed", "3"]) == 0
+    sheet = cv2.imread(str(one))
+    assert sheet is not None
+    assert sheet.shape == (640, 960, 3)
+    assert one.read_bytes() == two.read_bytes()
+    tiles = [tile for row in np.split(sheet, 2) for tile in np.split(row, 3, axis=1)]
+    middles = [tile[120:200, 120:200].astype(int) for tile in tiles]
+    assert all(np.abs(a - b).mean() > 2 for n, a in enumerate(middles) for b in middles[:n])
+
+
+def test_a_preview_needs_a_picture_name_and_a_video(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["delegates", "preview", "none.mp4", "-o", str(tmp_path / "a.txt")]) == 2
+    assert main(["delegates", "preview", "none.mp4", "-o", str(tmp_path / "a.png")]) == 2
+    assert capsys.readouterr().err.count("\n") == 2

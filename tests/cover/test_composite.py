@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from streamanon.config import CoverConfig
+from streamanon.cover.chosen_tracks import ChosenTracks
 from streamanon.cover.covering import Covering
 from streamanon.cover.keeping import Keeping
 from streamanon.cover.mosaic import MAX_CELLS, SOLID_RGB
@@ -81,9 +82,8 @@ def compositor(
     config = CoverConfig(**{"min_confidence": 0.5, **settings})
     noise = np.random.default_rng(0)
     context = RunContext()
-    keeping = (
-        Keeping(Keeper(rules, 0.6), encoder or FakeEncoder(), (), 0.6, context.faults) if rules else None
-    )
+    keeper, chosen = Keeper(rules, 0.6), ChosenTracks([])
+    keeping = Keeping(keeper, encoder or FakeEncoder(), (), chosen, 0.6, context.faults) if rules else None
     parts = synthesis if config.method == "synthesize" else None
     return Covering(config, parts, noise, context, keeping)
 

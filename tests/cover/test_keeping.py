@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from streamanon.config import Config, CoverConfig
+from streamanon.cover.chosen_tracks import ChosenTracks
 from streamanon.cover.keeping import Area, Keeping, area_of, keep
 from streamanon.cover.measure import Measured
 from streamanon.errors import ConfigError
@@ -46,7 +47,7 @@ def frames(
 def visible(measured: Iterator[Measured], *areas: Area, encoder: Encoder | None = None) -> list[bool]:
     faults = Faults("cover")
     rules = [Rule(OWN, True, None, None, None)] if encoder is not None else []
-    keeping = Keeping(Keeper(rules, 0.4), encoder, areas, 0.4, faults)
+    keeping = Keeping(Keeper(rules, 0.4), encoder, areas, ChosenTracks([]), 0.4, faults)
     done = list(keep(measured, keeping))
     assert [one.resolved.frame.index for one in done] == list(range(len(done)))
     assert bool(faults.counts) == (encoder is not None and encoder.fails)
@@ -86,7 +87,7 @@ def test_an_error_upstream_rises_after_the_frames_held() -> None:
         yield from frames([(50, 50)] * 5)
         raise OSError("gone")
 
-    keeping = Keeping(Keeper([], 0.4), None, [LEFT], 0.4, Faults("cover"))
+    keeping = Keeping(Keeper([], 0.4), None, [LEFT], ChosenTracks([]), 0.4, Faults("cover"))
     stage = keep(broken(), keeping)
     done: list[Measured] = []
     with pytest.raises(OSError, match="gone"):

@@ -8,16 +8,14 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
 import torch
+from devices import DEVICE, MEMORY, here, there
 
 from streamanon.cover.canvas import HostCanvas
 from streamanon.device.canvas import DeviceCanvas
 from streamanon.device.grain import Grain, grain_of
 from streamanon.device.pictures import Pictures
 from streamanon.generate import grain as host_grain
-from streamanon.runtime.backends.torch_memory import TorchMemory
 from streamanon.types import PIXEL_FORMATS, Float, Picture
-
-MEMORY = TorchMemory(torch.device("cpu"))
 
 
 def noise(fmt: str, width: int, height: int) -> Picture:
@@ -50,7 +48,7 @@ def test_the_same_samples_come_back(fmt: str, corner: tuple[int, int], kind: str
     rgb, alpha = painting(height, width)
     host, device = HostCanvas(picture), DeviceCanvas(Pictures(MEMORY), picture)
     host.write(x0, y0, rgb, alpha)
-    given = (rgb, alpha) if kind == "arrays" else (torch.from_numpy(rgb), torch.from_numpy(alpha))
+    given = (rgb, alpha) if kind == "arrays" else (there(rgb), there(alpha))
     device.write(x0, y0, *given)
     expected, made = host.finish(), device.finish()
     assert made.pixel_format == fmt
@@ -87,7 +85,7 @@ def test_the_picture_itself_stays_as_it_is() -> None:
     canvas.finish()
     for plane, old, held in zip(picture.planes, before, pictures.of(picture).planes, strict=True):
         np.testing.assert_array_equal(plane, old)
-        np.testing.assert_array_equal(held, old)
+        np.testing.assert_array_equal(here(held), old)
 
 
 def grey(strength: float, shape: tuple[int, int] = (90, 120)) -> Float:
@@ -101,27 +99,27 @@ def test_grain_is_measured_alike(strength: float) -> None:
     share = np.ones((90, 120), np.float32)
     share[:30] = 0.5
     values = grey(strength)
-    found = grain_of(torch.from_numpy(values), torch.from_numpy(share))
+    found = grain_of(there(values), there(share))
     assert float(found) == pytest.approx(host_grain.grain_of(values, share), rel=0.01, abs=0.01)
-    assert float(grain_of(torch.from_numpy(values[:4]), torch.from_numpy(share[:4]))) == 0
+    assert float(grain_of(there(values[:4]), there(share[:4]))) == 0
 
 
 def test_a_painted_face_gets_as_much_grain_as_on_the_host() -> None:
     frame, alpha = grey(5.0), np.ones((90, 120), np.float32)
     rgb = np.repeat(grey(0.0)[..., None], 3, axis=2)
-    given = torch.from_numpy(rgb.transpose(2, 0, 1).copy()), torch.from_numpy(alpha)
-    made = Grain(MEMORY).add(*given, torch.from_numpy(frame))
+    given = there(rgb.transpose(2, 0, 1).copy()), there(alpha)
+    made = Grain(MEMORY).add(*given, there(frame))
     expected = host_grain.add_grain(rgb, alpha, frame) - rgb
-    added = made.permute(1, 2, 0).numpy() - rgb
+    added = here(made.permute(1, 2, 0)) - rgb
     assert added.std() == pytest.approx(expected.std(), rel=0.05)
     assert expected.std() > 3
     assert added[..., 0] == pytest.approx(added[..., 2], abs=1e-3)
-    again = Grain(MEMORY).add(*given, torch.from_numpy(frame))
+    again = Grain(MEMORY).add(*given, there(frame))
     assert torch.equal(again, made)
-    other = Grain(MEMORY).add(*given, torch.from_numpy(frame + grey(1.0) - grey(0.0)))
-    assert np.corrcoef((other - given[0])[0].flatten(), added[..., 0].ravel())[0, 1] < 0.2
+    other = Grain(MEMORY).add(*given, there(frame + grey(1.0) - grey(0.0)))
+    assert np.corrcoef(here((other - given[0])[0]).ravel(), added[..., 0].ravel())[0, 1] < 0.2
 
 
 def test_smooth_footage_gets_none() -> None:
-    rgb, alpha = torch.full((3, 60, 60), 128.0), torch.ones(60, 60)
-    assert torch.equal(Grain(MEMORY).add(rgb, alpha, torch.from_numpy(grey(0.3, (60, 60)))), rgb)
+    rgb, alpha = torch.full((3, 60, 60), 128.0, device=DEVICE), torch.ones(60, 60, device=DEVICE)
+    assert torch.equal(Grain(MEMORY).add(rgb, alpha, there(grey(0.3, (60, 60)))), rgb)

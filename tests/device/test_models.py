@@ -13,6 +13,7 @@ from fake_tensorrt import relu
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
 import torch
+from devices import MEMORY, here
 
 from streamanon.config import ComputeConfig, DetectConfig
 from streamanon.detect.verifier import Verifier
@@ -31,11 +32,10 @@ from streamanon.runtime.shared_models import SharedBackend
 from streamanon.types import RawFrame, Target
 
 DEMO = Path(__file__).parents[1] / "data" / "demo.mp4"
-MEMORY = TorchMemory(torch.device("cpu"))
 
 
 class Uploads(TorchMemory):
-    """Counts what goes to the device and comes back."""
+    """Counts what goes to the device, the CPU here, and comes back."""
 
     def __init__(self) -> None:
         super().__init__(torch.device("cpu"))
@@ -63,7 +63,7 @@ def test_tensorrt_runs_on_the_devices_own_buffers(count: int, tmp_path: Path) ->
     (made,) = model.run_kept(given.mT)  # not contiguous
     assert torch.equal(made, 2 * given.mT)
     assert (memory.uploads, memory.downloads) == (0, 0)
-    np.testing.assert_array_equal(model.run(given)[0], 2 * given)
+    np.testing.assert_array_equal(model.run(given)[0], 2 * here(given))
     assert (memory.uploads, memory.downloads) == (0, 1)
 
 
@@ -76,7 +76,7 @@ def test_a_cpus_backend_is_given_the_tensors_memory() -> None:
             return [inputs[0] + inputs[1]]
 
     given = torch.ones(2, 3)
-    (made,) = DeviceModel(Adds(), MEMORY).run_kept(given, np.full((2, 3), 2, np.float32))
+    (made,) = DeviceModel(Adds(), Uploads()).run_kept(given, np.full((2, 3), 2, np.float32))
     assert seen[0].ctypes.data == given.data_ptr()
     assert torch.equal(made, torch.full((2, 3), 3.0))
 
@@ -124,7 +124,7 @@ def test_the_verifier_sees_the_same(turn: int, engines: Engines, frame: RawFrame
     )
     turns = np.full(len(boxes), turn, np.int64)
     seen, expected = (one.input_of(frame.picture, boxes, turns) for one in (on_device, on_host))
-    apart = 255 * np.abs(np.asarray(seen) - expected)
+    apart = 255 * np.abs(here(seen) - expected)
     assert apart.max() < 5.1
     assert apart.mean() < 0.5
     one, other = (one.verify(frame.picture, boxes, turns) for one in (on_device, on_host))

@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
 import torch
+from devices import DEVICE, MEMORY, here
 
 from streamanon.config import ComputeConfig
 from streamanon.cover.canvas import Canvas, HostCanvas
@@ -32,7 +33,6 @@ from streamanon.runtime.backends.torch_memory import TorchMemory
 from streamanon.runtime.models import Engines
 from streamanon.types import PIXEL_FORMATS, Assignment, Float, Geometry, Picture
 
-MEMORY = TorchMemory(torch.device("cpu"))
 SIZE = (640, 480)
 
 
@@ -102,7 +102,7 @@ def compared(one: Painting | None, other: Painting | None) -> tuple[Float, Float
     assert other is not None
     first, second = one.patch, other.patch
     assert (first.x0, first.y0, first.alpha.shape) == (second.x0, second.y0, second.alpha.shape)
-    rgb = np.abs(np.asarray(first.rgb) - np.asarray(second.rgb))
+    rgb = np.abs(here(first.rgb) - here(second.rgb))
     shown = (first.alpha > 0.5) & (second.alpha > 0.5)
     assert first.front is not None
     assert second.front is not None
@@ -158,7 +158,7 @@ def test_grain_is_as_strong_as_on_the_host() -> None:
     for generator in (on_host(), on_device(Pictures(MEMORY))):
         (painting,) = generator.paint(picture, jobs)
         assert painting is not None
-        middle = np.asarray(painting.patch.rgb)[40:-40, 30:-30, 1]
+        middle = here(painting.patch.rgb)[40:-40, 30:-30, 1]
         assert 2.5 < np.diff(middle, axis=1).std() / np.sqrt(2) < 9
 
 
@@ -190,7 +190,7 @@ def test_a_pictures_planes_go_to_the_device_once_and_colours_never_come_back() -
             down.extend(one.nbytes for one in made)
             return made
 
-    memory = Counting(torch.device("cpu"))
+    memory = Counting(DEVICE)
     pictures, picture = Pictures(memory), picture_of(JOBS)
     generator = DeviceGenerator(gallery(), DeviceBackend(backend(), memory), Engines.open(), pictures)
     up.clear()

@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
 import torch
+from devices import DEVICE, MEMORY, here, there
 
 from streamanon.detect.tiling import View, tiles, whole
 from streamanon.detect.tiling import letterbox as host_letterbox
@@ -29,7 +30,6 @@ from streamanon.testing.fakes import faces_at
 from streamanon.types import PIXEL_FORMATS, Float, Picture
 
 FORMATS = sorted(PIXEL_FORMATS)
-MEMORY = TorchMemory(torch.device("cpu"))
 
 
 def textured(fmt: str, width: int, height: int, seed: int = 0) -> Picture:
@@ -55,7 +55,7 @@ def on_device(picture: Picture) -> DevicePicture:
 
 
 def levels_apart(one: Any, other: Any) -> Float:
-    return np.abs(np.asarray(one, np.float32) - np.asarray(other, np.float32))
+    return np.abs(here(one).astype(np.float32) - here(other).astype(np.float32))
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -110,7 +110,7 @@ def test_a_picture_is_uploaded_once_and_kept_no_longer_than_it_lives() -> None:
             uploads.append(array.nbytes)
             return super().upload(array)
 
-    pictures = Pictures(Counting(torch.device("cpu")))
+    pictures = Pictures(Counting(DEVICE))
     picture = textured("yuv420p", 64, 48)
     assert pictures.of(picture) is pictures.of(picture)
     assert sum(uploads) == sum(plane.nbytes for plane in picture.planes) + 2 * 3 * 4 * 4
@@ -138,7 +138,7 @@ def test_averaging_down_is_opencvs(size: tuple[int, int]) -> None:
 
     values = noise(43, 61)
     expected = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
-    np.testing.assert_allclose(resize_area(torch.from_numpy(values), size), expected, atol=0.01)
+    np.testing.assert_allclose(here(resize_area(there(values), size)), expected, atol=0.01)
 
 
 @pytest.mark.parametrize("size", [(30, 20), (122, 86), (100, 43)])
@@ -147,7 +147,7 @@ def test_linear_scaling_is_opencvs(size: tuple[int, int]) -> None:
 
     values = noise(43, 61)
     expected = cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
-    np.testing.assert_allclose(resize_linear(torch.from_numpy(values), size), expected, atol=0.02)
+    np.testing.assert_allclose(here(resize_linear(there(values), size)), expected, atol=0.02)
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 3.2])
@@ -156,16 +156,16 @@ def test_blurs_are_opencvs(sigma: float) -> None:
 
     values = noise(16, 33)
     expected = cv2.GaussianBlur(values, (0, 0), sigma)
-    np.testing.assert_allclose(blur(torch.from_numpy(values), sigma), expected, atol=0.02)
+    np.testing.assert_allclose(here(blur(there(values), sigma)), expected, atol=0.02)
 
 
 def test_each_image_of_a_batch_has_its_own_blur() -> None:
     import cv2
 
     values, sigmas = noise(3, 2, 32, 32), [0.0, 0.6, 2.2]
-    made = blur_each(torch.from_numpy(values), torch.tensor(sigmas), 3.2)
-    np.testing.assert_allclose(made[0], values[0], atol=0.001)
+    made = blur_each(there(values), there(np.array(sigmas, np.float32)), 3.2)
+    np.testing.assert_allclose(here(made[0]), values[0], atol=0.001)
     for row, sigma in enumerate(sigmas[1:], 1):
         for channel in (0, 1):
             expected = cv2.GaussianBlur(values[row, channel], (0, 0), sigma)
-            np.testing.assert_allclose(made[row, channel], expected, atol=0.02)
+            np.testing.assert_allclose(here(made[row, channel]), expected, atol=0.02)

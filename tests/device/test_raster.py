@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
 import torch
+from devices import MEMORY, here, there
 
 from streamanon.device.light import adapt, blend_border, light_field
 from streamanon.device.raster import DeviceTextures
@@ -21,11 +22,8 @@ from streamanon.generate import light as host_light
 from streamanon.generate.inputs import outlines_of
 from streamanon.generate.raster import Textures
 from streamanon.runtime.backends import Array
-from streamanon.runtime.backends.torch_memory import TorchMemory
 from streamanon.runtime.models import Engines
 from streamanon.types import Float
-
-MEMORY = TorchMemory(torch.device("cpu"))
 
 
 @cache
@@ -57,9 +55,9 @@ def test_textures_lie_on_the_same_pixels(size: tuple[int, int]) -> None:
     made, masks = DeviceTextures(host, MEMORY).warp(scaled, size, delegates)
     for points, delegate, rgb, mask in zip(scaled, delegates, made, masks, strict=True):
         expected, where = host.warp(points, size, delegate)
-        assert (mask[0].numpy() != where).sum() <= 0.002 * where.sum()
-        both = mask[0].numpy() & where
-        apart = np.abs(rgb.permute(1, 2, 0).numpy() - expected)[both]
+        assert (here(mask[0]) != where).sum() <= 0.002 * where.sum()
+        both = here(mask[0]) & where
+        apart = np.abs(here(rgb.permute(1, 2, 0)) - expected)[both]
         assert apart.mean() < 0.5
         assert np.quantile(apart, 0.995) < 6
 
@@ -78,7 +76,7 @@ def test_a_mesh_seen_from_behind_has_the_same_few_pixels() -> None:
     host, delegate = Textures(gallery()), gallery().delegates[0]
     _, (mask,) = DeviceTextures(host, MEMORY).warp([behind], (128, 128), [delegate])
     _, expected = host.warp(behind, (128, 128), delegate)
-    assert (mask[0].numpy() != expected).sum() <= 3
+    assert (here(mask[0]) != expected).sum() <= 3
 
 
 def scene(number: int) -> tuple[Float, Float, Float, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
@@ -94,7 +92,7 @@ def scene(number: int) -> tuple[Float, Float, Float, np.ndarray[tuple[int, ...],
 def batch(images: Sequence[Array]) -> torch.Tensor:
     """Images [h, w, 3] or [h, w] as [N, C, h, w]."""
     return torch.stack(
-        [torch.from_numpy(np.asarray(one, np.float32).reshape(128, 128, -1)) for one in images]
+        [there(np.asarray(one, np.float32).reshape(128, 128, -1)) for one in images]
     ).permute(0, 3, 1, 2)
 
 
@@ -106,18 +104,18 @@ def test_faces_get_the_same_light_contrast_and_sharpness() -> None:
     crops, warped = batch([one[0] for one in scenes]), batch([one[2] for one in scenes])
     core, skin = batch([one.core for one in outlines]), batch([one.skin for one in outlines])
     light = light_field(crops, skin)
-    last = torch.tensor([[0.5, 1.0], [np.nan, np.nan]])
+    last = there(np.array([[0.5, 1.0], [np.nan, np.nan]], np.float32))
     lit, detail = adapt(warped, light, crops, core, skin, last)
     for row, (crop, _, texture, _) in enumerate(scenes):
         expected = host_light.light_field(crop, outlines[row].skin)
-        assert np.abs(light[row].permute(1, 2, 0).numpy() - expected).max() < 0.1
+        assert np.abs(here(light[row].permute(1, 2, 0)) - expected).max() < 0.1
         before = DetailState(0.5, 1.0) if row == 0 else None
         made, state = host_light.adapt(
             texture, expected, crop, outlines[row].core, outlines[row].skin, before
         )
         assert float(detail.contrast[row]) == pytest.approx(state.contrast, abs=0.002)
         assert float(detail.sigma_px[row]) == pytest.approx(state.sigma_px, abs=0.002)
-        assert np.abs(lit[row].permute(1, 2, 0).numpy() - made).max() < 0.2
+        assert np.abs(here(lit[row].permute(1, 2, 0)) - made).max() < 0.2
 
 
 def test_borders_take_over_the_same_colours() -> None:
@@ -128,4 +126,4 @@ def test_borders_take_over_the_same_colours() -> None:
     assert np.abs(expected - texture).max() > 5
     rings = torch.cat([batch([one]) for one in host_border.rings_of(cut)], dim=1)
     made = blend_border(batch([texture]), batch([crop]), batch([light]), rings)
-    assert np.abs(made[0].permute(1, 2, 0).numpy() - expected).max() < 0.1
+    assert np.abs(here(made[0].permute(1, 2, 0)) - expected).max() < 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamanon.generate.border import blend_border
+from streamanon.generate.border import blend_border, without_yellow
 from streamanon.types import Float
 
 SKIN, PAINTED, WALL = (200.0, 150.0, 120.0), (190.0, 140.0, 130.0), (40.0, 60.0, 200.0)
@@ -37,3 +37,12 @@ def test_nothing_under_the_face_is_looked_at() -> None:
     other[cut] = np.random.default_rng(0).uniform(0, 255, (int(cut.sum()), 3))
     first, second = blend_border(rgb, crop, light, cut), blend_border(rgb, other, light, cut)
     assert first == pytest.approx(second, abs=1e-4)
+
+
+def test_painting_is_not_much_yellower_than_the_skin() -> None:
+    light = np.tile(np.array([150, 150, 160], np.float32), (8, 8, 1))
+    yellow, own = light * [1, 1, 0.5], light * [1.1, 0.9, 1]
+    made = without_yellow(yellow.astype(np.float32), light)
+    assert (made[..., 2] > 1.5 * yellow[..., 2]).all()
+    np.testing.assert_array_equal(made[..., :2], yellow[..., :2].astype(np.float32))
+    np.testing.assert_array_equal(without_yellow(own.astype(np.float32), light), own.astype(np.float32))

@@ -102,6 +102,38 @@ def test_who_is_not_alike_gets_another_delegate() -> None:
     assert stage.meet(1, face(0, similarity=0.3), 300) != first
 
 
+@pytest.mark.parametrize(
+    ("similarity", "seconds", "known"), [(0.55, 0.0, True), (0.55, 2.5, False), (0.45, 0.0, False)]
+)
+def test_who_was_in_view_when_a_stream_paused_is_expected_back(
+    similarity: float, seconds: float, known: bool
+) -> None:
+    """Less likeness is enough, for a short while from the first frame after the pause."""
+    stage = Stage(fake_gallery(400))
+    first = stage.meet(0, face(0), 0)
+    stage.assigner.resume()
+    stage.in_view([], 1000)
+    index = 1000 + int(seconds * RATE)
+    assert (stage.meet(0, face(0, similarity), index) == first) is known
+
+
+def test_who_had_left_before_a_pause_is_not_expected_back() -> None:
+    stage = Stage(fake_gallery(400))
+    first = stage.meet(0, face(0), 0)
+    stage.meet(1, face(1), 0)
+    stage.assigner.forget_tracks({1})
+    stage.assigner.resume()
+    assert stage.meet(0, face(0, 0.55), 1000) != first
+
+
+def test_who_is_expected_through_a_connection_without_a_face() -> None:
+    stage = Stage(fake_gallery(400))
+    first = stage.meet(0, face(0), 0)
+    stage.assigner.resume()
+    stage.assigner.resume()
+    assert stage.meet(0, face(0, 0.55), 1000) == first
+
+
 def test_who_returns_under_a_new_track_while_the_old_one_is_remembered() -> None:
     stage = Stage()
     first = stage.meet(0, face(0), 0)

@@ -84,9 +84,9 @@ class RtmpServer:
         except BlockingIOError:
             return
         self._read += len(data)
-        if data[:1] == b"\7":
-            assert data == window_request(struct.unpack(">I", data[-4:])[0])
-            self._window = struct.unpack(">I", data[-4:])[0]
+        if data[:1] == b"\2":
+            self._window = struct.unpack_from(">I", data, 12)[0]
+            assert data == window_request(self._window)
         while self._answers and self._window and self._read - self._told >= self._window:
             self._server.send(bytes(16))
             self._told += self._window
@@ -103,6 +103,13 @@ def rtmp_server(answers: bool) -> Iterator[tuple[RtmpServer, Acknowledged]]:
             one = RtmpServer(sending, server, answers)
             with Acknowledged(5.0, rtmp=True, clock=lambda: one.now) as acknowledged:
                 yield one, acknowledged
+
+
+def test_the_request_is_as_rtmp_has_it() -> None:
+    """5.4.4 and 7.1.7 of RTMP 1.0, in the chunk stream that is for them: some servers take no other."""
+    window, ping = window_request(0x12345678)[:16], window_request(0x12345678)[16:]
+    assert window == bytes.fromhex("02 000000 000004 05 00000000 12345678")
+    assert ping == bytes.fromhex("02 000000 000006 04 00000000 0007 00000000")
 
 
 SURE_PACKETS = (SURE_ANSWERS + 2) * ANSWER_PACKETS

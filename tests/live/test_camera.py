@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -30,6 +32,7 @@ from streamanon.live.camera import Camera, CameraSettings
 from streamanon.live.connection import SourceOptions, quiet_ffmpeg
 from streamanon.live.states import Journal, State
 from streamanon.live.targets import target_of
+from streamanon.types import RawFrame
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,6 +47,10 @@ def _quiet() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def stream() -> list[Chunk]:
     return transport_stream(4 * RATE, audio=True)
+
+
+#: Stages of a live chain that hold a frame each, and those that wait between them.
+MOST_BETWEEN_STAGES = 14
 
 
 class Running:
@@ -179,6 +186,34 @@ def test_the_last_safe_picture_stands_in(tmp_path: Path, stream: list[Chunk]) ->
     assert_safe(seen, 6)
     assert max(one.grey for one in seen) < 0.5
     assert run.camera.stalls >= 1
+
+
+def test_no_raw_frame_is_kept_beyond_the_look_ahead_and_none_without_a_signal(
+    tmp_path: Path, stream: list[Chunk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: weakref.WeakSet[RawFrame] = weakref.WeakSet()
+    most = 0
+
+    def noted(*values: Any) -> RawFrame:
+        nonlocal most
+        frame = RawFrame(*values)
+        alive.add(frame)
+        most = max(most, len(alive))
+        return frame
+
+    monkeypatch.setattr("streamanon.live.feed.RawFrame", noted)
+    fake = FakeAnonymizer(lookahead_seconds=0.4)
+    with (
+        StreamServer(stream[:60], after="silence") as server,
+        running(server.address, tmp_path / "out.mkv", fake, stub="last", read_seconds=60) as run,
+    ):
+        assert wait_for(lambda: run.camera.egress_counts.stubs >= 3, 60)
+        assert wait_for(lambda: gc.collect() >= 0 and not alive, 20), len(alive)
+        seen = run.seen()
+    assert_safe(seen, 6)
+    # The look-ahead and the frames that stages work on or wait with.
+    assert 2 <= most <= 10 + MOST_BETWEEN_STAGES, most
+    print(most, "raw frames at most")
 
 
 def test_a_source_that_accepts_and_is_silent_is_tried_again(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import av
 import pytest
 from live_scenes import RATE, an_info, look_at, scene, wait_for
 
+import streamanon.live.backoff as backoff
 import streamanon.live.outputs as outputs
 from streamanon.config import OutputConfig
 from streamanon.errors import ConfigError
@@ -187,6 +188,38 @@ def test_a_child_that_is_killed_is_started_again(tmp_path: Path) -> None:
     assert wait_for(lambda: output.status.state is State.RUNNING or not _send_more(sender, output), 60)
     assert output.counts.restarts >= 1
     finish(output)
+
+
+@pytest.mark.slow
+def test_a_hundred_killed_children_leave_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.001)
+    monkeypatch.setattr(backoff, "LONGEST_SECONDS", 0.001)
+    sender = Sender(sound=False)
+    before = threading.active_count(), len(os.listdir("/proc/self/fd")), _children()
+    output = sender.open(f"hls://{tmp_path / 'hls'}")
+    killed = None
+    for number in range(1, 101):
+        while output._child is None or output._child is killed:
+            time.sleep(0.001)
+        killed = output._child
+        os.kill(killed._process.pid, signal.SIGKILL)
+        while output.counts.restarts < number:
+            time.sleep(0.001)
+        sender.send(1, output, pause=0.001)
+    assert _children() <= before[2] + 2
+    assert threading.active_count() <= before[0] + 3
+    finish(output)
+    assert wait_for(lambda: threading.active_count() <= before[0])
+    assert wait_for(lambda: _children() == before[2])
+    assert len(os.listdir("/proc/self/fd")) <= before[1] + 1
+
+
+def _children() -> int:
+    """Processes that this one has started and that are there, or were not waited for."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    return sum(len(one.read_text().split()) for one in tasks)
 
 
 def _send_more(sender: Sender, output: ChildOutput) -> bool:

@@ -172,6 +172,7 @@ def test_an_rtsp_server_that_is_killed_and_comes_back(tmp_path: Path, recording:
             took = time.monotonic() - begun
             time.sleep(1)
             assert one.end() == 0
+    print(f"away for {away} s, back {took:.1f} s after its return")
     assert took < 5 + _patience(), f"{took:.1f} s"
     assert_safe(output, 5)
 

@@ -149,3 +149,23 @@ def test_no_gap_is_left_whatever_comes(steps: list[tuple[bool, int]]) -> None:
             assert stamp >= last.get(packet.stream_index, latest - 10_000) - 1500
         last[packet.stream_index] = stamp
         latest = max(stamp + packet.duration, latest if latest is not None else stamp)
+
+
+def test_a_damaged_time_of_showing_is_left_out() -> None:
+    packets = [video(at, 80) for at in range(0, 4000, 40)]
+    packets[20].pts, packets[30].pts = 23_861_000, -5_000
+    _, clock = mend(packets)
+    assert [row for row, one in enumerate(packets) if one.pts is None] == [20, 30]
+    assert [one.dts for one in packets] == list(range(0, 4000, 40))
+    assert not clock.jumps
+
+
+def test_what_an_edit_list_cuts_away_changes_nothing() -> None:
+    """Of the second piece, what is decoded for it lies in the time of the first one."""
+    cut = [video(at) for at in range(-480, 1000, 40)]
+    for one in cut:
+        one.is_discard = True
+    packets = [*map(video, range(0, 1000, 40)), *cut, *map(video, range(1000, 2000, 40))]
+    stamps, clock = mend(packets, "mov,mp4,m4a,3gp,3g2,mj2")
+    assert stamps[:25] + stamps[-25:] == list(range(0, 2000, 40))
+    assert not clock.jumps

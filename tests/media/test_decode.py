@@ -29,6 +29,7 @@ from streamanon.errors import SourceError
 from streamanon.media import decode as source
 from streamanon.media import yuv as pixels
 from streamanon.media.decode import read_frames
+from streamanon.media.demux import packets_of
 from streamanon.media.probe import SourceInfo, picture_format, probe
 from streamanon.types import PIXEL_FORMATS, RawFrame
 
@@ -192,6 +193,17 @@ def test_undecodable_packets_are_counted(tmp_path: Path) -> None:
     assert "could not be decoded" in skipped[0]
     assert len(frames) >= 18
     assert frames[-1].pts == 19
+
+
+def test_a_stream_that_appears_later_is_no_error() -> None:
+    class Container:
+        """As PyAV behaves, depending on what was in memory before."""
+
+        def demux(self, *_streams: object) -> Iterator[str]:
+            yield "a packet"
+            raise IndexError("list index out of range")
+
+    assert list(packets_of(Container())) == ["a packet"]  # type: ignore[arg-type, comparison-overlap]
 
 
 def test_a_reading_error_comes_after_the_frames(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

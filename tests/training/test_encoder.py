@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="pip install 'streamanon[train]'")
+pytest.importorskip("safetensors", reason="pip install 'streamanon[train]'")
 
 import torch
 from torch import nn
