@@ -8,8 +8,9 @@ limits, so that what was seen long ago is forgotten; both together are the log-o
 forward-backward algorithm for a track that is a face or not, and may change (a box that slid from a face to
 a hand).
 
-Where a track was missed but can be followed by its motion, the verifier looks at the place: if it sees no
-face there that counts against the track, and if it sees one the miss does not.
+Where a track was missed but can be followed by its motion, the verifier looks at the place. If it sees a
+face the miss does not count; if it sees none, that counts against the track before its first detection and
+after its last one. In between, somebody may stand before the face.
 
 A face that the picture's edge cuts is mostly missed while it is still in view, and looks like none where it
 is found: neither counts against it.
@@ -32,7 +33,9 @@ MIN_FIND, MAX_FIND = -1.5, 5.0
 #: Log-odds subtracted by each second of looks that found nothing, and most by one look.
 MISS_PER_SECOND, MAX_MISS = 2.5, 0.5
 #: Weight of the log-odds of a detection that was denied, and its limit.
-DENIED_WEIGHT, MIN_DENIED = 0.3, -1.0
+DENIED_WEIGHT, MIN_DENIED = 0.2, -0.6
+#: The same of a second look at where a missed track was followed to.
+DOUBT_WEIGHT, MIN_DOUBT = 0.1, -0.3
 #: A miss does not count where the verifier gives the place at least this probability.
 CONFIRMED_PROBABILITY = 0.5
 #: Limits of the sums. A track at the upper one is a face with probability 0.9 up to 1.5 s after its last
@@ -47,14 +50,16 @@ FIND_PROBABILITY, LIKELY_PROBABILITY = 0.3, 0.5
 
 @dataclass(frozen=True)
 class _Look:
-    """``odds``: what a look at frame ``index`` adds; ``before``: the sum up to it and with it; ``missed``:
-    what of ``odds`` is for finding nothing.
+    """``odds``: what a look at frame ``index`` adds; ``before``: the sum up to it and with it; ``found``:
+    whether it found the track. ``doubt``: what the verifier's second look adds, at most 0, before the first
+    detection and after the last one.
     """
 
     index: int
     odds: float
-    before: float
-    missed: float = 0.0
+    found: bool
+    before: float = 0.0
+    doubt: float = 0.0
 
 
 @dataclass
@@ -81,7 +86,7 @@ class Evidence:
             self.likely.append(index)
         self.was_likely = self.was_likely or probability >= LIKELY_PROBABILITY
         least = 0.0 if cut else MIN_FIND
-        self._add(index, min(max(log_odds(probability), least), MAX_FIND))
+        self._add(index, min(max(log_odds(probability), least), MAX_FIND), True)
 
     def miss(self, index: int, seconds: float, denied: float | None = None, cut: bool = False) -> None:
         """The look at frame ``index``, ``seconds`` after the last one, did not find the track, or found it
@@ -89,22 +94,27 @@ class Evidence:
         last.
         """
         missed = 0.0 if cut else -min(MISS_PER_SECOND * seconds, MAX_MISS)
-        doubt = 0.0 if denied is None or cut else _denial(denied)
-        self._add(index, missed + doubt, missed)
+        if denied is not None and not cut:
+            missed += max(DENIED_WEIGHT * min(log_odds(denied), 0.0), MIN_DENIED)
+        self._add(index, missed, False)
 
     def look_again(self, index: int, probability: float) -> None:
         """In frame ``index`` the track was missed, but could be followed there, and the verifier gave that
         place this probability 0..1 of a face.
         """
         place = bisect_left(self._looks, index, key=lambda look: look.index)
-        if place == len(self._looks) or self._looks[place].index != index or not self._looks[place].missed:
+        if place == len(self._looks) or self._looks[place].index != index:
             return
-        missed = self._looks[place].missed
-        odds = 0.0 if probability >= CONFIRMED_PROBABILITY else missed + _denial(probability)
-        self._looks[place] = replace(self._looks[place], odds=odds)
+        if self._looks[place].found or not self._looks[place].odds:
+            return
+        if probability >= CONFIRMED_PROBABILITY:
+            self._looks[place] = replace(self._looks[place], odds=0.0, doubt=0.0)
+        else:
+            doubt = max(DOUBT_WEIGHT * log_odds(probability), MIN_DOUBT)
+            self._looks[place] = replace(self._looks[place], doubt=doubt)
         for row in range(place, len(self._looks)):
-            look, before = self._looks[row], self._looks[row - 1].before if row else 0.0
-            self._looks[row] = replace(look, before=self._sum(before, look.index, look.odds))
+            look, last = self._looks[row], self._looks[row - 1].before if row else 0.0
+            self._looks[row] = replace(look, before=self._sum(last, look.index, look.odds))
 
     def is_sure(self, threshold: float, index: int) -> bool:
         """Whether the track is a face in frame ``index`` with at least the probability ``threshold``."""
@@ -118,7 +128,16 @@ class Evidence:
                 before = look.before
                 break
             after = _limited(after + look.odds)
-        return before + after
+        return before + after + self._doubt_at(index)
+
+    def _doubt_at(self, index: int) -> float:
+        """The second looks' log-odds from the first detection back, or from the last one on, to a frame
+        ``index``: none in between, where somebody may stand before the face.
+        """
+        if self.first is None or self.first <= index <= self.found:
+            return 0.0
+        low, high = (index, self.first) if index < self.first else (self.found, index)
+        return sum(look.doubt for look in self._looks if low <= look.index <= high)
 
     def is_near(self, index: int, frames: float) -> bool:
         """Whether a detection that is covered in any case is at most ``frames`` from frame ``index``."""
@@ -130,19 +149,14 @@ class Evidence:
         while len(self._looks) > 1 and self._looks[1].index <= index:
             del self._looks[0]
 
-    def _add(self, index: int, odds: float, missed: float = 0.0) -> None:
+    def _add(self, index: int, odds: float, found: bool) -> None:
         before = self._looks[-1].before if self._looks else 0.0
-        self._looks.append(_Look(index, odds, self._sum(before, index, odds), missed))
+        self._looks.append(_Look(index, odds, found, self._sum(before, index, odds)))
 
     def _sum(self, before: float, index: int, odds: float) -> float:
         """Looks before the first detection tell nothing of what comes after it."""
         known = self.first is not None and index >= self.first
         return _limited(before + odds) if known else 0.0
-
-
-def _denial(probability: float) -> float:
-    """The log-odds, at most 0, of a look that gave a place this probability of a face."""
-    return max(DENIED_WEIGHT * min(log_odds(probability), 0.0), MIN_DENIED)
 
 
 def _limited(total: float) -> float:

@@ -91,8 +91,13 @@ def _settle(observation: Observation, shot: _Shot) -> Resolved:
     # Without detection in this frame the faces of the nearest passes count as detected.
     skipped = observation.status == "skipped"
     known = [skipped and shot.is_known(t, index) for t in filled]
-    there = np.concatenate([there, _boxes(itertools.compress(filled, known))])
-    targets += [t for t, one in zip(filled, known, strict=True) if one or not _is_within(t, there)]
+    surely = np.concatenate([faces, _boxes(itertools.compress(filled, known))])
+    there = np.concatenate([there, surely])
+    for target, one in zip(filled, known, strict=True):
+        # What is surely a face is hidden only by covers of such, which are larger.
+        others = surely if shot.is_sure(target.track_id, index) else there
+        if one or not _is_within(target, others):
+            targets.append(target)
     inside = tuple(
         replace(t, sure=shot.is_sure(t.track_id, index))
         for t in targets

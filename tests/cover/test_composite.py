@@ -389,7 +389,7 @@ def test_no_pixel_of_a_face_has_any_part_in_its_fill(method: Method, box: Box) -
         np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.parametrize(("sure", "margin"), [(True, 28), (False, 8.4)])
+@pytest.mark.parametrize(("sure", "margin"), [(True, 39.2), (False, 11.2)])
 def test_the_margin_of_a_face_that_the_edge_cuts_goes_by_its_longer_side(sure: bool, margin: float) -> None:
     one = resolved([(119, 14, 159, 114)])
     one = dataclasses.replace(one, targets=(dataclasses.replace(one.targets[0], sure=sure),))

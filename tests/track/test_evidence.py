@@ -67,7 +67,7 @@ def test_what_the_verifier_sees_where_a_missed_face_went_counts() -> None:
     """Before its first detection and after its last one alike."""
     seen = [None] * 30 + [0.95] * 4 + [None] * 30
     plain = sure_frames(seen)
-    for probability, expected in ((0.01, range(22, 42)), (0.9, range(64))):
+    for probability, expected in ((0.01, range(17, 47)), (0.9, range(64))):
         evidence = after(seen)
         for n, one in enumerate(seen):
             if one is None:
@@ -76,6 +76,16 @@ def test_what_the_verifier_sees_where_a_missed_face_went_counts() -> None:
         assert set(range(30, 34)) <= found
         assert found <= set(expected) if probability < 0.5 else found == set(expected)
         assert (found < plain) == (probability < 0.5)
+
+
+def test_who_is_denied_between_two_detections_is_still_there() -> None:
+    """Somebody may stand before the face."""
+    seen = [0.95] * 4 + [None] * 30 + [0.95] * 4
+    evidence = after(seen)
+    before = [evidence.log_odds_at(n) for n in range(len(seen))]
+    for n in range(4, 34):
+        evidence.look_again(n, 0.01)
+    assert [evidence.log_odds_at(n) for n in range(len(seen))] == before
 
 
 def test_a_second_look_changes_no_detection_and_nothing_at_the_edge() -> None:

@@ -369,6 +369,15 @@ def test_a_find_in_doubt_between_two_faces_has_no_cover_of_its_own() -> None:
         assert (covered(list(resolve(clip, CONFIG)), 2) == set(range(8))) == expected
 
 
+def test_a_carried_face_is_not_hidden_by_covers_in_doubt() -> None:
+    """These are smaller, and may be gone in the next frame."""
+    faces: dict[int, Box] = {0: (100, 100, 140, 150), 1: (95, 95, 145, 155)}
+    for score, hidden in ((0.55, False), (0.99, True)):
+        clip = [observation(n, {0: faces[0]}) for n in range(12)]
+        clip[6] = observation(6, {1: faces[1]}, score=score)
+        assert (6 not in covered(list(resolve(clip, CONFIG)), 0)) == hidden
+
+
 def test_doubt_ends_with_a_cut_and_begins_anew() -> None:
     clip = doubted({2}, 12, 0.99) + [
         observation(n, {0: (20, 20, 120, 120)} if n == 20 else {}, score=0.55) for n in range(12, 30)
