@@ -100,7 +100,7 @@ class CoverConfig:
 
     method: Method = _setting("synthesize", "how faces are covered", "--method")  # noqa: RUF009
     min_face_px: float = _setting(
-        20.0, "narrower faces are filled from their surroundings", limits=(0, 10_000)
+        12.0, "narrower faces are filled from their surroundings", limits=(0, 10_000)
     )
     min_confidence: float = _setting(
         0.3, "faces whose mesh confidence is lower are filled, too", limits=(0.0, 1.0)

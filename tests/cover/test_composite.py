@@ -131,7 +131,7 @@ def test_a_painted_face_does_not_rest() -> None:
 
 def test_a_face_too_small_to_be_painted_is_not_measured() -> None:
     mesh = FakeMesh()
-    done = covered(compositor(mesh), resolved([(60, 30, 72, 45)]))
+    done = covered(compositor(mesh), resolved([(60, 30, 68, 40)]))
     assert method_of(done) == "fill"
     assert mesh.calls == 0
 
@@ -180,7 +180,7 @@ def test_an_interrupt_is_not_swallowed() -> None:
 
 
 def test_tiny_faces_are_filled() -> None:
-    tiny: Box = (60, 30, 72, 45)
+    tiny: Box = (60, 30, 68, 40)
     done = covered(compositor(), resolved([tiny]))
     assert method_of(done) == "fill"
     assert leaked_pixels(done.picture, [tiny]) == 0
