@@ -99,7 +99,7 @@ class FaceSearch:
     def detect(self, frame: RawFrame, extent: Extent = "next") -> Faces:
         orientation = self._orientation
         looks = self._schedule.looks(frame, extent, orientation)
-        found = [self._detector.search(frame, look.views) for look in looks]
+        found = self._found(frame, looks)
         verified, ranks = self._verified(frame.picture, looks, found)
         evidence = {
             look.turn: evidence_of(best(faces, rank))
@@ -116,6 +116,15 @@ class FaceSearch:
         if len(evidence) == 4:
             self._schedule.others = [turn for turn, faces in turned.items() if len(faces)]
         return functools.reduce(Faces.joined, turned.values(), upright)
+
+    def _found(self, frame: RawFrame, looks: Sequence[Look]) -> list[Faces]:
+        """Each look's detections. A second look in one orientation is for its finer views."""
+        found: dict[int, Faces] = {}
+        faces = []
+        for look in looks:
+            faces.append(self._detector.search(frame, look.views, found.get(look.turn)))
+            found.setdefault(look.turn, faces[-1])
+        return faces
 
     def _verified(
         self, picture: Picture, looks: Sequence[Look], found: Sequence[Faces]

@@ -66,14 +66,16 @@ class FaceDetector:
         """All faces of a frame, by the detector alone; upright ones. Raises :class:`DetectionError`."""
         return best(self.search(frame, [view for group in self.wholes(frame.picture, 0) for view in group]))
 
-    def search(self, frame: RawFrame, views: Sequence[View]) -> Faces:
-        """The faces of several views; a face may occur more than once. Raises :class:`DetectionError`."""
+    def search(self, frame: RawFrame, views: Sequence[View], coarser: Faces | None = None) -> Faces:
+        """The faces of several views; a face may occur more than once. ``coarser``: those of coarser views
+        that were seen before; None where there were none. Raises :class:`DetectionError`.
+        """
         picture = frame.picture
         try:
-            found, coarsest = Faces.empty(), Faces.empty()
+            found, coarsest = Faces.empty(), Faces.empty() if coarser is None else coarser
             for view in sorted(views, key=lambda one: one.scale):
                 faces = without_halves(self.detect_view(picture, view), view.region, picture)
-                if view.scale == min(one.scale for one in views):
+                if coarser is None and view.scale == min(one.scale for one in views):
                     coarsest = coarsest.joined(faces)
                 else:
                     faces = faces[

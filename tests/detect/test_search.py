@@ -230,7 +230,7 @@ class Seen:
     def tiles(self, _picture: Picture, _turn: int) -> list[View]:
         return []
 
-    def search(self, _frame: RawFrame, views: Sequence[View]) -> Faces:
+    def search(self, _frame: RawFrame, views: Sequence[View], _coarser: Faces | None = None) -> Faces:
         (view,) = views
         self.searched.append(view.turn)
         score = self.scores[view.turn]

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamanon.config import ComputeConfig, DetectConfig
+from streamanon.detect.search import FaceSearch
 from streamanon.detect.tiling import fit, input_size, letterbox
 from streamanon.detect.yolo import (
     FaceDetector,
@@ -53,6 +54,7 @@ class PerfectModel:
 
     def __init__(self, boxes: Float, picture: Picture) -> None:
         self.boxes, self.picture = boxes, picture
+        self.score = 0.9
         self.shapes: list[tuple[int, ...]] = []
 
     def run(self, *inputs: Array) -> list[Array]:
@@ -60,7 +62,7 @@ class PerfectModel:
         self.shapes.append(inputs[0].shape)
         scale = min(width / self.picture.width, height / self.picture.height)
         boxes = ((self.boxes + 0.5) * scale).astype(np.float32)
-        return list(outputs_for(boxes, np.full(len(boxes), 0.9, np.float32), width, height))
+        return list(outputs_for(boxes, np.full(len(boxes), self.score, np.float32), width, height))
 
 
 class PerfectBackend:
@@ -150,7 +152,8 @@ class FineModel(PerfectModel):
         self.coarse, self.fine = coarse, fine
 
     def run(self, *inputs: Array) -> list[Array]:
-        self.boxes = self.coarse if max(inputs[0].shape) == 224 else self.fine
+        near = max(inputs[0].shape) == 224
+        self.boxes, self.score = (self.coarse, 0.9) if near else (self.fine, 0.95)
         return super().run(*inputs)
 
 
@@ -170,6 +173,18 @@ def test_what_a_fine_view_takes_for_a_large_face_is_left_out_where_the_coarse_on
         views = [view for group in detector.wholes(picture, 0) for view in group]
         found = np.rint(detector.search(frame_of(picture), views).boxes).astype(int).tolist()
         assert sorted(found) == sorted(expected)
+
+
+def test_a_pass_in_all_orientations_leaves_out_the_same_parts_of_large_faces(tmp_path: Path) -> None:
+    """There the fine view is searched after the coarse one."""
+    picture = grey(480, 480)
+    face, part = (np.array([box], np.float32) for box in ([120, 110, 349, 457], [141, 172, 351, 386]))
+    detector = detector_with(FineModel(face, part, picture), tmp_path, DetectConfig(size="large"))
+    search = FaceSearch(detector, None)
+    passes = [
+        search.detect(frame_of(picture, index), extent) for index, extent in ((0, "all"), (1, "next"))
+    ]
+    assert [np.rint(faces.boxes).astype(int).tolist() for faces in passes] == [face.tolist()] * 2
 
 
 def test_two_copies_of_a_face_are_merged() -> None:
