@@ -53,7 +53,7 @@ DARK, TONGUE_RGB, REFERENCE = (46.0, 20.0, 19.0), (150.0, 78.0, 76.0), 150.0
 #: The bounds of teeth's brightness, of the skin's light.
 TEETH_LIGHT = (0.85, 1.3)
 #: How much of the skin's tint teeth take on (a power), and how much of their own colour they keep.
-TINTED, OWN_TINT = 0.25, 0.55
+TINTED, OWN_TINT = 0.5, 0.55
 #: A row's teeth are so wide, in units; wider smiles stretch it.
 SEEN_WIDTH = 0.84
 #: A row is so much longer at most where teeth fill the opening.
@@ -194,7 +194,7 @@ def mouth_layers(
         return []
     weight = np.float32(amount) * softly_filled(ring, place, soft)
     inner = _interior(frame.local(grid(place)), points, frame, light, teeth, colours)
-    mean = np.float32((colours @ LUMA).mean() * (light @ LUMA))
+    mean = np.asarray(colours.mean(axis=0) * (light @ LUMA), np.float32)
     return [Layer(place[0], place[1], look.seen(inner, mean), weight)]
 
 

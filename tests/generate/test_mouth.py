@@ -56,6 +56,15 @@ def painted(gap: float, upper: float, lower: float) -> tuple[Float, Float]:
     return image, points
 
 
+def test_low_contrast_leaves_the_colour_of_the_light() -> None:
+    warm = np.array([[1.2, 1.0, 0.8]] * 2, np.float32)
+    points = face(0.3)
+    (layer,) = mouth_layers(
+        points, (SIZE, SIZE), SKIN, atlas().of(gallery().delegates[0]), warm, Look(0.0, 0.0)
+    )
+    assert layer.rgb == pytest.approx(np.broadcast_to(warm[0] * (SKIN @ LUMA), layer.rgb.shape), abs=0.1)
+
+
 def test_closed_lips_stay_closed() -> None:
     image, points = painted(0.005, 1, 1)
     assert gape(points) < 0.01
