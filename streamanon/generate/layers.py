@@ -33,7 +33,9 @@ class Look:
     sigma_px: float
 
     def seen(self, rgb: Float, mean: Float | np.float32) -> Float:
-        """``rgb`` [h, w, 3] as the footage would show it, with less contrast about ``mean``, grey or [3]."""
+        """``rgb`` [h, w, 3] as the footage would show it, with less contrast about ``mean``, a grey or
+        [3].
+        """
         if self.sigma_px > LEAST_SIGMA_PX:
             rgb = np.asarray(cv2.GaussianBlur(rgb, (0, 0), self.sigma_px), np.float32)
         return np.asarray(mean + np.float32(self.contrast) * (rgb - mean), np.float32)

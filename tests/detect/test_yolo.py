@@ -181,9 +181,7 @@ def test_a_pass_in_all_orientations_leaves_out_the_same_parts_of_large_faces(tmp
     face, part = (np.array([box], np.float32) for box in ([120, 110, 349, 457], [141, 172, 351, 386]))
     detector = detector_with(FineModel(face, part, picture), tmp_path, DetectConfig(size="large"))
     search = FaceSearch(detector, None)
-    passes = [
-        search.detect(frame_of(picture, index), extent) for index, extent in ((0, "all"), (1, "next"))
-    ]
+    passes = [search.detect(frame_of(picture), "all"), search.detect(frame_of(picture, 1), "next")]
     assert [np.rint(faces.boxes).astype(int).tolist() for faces in passes] == [face.tolist()] * 2
 
 
