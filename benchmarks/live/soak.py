@@ -33,18 +33,6 @@ from streamanon.live.targets import Archiving, target_of
 SIZE, CYCLE = (128, 96), 250
 
 
-class Unhurried(SourceOptions):
-    """Waits for the chain, and yet its end is a loss."""
-
-    @property
-    def can_wait(self) -> bool:
-        return True
-
-    @property
-    def is_file(self) -> bool:
-        return False
-
-
 class Breaking:
     """A connection that gives so many frames of one scene, one every 40 ms by their times, and breaks."""
 
@@ -78,7 +66,7 @@ def memory_mb() -> float:
 
 
 def run(frames: int, reconnects: int, path: Path, most_seconds: float) -> list[tuple[float, ...]]:
-    from live_scenes import FakeAnonymizer, an_info, scene, video_frame
+    from live_scenes import FakeAnonymizer, Unhurried, an_info, scene, video_frame
 
     backoff.FIRST_SECONDS = backoff.LONGEST_SECONDS = 0.001
     shown = [video_frame(raw, raw.index) for raw in scene(CYCLE, SIZE)]

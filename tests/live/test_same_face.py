@@ -10,7 +10,7 @@ from typing import Any, cast
 import av
 import pytest
 from av.video.frame import VideoFrame
-from live_scenes import an_info, wait_for
+from live_scenes import Unhurried, an_info, wait_for
 
 import streamanon.live.backoff as backoff
 from streamanon.api import Anonymizer
@@ -26,18 +26,6 @@ DEMO = Path(__file__).parents[1] / "data" / "demo.mp4"
 SIZE, RATE = (640, 360), 25
 #: The clip's frames that two connections deliver, and how long the source is away between them, s.
 PARTS, AWAY_SECONDS = ((0, 13), (100, 112)), 20.0
-
-
-class _Unhurried(SourceOptions):
-    """A live source that waits for the chain: no frame is dropped, however busy the machine is."""
-
-    @property
-    def can_wait(self) -> bool:
-        return True
-
-    @property
-    def is_file(self) -> bool:
-        return False
 
 
 class _Part:
@@ -102,7 +90,7 @@ def drawn_over_a_reconnect(folder: Path, ttl: float, monkeypatch: pytest.MonkeyP
 
     config = load_config("livestream", ["identity.seed=7", f"identity.ttl_seconds={ttl}"])
     target = target_of(str(folder / "out.mkv"))
-    settings = CameraSettings("camera", _Unhurried("rtsp://camera/"), (target,), strict=False)
+    settings = CameraSettings("camera", Unhurried("rtsp://camera/"), (target,), strict=False)
     camera = Camera(settings, Anonymizer(config), Journal(False, lambda _line: None), connect)
     camera._origin = 0.0
     drawn = _Drawn(camera)

@@ -28,6 +28,7 @@ from streamanon.config import Config, CoverConfig, LookaheadConfig, as_dict
 from streamanon.cover.covering import Covering
 from streamanon.detect.detection_interval import Extent
 from streamanon.identity.assignment import Assigner
+from streamanon.live.connection import SourceOptions
 from streamanon.media.probe import SourceInfo
 from streamanon.runtime.run_context import RunContext
 from streamanon.runtime.run_report import RunReport
@@ -121,6 +122,18 @@ class FakeAnonymizer:
         coarse: Callable[[], bool] = lambda: False,
     ) -> Covering:
         return Covering(self.config.cover, None, context=context)
+
+
+class Unhurried(SourceOptions):
+    """A live source that waits for the chain: no frame is dropped, however busy the machine is."""
+
+    @property
+    def can_wait(self) -> bool:
+        return True
+
+    @property
+    def is_file(self) -> bool:
+        return False
 
 
 def scene(count: int, size: tuple[int, int] = SIZE) -> FakeSource:
