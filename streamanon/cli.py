@@ -507,9 +507,8 @@ def _check_source(source: str) -> None:
 def _live(args: argparse.Namespace) -> int:
     from streamanon.commands.live import run_live
 
-    given = bool(
-        _given(args) or args.set or args.keep or args.delegate_for or args.keep_region or args.profile
-    )
+    kept = args.keep or args.keep_region or args.keep_track
+    given = bool(_given(args) or args.set or kept or args.delegate_for or args.profile)
     if given and args.config is not None:
         raise ConfigError("--config names each camera's profile and settings: give it without others")
     args.profile = args.profile or "livestream"

@@ -116,6 +116,11 @@ def plan(
     if config.output.codec not in ENCODERS:
         known = " or ".join(ENCODERS)
         raise ConfigError(f"live outputs are {known}: set output.codec to it, not {config.output.codec}")
+    if config.cover.keep_tracks:  # a moment would come again after each reconnect, and show somebody else
+        raise ConfigError(
+            "--keep-track (cover.keep_tracks) is for files; for cameras --keep PHOTO and --keep-region"
+            " leave faces visible"
+        )
     if not section.source:
         raise ConfigError(f"camera {name} has no source: give it an address, a device or a file")
     if not section.to:
