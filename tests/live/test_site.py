@@ -65,7 +65,7 @@ def test_a_good_file(tmp_path: Path) -> None:
             "live outputs are h264 or hevc",
         ),
         (
-            "cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', set: ['cover.keep_tracks=[1@2,3]']}}",
+            "cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', set: ['cover.keep_tracks=[\"1@2,3\"]']}}",
             "(cover.keep_tracks) is for files",
         ),
         ("cameras: {a: {sorce: x}}", "unknown setting 'cameras.a.sorce'; did you mean 'cameras.a.source'"),
