@@ -85,7 +85,9 @@ class NetworkGenerator:
         self._net = backend.load(engines.path("generator"), precise=False)
         self._style_net = backend.load(engines.path("generator-style"), precise=True, threads=1)
         self._features = Features(gallery, engines)
-        self._occlusion = backend.load(engines.path("face-occlusion"), precise=True, threads=1)
+        self._occlusion = backend.load(
+            engines.path("face-occlusion"), precise=True, threads=1, bfloat16=True
+        )
         # What depends on the delegate and the person alone is computed once a track.
         self._styles: WeakKeyDictionary[Assignment, Float] = WeakKeyDictionary()
 

@@ -30,7 +30,8 @@ def read_rgb(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> Float:
     size = (x1 - x0, y1 - y0)
     values = [planes[0].astype(np.float32)]
     values += [_upsample(plane, picture.chroma_step, size) for plane in planes[1:]]
-    return np.clip(_to_rgb(values, picture), 0, 255)
+    rgb = _to_rgb(values, picture)
+    return np.clip(rgb, 0, 255, out=rgb)
 
 
 def read_luma(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> Float:
@@ -141,10 +142,10 @@ def _area_mean(values: Float, step: tuple[int, int]) -> Float:
 def _blend(target: Plane, value: Float, alpha: Float, bits: int) -> None:
     """Move ``target`` (in place) towards ``value`` by ``alpha``; nothing is written where alpha is 0."""
     old = target.astype(np.float32)
-    # Where nothing of the old shows, not even its rounding error does.
-    mixed = np.where(alpha >= 1, value, old + alpha * (value - old))
-    mixed = np.rint(mixed).clip(0, (1 << bits) - 1)
-    np.copyto(target, mixed.astype(target.dtype), where=alpha > 0)
+    mixed = value - old
+    mixed *= alpha
+    mixed += old
+    _store(target, mixed, value, alpha, bits)
 
 
 def _blend_light(target: Plane, value: Float, alpha: Float, picture: Picture) -> None:
@@ -152,9 +153,29 @@ def _blend_light(target: Plane, value: Float, alpha: Float, picture: Picture) ->
     ITU-R BT.1886: its power of 2.4).
     """
     black = np.float32(black_and_white(picture)[0])
-    old, new = (np.maximum(one - black, 0) for one in (target.astype(np.float32), value))
-    mixed = np.sqrt(np.maximum(np.where(alpha >= 1, new**2, old**2 + alpha * (new**2 - old**2)), 0))
-    mixed = np.rint(black + mixed).clip(0, (1 << picture.bits) - 1)
+    old, new = target.astype(np.float32), value - black
+    old -= black
+    for one in (old, new):
+        np.maximum(one, 0, out=one)
+    whole = new + black
+    for one in (old, new):
+        one *= one
+    new -= old
+    new *= alpha
+    new += old
+    np.maximum(new, 0, out=new)
+    np.sqrt(new, out=new)
+    new += black
+    _store(target, new, whole, alpha, picture.bits)
+
+
+def _store(target: Plane, mixed: Float, whole: Float, alpha: Float, bits: int) -> None:
+    """Round ``mixed`` into ``target`` where alpha is more than 0, and ``whole`` where it is 1: where
+    nothing of the old shows, not even its rounding error does.
+    """
+    np.copyto(mixed, whole, where=alpha >= 1)
+    np.rint(mixed, out=mixed)
+    np.clip(mixed, 0, (1 << bits) - 1, out=mixed)
     np.copyto(target, mixed.astype(target.dtype), where=alpha > 0)
 
 

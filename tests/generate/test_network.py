@@ -30,7 +30,7 @@ class Networks:
         self.face, self.calls = face, {"generator": 0, "generator-style": 0, "face-occlusion": 0}
         self.shapes: list[tuple[int, ...]] = []
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Any:
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Any:
         return _Model(self, path.stem)
 
 
