@@ -96,7 +96,8 @@ def _pushed(weighted: Float) -> Float:
         mean = weighted[..., :3].sum(axis=(0, 1)) / total
         return np.broadcast_to(mean.astype(np.float32), (height, width, 3)).copy()
     size = (max(1, width // 2), max(1, height // 2))
-    coarse = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 4)
+    coarse = np.asarray(cv2.resize(weighted, size, interpolation=cv2.INTER_AREA), np.float32)
+    coarse = coarse.reshape(size[1], size[0], 4)
     # A cell is known as soon as half of it is: its colour is that of the known pixels in it.
     weight = coarse[..., 3].copy()
     coarse *= (np.minimum(2 * weight, 1) / np.maximum(weight, 1e-6))[..., None]

@@ -15,7 +15,7 @@ from streamanon.config import ComputeConfig
 from streamanon.runtime.backends import Array, Backend, Model
 
 RUNTIMES = ("openvino", "onnxruntime")
-#: What a model depends on: its runtime and file, precise, bfloat16, the threads of the runtime and the model.
+#: What a model depends on: its runtime and file, precise, bfloat16, the threads of both.
 Key = tuple[str, Path, int, bool, bool, int, int]
 
 
