@@ -74,7 +74,7 @@ def write_rgb(
 
 def small_rgb(picture: Picture, width: int, height: int) -> NDArray[np.uint8]:
     """A scaled copy for the detector, uint8 RGB [height, width, 3], within two levels of scaling exactly,
-    or five where it shrinks fourfold and more.
+    or four where it shrinks fourfold and more.
 
     Scales the planes first, so the matrix works on few pixels.
     """

@@ -145,7 +145,8 @@ def test_small_copy_matches_the_exact_path(fmt: str) -> None:
     assert np.abs(small - scaled).max() <= 2
     much_less = cv2.resize(exact, (28, 16), interpolation=cv2.INTER_AREA)
     apart = np.abs(pixels.small_rgb(picture, 28, 16) - much_less)
-    assert (apart.max() <= 5, apart.mean() <= 1) == (True, True)
+    assert apart.max() <= 4
+    assert apart.mean() <= 1
     same = pixels.small_rgb(picture, 320, 180)
     assert np.abs(same[8:-8, 8:-8] - exact[8:-8, 8:-8]).max() <= 2
 
