@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from streamanon.device.resample import blur, blur_each
+from streamanon.device.resample import blur, blur_each, resize_linear
 from streamanon.generate.border import (
     ALONG_PX,
     AROUND_PX,
@@ -107,9 +107,10 @@ def blend_border(
     rgb = _within_reach(rgb, crop, cut > 0, rim > 0)
     around, seen = _means(crop, outside * _likeness(crop, light))
     painted, _ = _means(rgb, inside)
-    seen = seen / blur(outside, ALONG_PX).clamp(min=LEAST_RING)
-    share = _rising(seen, SKIN_SHARES) * nearness
-    return rgb + (share * (around - painted)).clamp(-MOST, MOST), _rising(seen, EDGE_SHARES)
+    small = seen / _spread(outside).clamp(min=LEAST_RING)
+    step = _rising(small, SKIN_SHARES) * (around - painted)
+    step, beside = (resize_linear(one, (cut.shape[-1], cut.shape[-2])) for one in (step, small))
+    return rgb + nearness * step.clamp(-MOST, MOST), _rising(beside, EDGE_SHARES)
 
 
 def _rising(values: torch.Tensor, ends: tuple[float, float]) -> torch.Tensor:
@@ -140,9 +141,14 @@ def _likeness(rgb: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
 
 
 def _means(values: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The local mean of what has weight, and the weight itself, spread."""
-    spread = blur(torch.cat([values * weight, weight], dim=1), ALONG_PX)
+    """The local mean of what has weight, and the weight itself, spread; at half the size."""
+    spread = _spread(torch.cat([values * weight, weight], dim=1))
     return spread[:, :3] / spread[:, 3:].clamp(min=LEAST_SHARE), spread[:, 3:]
+
+
+def _spread(values: torch.Tensor) -> torch.Tensor:
+    """Blurred, at half the size."""
+    return blur(F.avg_pool2d(values, 2), ALONG_PX / 2)
 
 
 def _measured(painted: torch.Tensor, real: torch.Tensor, core: torch.Tensor) -> Detail:

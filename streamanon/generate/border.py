@@ -62,10 +62,16 @@ def blend_border(rgb: Float, crop: Float, light: Float, cut: NDArray[np.bool_]) 
     ring = rings.outside.astype(np.float32)
     around, seen = _means(crop, ring * likeness(crop, light))
     painted, _ = _means(rgb, rings.inside.astype(np.float32))
-    seen = seen / np.maximum(cv2.GaussianBlur(ring, (0, 0), ALONG_PX), LEAST_RING)
-    share = (np.interp(seen, SKIN_SHARES, (0, 1)).astype(np.float32) * rings.nearness)[..., None]
-    blended = rgb + (share * (around - painted)).clip(-MOST, MOST)
-    return np.asarray(blended, np.float32), np.interp(seen, EDGE_SHARES, (0, 1)).astype(np.float32)
+    beside = seen / np.maximum(_spread(ring), LEAST_RING)
+    step = cv2.merge([rising(beside, SKIN_SHARES)] * 3) * (around - painted)
+    step, beside = (cv2.resize(one, cut.shape[::-1]) for one in (step, beside))
+    taken = cv2.merge([rings.nearness] * 3) * step.clip(-MOST, MOST)
+    return cast(Float, rgb + taken), rising(cast(Float, beside), EDGE_SHARES)
+
+
+def rising(values: Float, ends: tuple[float, float]) -> Float:
+    """0 up to the first of the ``ends``, 1 from the second on."""
+    return ((values - np.float32(ends[0])) * np.float32(1 / (ends[1] - ends[0]))).clip(0, 1)
 
 
 def rings_of(cut: NDArray[np.bool_]) -> Rings:
@@ -84,20 +90,29 @@ def within_reach(rgb: Float, crop: Float, cut: NDArray[np.bool_], rim: NDArray[n
     """``rgb`` with no colour in the ``rim`` of the ``cut`` that is neither outside it nor further in: the
     network draws bright and dark lines along it.
     """
-    known = np.where(cut[..., None], rgb, crop)
-    known = cv2.GaussianBlur(known, (0, 0), SPECK_SIGMA)
+    rim_mask = rim.view(np.uint8)
+    known = cv2.GaussianBlur(cv2.copyTo(rgb, cut.view(np.uint8), crop.copy()), (0, 0), SPECK_SIGMA)
     kernel = np.ones((AROUND_PX, AROUND_PX), np.uint8)
-    most = cv2.dilate(np.where(rim[..., None], -FAR, known), kernel)
-    least = cv2.erode(np.where(rim[..., None], FAR, known), kernel)
-    return np.asarray(np.where(rim[..., None], np.minimum(np.maximum(rgb, least), most), rgb), np.float32)
+    bounds = []
+    for grow, none in ((cv2.dilate, -FAR), (cv2.erode, FAR)):
+        known[rim] = none
+        bounds.append(grow(known, kernel))
+    bounded = cv2.min(cv2.max(rgb, bounds[1]), bounds[0])
+    return cast(Float, cv2.copyTo(bounded, rim_mask, rgb.copy()))
 
 
 def likeness(rgb: Float, light: Float) -> Float:
     """How much like skin in that ``light`` a colour ``rgb`` is, both [h, w, 3] 0..255: [h, w] of 0..1."""
-    lumas = [np.maximum(one @ LUMA, 1.0) for one in (rgb, light)]
-    darker = (lumas[0] - lumas[1]) / LIKE_LUMA
-    tinted = (rgb / lumas[0][..., None] - light / lumas[1][..., None]) / LIKE_TINT
-    return np.asarray(np.exp(-(darker**2) - (tinted**2).sum(axis=2)), np.float32)
+    lumas = [np.maximum(luma_of(one), 1) for one in (rgb, light)]
+    tints = [cv2.divide(one, cv2.merge([luma] * 3)) for one, luma in zip((rgb, light), lumas, strict=True)]
+    apart = ((lumas[0] - lumas[1]) / np.float32(LIKE_LUMA)) ** 2
+    away = (tints[0] - tints[1]) / np.float32(LIKE_TINT)
+    return cast(Float, cv2.exp(-apart - cv2.transform(away * away, np.ones((1, 3), np.float32))))
+
+
+def luma_of(rgb: Float) -> Float:
+    """[h, w] of [h, w, 3]."""
+    return cast(Float, cv2.transform(rgb, LUMA[None]))
 
 
 def like_skin(rgb: Float, light: Float) -> Float:
@@ -117,7 +132,14 @@ def like_skin(rgb: Float, light: Float) -> Float:
 
 
 def _means(values: Float, weight: Float) -> tuple[Float, Float]:
-    """The local mean [h, w, 3] of what has weight, and the weight itself, spread [h, w]."""
-    spread = cv2.GaussianBlur(weight, (0, 0), ALONG_PX)
-    total = cv2.GaussianBlur(values * weight[..., None], (0, 0), ALONG_PX)
-    return cast(Float, total / np.maximum(spread, LEAST_SHARE)[..., None]), cast(Float, spread)
+    """The local mean of what has weight, and the weight itself, spread; at half the size."""
+    shares = cv2.merge([weight] * 3)
+    spread = _spread(weight)
+    total = _spread(cast(Float, cv2.multiply(values, shares)))
+    return cast(Float, cv2.divide(total, cv2.merge([np.maximum(spread, LEAST_SHARE)] * 3))), spread
+
+
+def _spread(values: Float) -> Float:
+    """Blurred, at half the size."""
+    small = cv2.resize(values, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return cast(Float, cv2.GaussianBlur(small, (0, 0), ALONG_PX / 2))

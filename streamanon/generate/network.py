@@ -205,8 +205,8 @@ class NetworkGenerator:
         for outline in (INNER_LIPS, *EYES):  # where the texture is stretched or squeezed
             mask &= filled(local, outline, mask.shape) == 0
         inside = mask.astype(np.float32)
-        luma = cv2.transform(warped, LUMA[None]) * inside
-        known = _coarse(cv2.merge([luma, inside]), DETAIL_SIGMA * scale * shrink)
+        luma = (warped @ LUMA) * inside
+        known = _coarse(np.stack([luma, inside], axis=2), DETAIL_SIGMA * scale * shrink)
         # Less and less of it towards the edge, beyond which nothing is known.
         fading = (2 * known[..., 1] - 1).clip(0) * inside
         fine = (luma * known[..., 1] / np.maximum(known[..., 0], 1.0) - 1) * fading
