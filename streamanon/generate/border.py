@@ -62,11 +62,11 @@ def blend_border(rgb: Float, crop: Float, light: Float, cut: NDArray[np.bool_]) 
     ring = rings.outside.astype(np.float32)
     around, seen = _means(crop, ring * likeness(crop, light))
     painted, _ = _means(rgb, rings.inside.astype(np.float32))
-    beside = seen / np.maximum(_spread(ring), LEAST_RING)
+    beside = cast(Float, seen / np.maximum(_spread(ring), LEAST_RING))
     step = cv2.merge([rising(beside, SKIN_SHARES)] * 3) * (around - painted)
-    step, beside = (cv2.resize(one, cut.shape[::-1]) for one in (step, beside))
-    taken = cv2.merge([rings.nearness] * 3) * step.clip(-MOST, MOST)
-    return cast(Float, rgb + taken), rising(cast(Float, beside), EDGE_SHARES)
+    full, edge = (cast(Float, cv2.resize(one, cut.shape[::-1])) for one in (step, beside))
+    taken = cv2.merge([rings.nearness] * 3) * full.clip(-MOST, MOST)
+    return cast(Float, rgb + taken), rising(edge, EDGE_SHARES)
 
 
 def rising(values: Float, ends: tuple[float, float]) -> Float:
