@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.generate.raster import reach_of
-from streamanon.geometry import CROP_PX
 from streamanon.mesh.landmarks import IRIS_RINGS, IRISES
 from streamanon.types import Assignment, Float
 
-#: The field of what is left: nodes each way, and how far a point's move reaches (sigma), px.
-NODES, REACH_PX = 17, 5.0
-#: Weight of no move at a node far from all points.
-STILL = 0.05
 #: Share of what was painted that has to be seen.
 LEAST_SHOWN = 0.9
 #: Irises move alone and are not painted by the network.
@@ -54,19 +48,5 @@ class Kept:
         that was hidden when it was painted, and where much more of it is hidden.
         """
         cut = self.cut & ~front
-        shown = (self.front & ~front & self.reach).any()
+        shown = (self.front & ~front & reach_of(self.mask)).any()
         return None if shown or cut.sum() < LEAST_SHOWN * self.cut.sum() else cut
-
-    @cached_property
-    def reach(self) -> NDArray[np.bool_]:
-        """What is cut out where nothing is in front."""
-        return reach_of(self.mask)
-
-    @cached_property
-    def weights(self) -> Float:
-        """How much of each point's move each node [289] makes."""
-        steps = np.linspace(0, CROP_PX - 1, NODES, dtype=np.float32)
-        nodes = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 1, 2)
-        apart = ((nodes - self.local[POINTS, :2]) ** 2).sum(axis=2)
-        near = np.exp(apart * np.float32(-0.5 / REACH_PX**2))
-        return np.asarray(near / (near.sum(axis=1, keepdims=True) + STILL), np.float32)
