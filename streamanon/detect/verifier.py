@@ -52,7 +52,7 @@ class Verifier:
     """The face verifier with its calibration. Raises :class:`ModelError` where the manifest has none."""
 
     def __init__(self, backend: Backend, engines: Engines) -> None:
-        self._model = backend.load(engines.path("face-verifier"), precise=True, threads=1, bfloat16=True)
+        self._model = backend.load(engines.path("face-verifier"), precise=True, threads=1)
         self._calibration = _read_calibration(engines.models["face-verifier"])
 
     def verify(self, picture: Picture, boxes: Float, turns: NDArray[np.int64]) -> Verified:
