@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.types import Float
+from streamanon.types import LUMA, Float
 
 #: How far around the hole its surroundings are read, as a share of the hole's size, and at least, px.
 RING_SHARE, LEAST_RING_PX = 0.35, 6.0
@@ -26,6 +26,9 @@ GRAIN = 2.5
 SHADE_OPACITY, SHADE_FLAT = 0.65, 0.45
 #: How much darker or lighter than the delegate's skin the tone may get, by the light around.
 LEAST_LIGHT, MOST_LIGHT = 0.35, 1.3
+#: What is brighter, darker or of stronger colour than this share of the surroundings counts as the share's
+#: limit: a lamp or a logo beside a face does not shine into its fill. Measured on at most so many pixels.
+COMMON_SHARE, MOST_SAMPLES = 0.88, 4096
 #: Where nothing around the hole is known: plain grey.
 UNKNOWN_RGB = (96.0, 96.0, 96.0)
 
@@ -41,7 +44,7 @@ def fill(rgb: Float, hidden: NDArray[np.bool_], rng: np.random.Generator) -> Flo
     if not known.any():
         smooth: Float = np.broadcast_to(np.array(UNKNOWN_RGB, np.float32), rgb.shape).copy()
     else:
-        colour = np.where(known[..., None], rgb, np.float32(0))
+        colour = np.where(known[..., None], _without_outliers(rgb, known), np.float32(0))
         smooth = _pull_push(colour, known.astype(np.float32))
     grain = rng.normal(0, GRAIN, rgb.shape[:2]).astype(np.float32)[..., None]
     return np.where(known[..., None], rgb, (smooth + grain).clip(0, 255)).astype(np.float32)
@@ -77,6 +80,24 @@ def surroundings(box: Float) -> Float:
     """The box [4] xyxy px with the ring around it that its fill is made of."""
     ring = np.maximum(RING_SHARE * (box[2:] - box[:2]), LEAST_RING_PX)
     return np.concatenate([box[:2] - ring, box[2:] + ring]).astype(np.float32)
+
+
+def _without_outliers(rgb: Float, known: NDArray[np.bool_]) -> Float:
+    """The region [H, W, 3] with its luma limited to what is common among the ``known`` pixels [H, W], and
+    its chroma to as far from their median as is common. Only known pixels are read.
+    """
+    around = rgb[known]
+    around = around[:: max(1, len(around) // MOST_SAMPLES)]
+    luma = around @ LUMA
+    low, high = np.quantile(luma, [1 - COMMON_SHARE, COMMON_SHARE])
+    chroma = around - luma[:, None]
+    middle = np.median(chroma, axis=0)
+    reach = np.quantile(np.linalg.norm(chroma - middle, axis=1), COMMON_SHARE)
+    own = (rgb @ LUMA)[..., None]
+    strong = rgb - own - middle
+    far = np.linalg.norm(strong, axis=2, keepdims=True)
+    limited = strong * np.minimum(1, reach / np.maximum(far, 1e-6))
+    return np.asarray(own.clip(low, high) + middle + limited, np.float32)
 
 
 def _pull_push(colour: Float, weight: Float) -> Float:

@@ -2,7 +2,8 @@
 
 The promise, for every track within one shot: each frame in which it is sure, and that lies at most
 ``seconds`` before one of its detections or at most ``coast_seconds`` after one, has a target for it, unless
-the covers of detected faces hide that target, or it would lie wholly outside the picture.
+the covers of detected faces hide that target, or it would lie wholly outside the picture, or it went out of
+the picture and came in again: then it is covered for ``coast_seconds`` from either side.
 
 In which frames a track is sure decides :mod:`streamanon.track.evidence`, with all looks in held frames
 included. Elsewhere it may be no face, and has targets only in frames of probable detections and in those no
@@ -26,7 +27,7 @@ import numpy as np
 from streamanon.config import LookaheadConfig
 from streamanon.geometry import grow, is_cut
 from streamanon.track.evidence import Evidence
-from streamanon.track.hold import MOST_HELD_FRAMES, is_due, within
+from streamanon.track.hold import MOST_HELD_FRAMES, SLACK_SECONDS, is_due, within
 from streamanon.track.optical_flow import follow
 from streamanon.track.tracker import MAX_LOST_SECONDS
 from streamanon.types import Float, Observation, Picture, RawFrame, Resolved, Target
@@ -298,12 +299,33 @@ class _Shot:
             if after and after[0].index == index:
                 if not after[0].detected:
                     yield _carry(track_id, after[0], [], index)
-            elif before and after:
+            elif before and after and not self._was_away(before, after, frame.picture):
                 yield _between(track_id, before[-1], after[0], index)
-            elif after:
-                yield _carry(track_id, after[0], after[:_FIT_SIGHTINGS], index)
-            elif within(before[-1].seconds, frame.pts_seconds, self._config.coast_seconds):
+            elif before and self._coasts(before[-1], frame):
                 yield _carry(track_id, before[-1], before[-_FIT_SIGHTINGS:], index)
+            elif after and (not before or self._coasts(after[0], frame)):
+                yield _carry(track_id, after[0], after[:_FIT_SIGHTINGS], index)
+
+    def _coasts(self, nearest: _Sighting, frame: RawFrame) -> bool:
+        """Whether a frame is so near a sighting that a face is carried there without another one beyond."""
+        return abs(nearest.seconds - frame.pts_seconds) <= self._config.coast_seconds + SLACK_SECONDS
+
+    def _was_away(
+        self, before: Sequence[_Sighting], after: Sequence[_Sighting], picture: Picture
+    ) -> bool:
+        """Whether somebody had left the picture between two sightings: coasting from either does not reach
+        the other, the edge cuts both, and by their motion the face went out and came in again.
+        """
+        first, second = before[-1], after[0]
+        size, middle = (picture.width, picture.height), (first.index + second.index) // 2
+        if within(first.seconds, second.seconds, 2 * self._config.coast_seconds):
+            return False
+        gone = (
+            _carry(-1, first, before[-_FIT_SIGHTINGS:], middle),
+            _carry(-1, second, after[:_FIT_SIGHTINGS], middle),
+        )
+        cut = is_cut(first.box, *size) and is_cut(second.box, *size)
+        return cut and not any(_has_middle_in(target.box, picture) for target in gone)
 
     def reaches(self, track_id: int, index: int) -> bool:
         """Whether a track is covered in a frame that it was not detected in: if it is sure, or at most one
@@ -403,6 +425,12 @@ def _is_within(target: Target, boxes: Float) -> bool:
     apart = ((x[..., None] - middles[:, 0]) / halves[:, 0]) ** 2
     apart += ((y[..., None] - middles[:, 1]) / halves[:, 1]) ** 2
     return bool((apart.min(axis=2) <= 1).mean() >= _COVERED_SHARE)
+
+
+def _has_middle_in(box: Float, picture: Picture) -> bool:
+    """Whether the middle of a box lies on the picture."""
+    x, y = (box[:2] + box[2:]).tolist()
+    return bool(0 <= x <= 2 * (picture.width - 1) and 0 <= y <= 2 * (picture.height - 1))
 
 
 def _touches(box: Float, picture: Picture) -> bool:
