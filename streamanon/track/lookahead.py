@@ -35,15 +35,20 @@ from streamanon.types import Float, Observation, Picture, RawFrame, Resolved, Ta
 #: The verifier's probabilities [N] of a face at the expected boxes [N, 4] of a frame; None if it cannot
 #: tell. See ``Searcher.look_again``.
 LookAgain = Callable[[RawFrame, Float], Float | None]
-#: Factor of an extrapolated face's speed from one frame to the next: it stops after a while, as faces do,
+#: The step, s, in which speed and growth count: a frame at 25 a second. At a higher rate a face moves less
+#: from one frame to the next.
+_STEP_SECONDS = 0.04
+#: Factor of an extrapolated face's speed from one step to the next: it stops after a while, as faces do,
 #: rather than leave the picture.
 _KEEP_SPEED = 0.9
-#: An extrapolated box grows by this share of its size on every side per frame, up to the most; by more
+#: An extrapolated box grows by this share of its size on every side per step, up to the most; by more
 #: where one sighting alone gives no velocity, by less where optical flow follows the face.
 _GROWTH = 0.03
 _GROWTH_BLIND = 0.06
 _GROWTH_FOLLOWED, _LEAST_FOLLOWED = 0.01, 0.06
 _MOST_GROWTH = 0.5
+#: Least time, steps, by which a velocity is divided: a frame at 125 a second.
+_LEAST_STEPS = 0.2
 #: A lost face is followed by optical flow for so many times ``coast_seconds``, and then coasts.
 _FOLLOWED = 2
 #: A carried face is hidden by those that were detected if so much of it lies in the ellipses in their
@@ -140,7 +145,9 @@ class _Sighting:
     @property
     def doubt(self) -> float:
         """By how much of its size on every side the box may be off."""
-        return 0.0 if self.detected else _LEAST_FOLLOWED + _GROWTH_FOLLOWED * abs(self.index - self.origin)
+        if self.detected:
+            return 0.0
+        return _LEAST_FOLLOWED + _GROWTH_FOLLOWED * _steps(self.seconds, self.origin_seconds)
 
     @property
     def detected(self) -> bool:
@@ -292,37 +299,35 @@ class _Shot:
 
     def fill(self, frame: RawFrame) -> Iterator[Target]:
         """Targets at a frame for the tracks that are known before or after it but not detected in it."""
-        index = frame.index
+        index, now = frame.index, frame.pts_seconds
         for track_id, sightings in self._tracks.items():
             place = bisect_left(sightings, index, key=lambda s: s.index)
             before, after = sightings[:place], sightings[place:]
             if after and after[0].index == index:
                 if not after[0].detected:
-                    yield _carry(track_id, after[0], [], index)
+                    yield _carry(track_id, after[0], [], index, now)
             elif before and after and not self._was_away(before, after, frame.picture):
-                yield _between(track_id, before[-1], after[0], index)
+                yield _between(track_id, before[-1], after[0], index, now)
             elif before and self._coasts(before[-1], frame):
-                yield _carry(track_id, before[-1], before[-_FIT_SIGHTINGS:], index)
+                yield _carry(track_id, before[-1], before[-_FIT_SIGHTINGS:], index, now)
             elif after and (not before or self._coasts(after[0], frame)):
-                yield _carry(track_id, after[0], after[:_FIT_SIGHTINGS], index)
+                yield _carry(track_id, after[0], after[:_FIT_SIGHTINGS], index, now)
 
     def _coasts(self, nearest: _Sighting, frame: RawFrame) -> bool:
         """Whether a frame is so near a sighting that a face is carried there without another one beyond."""
         return abs(nearest.seconds - frame.pts_seconds) <= self._config.coast_seconds + SLACK_SECONDS
 
-    def _was_away(
-        self, before: Sequence[_Sighting], after: Sequence[_Sighting], picture: Picture
-    ) -> bool:
+    def _was_away(self, before: Sequence[_Sighting], after: Sequence[_Sighting], picture: Picture) -> bool:
         """Whether somebody had left the picture between two sightings: coasting from either does not reach
         the other, the edge cuts both, and by their motion the face went out and came in again.
         """
-        first, second = before[-1], after[0]
-        size, middle = (picture.width, picture.height), (first.index + second.index) // 2
+        first, second, size = before[-1], after[0], (picture.width, picture.height)
+        middle = (first.index + second.index) // 2, (first.seconds + second.seconds) / 2
         if within(first.seconds, second.seconds, 2 * self._config.coast_seconds):
             return False
         gone = (
-            _carry(-1, first, before[-_FIT_SIGHTINGS:], middle),
-            _carry(-1, second, after[:_FIT_SIGHTINGS], middle),
+            _carry(-1, first, before[-_FIT_SIGHTINGS:], *middle),
+            _carry(-1, second, after[:_FIT_SIGHTINGS], *middle),
         )
         cut = is_cut(first.box, *size) and is_cut(second.box, *size)
         return cut and not any(_has_middle_in(target.box, picture) for target in gone)
@@ -378,22 +383,30 @@ def _sighting(found: Target, frame: RawFrame, known: bool) -> _Sighting:
     return _Sighting(index, found.box, found.keypoints, index, known, now, now)
 
 
-def _between(track_id: int, first: _Sighting, second: _Sighting, index: int) -> Target:
+def _steps(first: float, second: float) -> float:
+    """How many steps lie between two times, s."""
+    return abs(second - first) / _STEP_SECONDS
+
+
+def _between(track_id: int, first: _Sighting, second: _Sighting, index: int, seconds: float) -> Target:
     part = np.float32((index - first.index) / (second.index - first.index))
     box = first.box + part * (second.box - first.box)
     keypoints = first.keypoints + part * (second.keypoints - first.keypoints)
     # A long gap may hide a turn; next to a detection there is no room for one.
-    growth = _GROWTH * (min(index - first.index, second.index - index) - 1)
-    growth = min(growth + max(first.doubt, second.doubt), _MOST_GROWTH)
+    nearest = min(_steps(first.seconds, seconds), _steps(second.seconds, seconds))
+    growth = _GROWTH * max(nearest - 1, 0.0) + max(first.doubt, second.doubt)
+    growth = min(growth, _MOST_GROWTH)
     distance = min(abs(index - one.origin) for one in (first, second))
     return Target(track_id, grow(box, growth), keypoints, False, distance, growth)
 
 
-def _carry(track_id: int, nearest: _Sighting, fit: list[_Sighting], index: int) -> Target:
+def _carry(
+    track_id: int, nearest: _Sighting, fit: Sequence[_Sighting], index: int, seconds: float
+) -> Target:
     """A sighting moved to another frame, backwards or forwards, by the velocity of ``fit``."""
-    apart = abs(index - nearest.index)
-    frames = (1 - _KEEP_SPEED**apart) / (1 - _KEEP_SPEED)
-    shift = _velocity(fit) * np.float32(frames if index > nearest.index else -frames)
+    apart = _steps(nearest.seconds, seconds)
+    steps = (1 - _KEEP_SPEED**apart) / (1 - _KEEP_SPEED)
+    shift = _velocity(fit) * np.float32(steps if index > nearest.index else -steps)
     growth = apart * (_GROWTH if len(fit) > 1 else _GROWTH_BLIND)
     growth = min(growth + nearest.doubt, _MOST_GROWTH)
     box = grow(nearest.box + np.tile(shift, 2), growth)
@@ -401,13 +414,14 @@ def _carry(track_id: int, nearest: _Sighting, fit: list[_Sighting], index: int) 
     return Target(track_id, box, nearest.keypoints + shift, False, distance, growth)
 
 
-def _velocity(sightings: list[_Sighting]) -> Float:
-    """Of the box's centre, [2] px a frame; zero for a single sighting."""
+def _velocity(sightings: Sequence[_Sighting]) -> Float:
+    """Of the box's centre, [2] px a step; zero for a single sighting."""
     if len(sightings) < 2:
         return np.zeros(2, np.float32)
     first, last = sightings[0], sightings[-1]
-    frames = last.index - first.index
-    moved = (last.box - first.box).reshape(2, 2).mean(axis=0) / frames
+    # Time stamps may repeat.
+    steps = max(_steps(first.seconds, last.seconds), _LEAST_STEPS)
+    moved = (last.box - first.box).reshape(2, 2).mean(axis=0) / np.float32(steps)
     return np.asarray(moved, np.float32)
 
 
