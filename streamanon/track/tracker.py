@@ -55,7 +55,8 @@ def track(
 
     Every face with a score of at least ``config.score`` is kept: it continues a track or starts one. Faces
     from ``config.revive_score`` up continue tracks, or start one where the face of a track that found
-    another is expected; the others, and all below, are dropped, as the detector's threshold demands.
+    another, or was lost long ago, is expected; the others, and all below, are dropped, as the detector's
+    threshold demands.
     Observations that are not "seen" pass unchanged. ``redetect`` is called where a
     face was lost.
     """
@@ -117,7 +118,8 @@ class Tracker:
                 free[row].see(faces.boxes[face], index)
                 ids[face] = free[row].id
             free = [t for t in free if t.index != index]
-        # A weak face also starts a track where the face of a track that took another one is expected.
+        # A weak face also starts a track where the face of a track is expected that took another one, or
+        # that was lost too long ago to pass for the same.
         apart = (overlap(faces.boxes, faces.boxes[ids >= 0]) < APART).all(axis=1)
         for face in map(int, np.flatnonzero((confident | (weak & expected & apart)) & (ids < 0))):
             ids[face] = next(self._ids)

@@ -569,6 +569,18 @@ def test_a_lost_face_coasts_as_long_at_any_rate(rate: int) -> None:
     assert covered(list(resolve(clip, LookaheadConfig(0.5, 0.4)))) == set(range(rate + 1 + 2 * rate // 5))
 
 
+@pytest.mark.parametrize("rate", [50, 100])
+def test_a_carried_face_moves_and_grows_as_much_at_any_rate(rate: int) -> None:
+    def last_box(rate: int) -> Float:
+        lost, xs = rate // 5, [100 + 60 * (n + 1) / rate for n in range(rate)]
+        boxes: list[Box] = [(x, 100, x + 40, 150) for x in xs]
+        clip = [observation(n, {0: boxes[n]} if n < rate - lost else {}) for n in range(rate)]
+        timed = [replace(o, frame=replace(o.frame, time_base=Fraction(1, rate))) for o in clip]
+        return box_at(list(resolve(timed, LookaheadConfig(0.2, 0.4))), rate - 1)
+
+    np.testing.assert_allclose(last_box(rate), last_box(25), atol=0.1)
+
+
 @pytest.mark.parametrize("step", [0, -1])
 def test_times_that_do_not_advance_hold_no_frame_for_ever(step: int) -> None:
     clip = [replace(o, frame=replace(o.frame, pts=step * n)) for n, o in enumerate(seen_at({0}, 700))]
