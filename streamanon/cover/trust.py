@@ -48,8 +48,8 @@ SOFT_SHARE = 0.25
 def trusts_mesh(
     config: CoverConfig, picture: Picture, target: Target, measured: Geometry, established: bool
 ) -> bool:
-    """Whether a mesh is good enough to paint on; an ``established`` face is given some slack. On what may be
-    no face none is painted: on a chair that would be worse than a fill.
+    """Whether a mesh is good enough to paint on; an ``established`` face is given some slack. On what may
+    be no face none is painted: on a chair that would be worse than a fill.
     """
     slack = float(established)
     points = measured.points[:, :2]
