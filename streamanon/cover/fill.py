@@ -8,6 +8,7 @@ next coarser one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import cv2
 import numpy as np
@@ -37,27 +38,28 @@ def fill(rgb: Float, hidden: NDArray[np.bool_], rng: np.random.Generator) -> Flo
     """
     if hidden.shape != rgb.shape[:2]:
         raise ValueError(f"hidden must be {rgb.shape[:2]}, not {hidden.shape}")
-    known = ~hidden
-    if not known.any():
+    if hidden.all():
         smooth: Float = np.broadcast_to(np.array(UNKNOWN_RGB, np.float32), rgb.shape).copy()
     else:
-        colour = np.where(known[..., None], rgb, np.float32(0))
-        smooth = _pull_push(colour, known.astype(np.float32))
-    grain = rng.normal(0, GRAIN, rgb.shape[:2]).astype(np.float32)[..., None]
-    return np.where(known[..., None], rgb, (smooth + grain).clip(0, 255)).astype(np.float32)
+        smooth = _pushed(_weighted(rgb, (~hidden).astype(np.float32)))
+    smooth += np.float32(GRAIN) * rng.standard_normal((*hidden.shape, 1), np.float32)
+    np.clip(smooth, 0, 255, out=smooth)
+    return np.asarray(cv2.copyTo(rgb, (~hidden).view(np.uint8), smooth), np.float32)
 
 
-def shade(rgb: Float, centre: tuple[float, float], axes: tuple[float, float], tone: Float) -> Float:
+def shade(
+    rgb: Float, centre: tuple[float, float], axes: tuple[float, float], tone: Float, around: float
+) -> Float:
     """A filled region [H, W, 3] tinted by a skin tone [3] (RGB, 0..255) in an ellipse, softly to its edge.
 
-    The tone takes the fill's own brightness in part, so that a head in the dark stays dark.
+    The tone takes the brightness ``around``, 0..255, in part, so that a head in the dark stays dark.
     """
     height, width = rgb.shape[:2]
-    y, x = np.ogrid[:height, :width]
-    radius = np.sqrt(((x - centre[0]) / max(axes[0], 1)) ** 2 + ((y - centre[1]) / max(axes[1], 1)) ** 2)
-    ramp = np.clip((1 - radius) / (1 - SHADE_FLAT), 0, 1)
-    share = (SHADE_OPACITY * ramp * ramp * (3 - 2 * ramp)).astype(np.float32)[..., None]
-    light = float(rgb.mean()) / max(float(tone.mean()), 1.0)
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    x, y = ((one - c) / max(a, 1) for one, c, a in zip((x, y), centre, axes, strict=True))
+    ramp = np.clip((1 - np.sqrt(x * x + y * y)) / np.float32(1 - SHADE_FLAT), 0, 1)
+    share = (np.float32(SHADE_OPACITY) * ramp * ramp * (3 - 2 * ramp))[..., None]
+    light = around / max(float(tone.mean()), 1.0)
     lit = tone * np.float32(np.clip(np.sqrt(light), LEAST_LIGHT, MOST_LIGHT))
     return np.asarray(rgb + share * (lit - rgb), np.float32)
 
@@ -79,19 +81,28 @@ def surroundings(box: Float) -> Float:
     return np.concatenate([box[:2] - ring, box[2:] + ring]).astype(np.float32)
 
 
-def _pull_push(colour: Float, weight: Float) -> Float:
-    """``colour`` [H, W, 3], which is zero where ``weight`` [H, W] is, with the unknown filled in."""
-    height, width = weight.shape
-    if weight.min() >= 1 or min(height, width) <= 1:
-        total = max(float(weight.sum()), 1e-6)
-        mean = colour.sum(axis=(0, 1)) / total
-        return np.where(weight[..., None] > 0, colour / np.maximum(weight, 1e-6)[..., None], mean)
+def _weighted(rgb: Float, weight: Float) -> Float:
+    """``rgb`` [H, W, 3] times ``weight`` [H, W], and the weight itself: [H, W, 4]."""
+    return cast(Float, cv2.merge([*(cv2.multiply(one, weight) for one in cv2.split(rgb)), weight]))
+
+
+def _pushed(weighted: Float) -> Float:
+    """What the next coarser level gives to each pixel [H, W, 3]; ``weighted`` [H, W, 4] as at
+    :func:`_weighted`.
+    """
+    height, width = weighted.shape[:2]
+    if weighted[..., 3].min() >= 1 or min(height, width) <= 1:
+        total = max(float(weighted[..., 3].sum()), 1e-6)
+        mean = weighted[..., :3].sum(axis=(0, 1)) / total
+        return np.broadcast_to(mean.astype(np.float32), (height, width, 3)).copy()
     size = (max(1, width // 2), max(1, height // 2))
-    sums = cv2.resize(colour, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 3)
-    weights = cv2.resize(weight, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0])
+    coarse = np.asarray(cv2.resize(weighted, size, interpolation=cv2.INTER_AREA), np.float32)
+    coarse = coarse.reshape(size[1], size[0], 4)
     # A cell is known as soon as half of it is: its colour is that of the known pixels in it.
-    full = np.minimum(2 * weights, 1)
-    scaled = sums * (full / np.maximum(weights, 1e-6))[..., None]
-    coarse = _pull_push(scaled.astype(np.float32), full.astype(np.float32))
-    push = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(colour + (1 - weight)[..., None] * push.reshape(height, width, 3), np.float32)
+    weight = coarse[..., 3].copy()
+    coarse *= (np.minimum(2 * weight, 1) / np.maximum(weight, 1e-6))[..., None]
+    known = np.ascontiguousarray(coarse[..., :3])
+    if (unknown := 1 - coarse[..., 3:]).any():
+        known += unknown * _pushed(coarse)
+    push = cv2.resize(known, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(push.reshape(height, width, 3), np.float32)

@@ -61,7 +61,7 @@ def test_nothing_known_is_plain() -> None:
 def test_a_shade_is_a_tone_in_the_middle_and_nothing_at_the_edge() -> None:
     grey = np.full((60, 60, 3), 128, np.float32)
     tone = np.array([200, 140, 110], np.float32)
-    shaded = shade(grey, (30, 30), (20, 25), tone)
+    shaded = shade(grey, (30, 30), (20, 25), tone, 128.0)
     assert shaded[30, 30, 0] > shaded[30, 30, 2] + 30
     np.testing.assert_array_equal(shaded[0], grey[0])
 
