@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.types import Float
+from streamanon.types import LUMA, Float
 
 #: How far around the hole its surroundings are read, as a share of the hole's size, and at least, px.
 RING_SHARE, LEAST_RING_PX = 0.35, 6.0
@@ -27,8 +27,16 @@ GRAIN = 2.5
 SHADE_OPACITY, SHADE_FLAT = 0.65, 0.45
 #: How much darker or lighter than the delegate's skin the tone may get, by the light around.
 LEAST_LIGHT, MOST_LIGHT = 0.35, 1.3
+#: What is brighter, darker or of stronger colour than this share of the surroundings counts as the share's
+#: limit: a lamp or a logo beside a face does not shine into its fill. Measured on at most so many pixels.
+COMMON_SHARE, MOST_SAMPLES = 0.88, 2048
 #: Where nothing around the hole is known: plain grey.
 UNKNOWN_RGB = (96.0, 96.0, 96.0)
+#: RGB to luma and two axes of chroma, and back.
+_OPPONENT: Float = np.stack([LUMA, np.array([0.7, -0.7, 0.0]), np.array([-0.4, -0.4, 0.8])]).astype(
+    np.float32
+)
+_FROM_OPPONENT: Float = np.linalg.inv(_OPPONENT).astype(np.float32)
 
 
 def fill(rgb: Float, hidden: NDArray[np.bool_], rng: np.random.Generator) -> Float:
@@ -41,7 +49,7 @@ def fill(rgb: Float, hidden: NDArray[np.bool_], rng: np.random.Generator) -> Flo
     if hidden.all():
         smooth: Float = np.broadcast_to(np.array(UNKNOWN_RGB, np.float32), rgb.shape).copy()
     else:
-        smooth = _pushed(_weighted(rgb, (~hidden).astype(np.float32)))
+        smooth = _pushed(_weighted(_without_outliers(rgb, ~hidden), (~hidden).astype(np.float32)))
     smooth += np.float32(GRAIN) * rng.standard_normal((*hidden.shape, 1), np.float32)
     np.clip(smooth, 0, 255, out=smooth)
     return np.asarray(cv2.copyTo(rgb, (~hidden).view(np.uint8), smooth), np.float32)
@@ -79,6 +87,28 @@ def surroundings(box: Float) -> Float:
     """The box [4] xyxy px with the ring around it that its fill is made of."""
     ring = np.maximum(RING_SHARE * (box[2:] - box[:2]), LEAST_RING_PX)
     return np.concatenate([box[:2] - ring, box[2:] + ring]).astype(np.float32)
+
+
+def _without_outliers(rgb: Float, known: NDArray[np.bool_]) -> Float:
+    """The region [H, W, 3] with its luma limited to what is common among the ``known`` pixels [H, W], and
+    its chroma to as far from their median as is common. Only known pixels are measured.
+    """
+    rows = np.flatnonzero(known)
+    rows = rows[:: max(1, len(rows) // MOST_SAMPLES)]
+    most, middle = int(COMMON_SHARE * (len(rows) - 1)), len(rows) // 2
+    luma, *chroma = (np.asarray(one, np.float32) for one in cv2.split(cv2.transform(rgb, _OPPONENT)))
+    around = np.sort(luma.ravel()[rows])
+    np.clip(luma, around[len(rows) - 1 - most], around[most], out=luma)
+    medians = [np.sort(one.ravel()[rows])[middle] for one in chroma]
+    for one, median in zip(chroma, medians, strict=True):
+        one -= median
+    strength = cv2.magnitude(*chroma)
+    reach = np.sort(strength.ravel()[rows])[most]
+    share = np.minimum(np.float32(1), reach / np.maximum(strength, np.float32(1e-6)))
+    for one, median in zip(chroma, medians, strict=True):
+        one *= share
+        one += median
+    return cast(Float, cv2.transform(cv2.merge([luma, *chroma]), _FROM_OPPONENT))
 
 
 def _weighted(rgb: Float, weight: Float) -> Float:
