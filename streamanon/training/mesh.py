@@ -4,7 +4,8 @@
     MEDIAPIPE_PYTHON streamanon/training/mesh_scenes.py DATA SCENES.npz
     python -m streamanon.training.mesh --data DATA --turned TURNED --scenes SCENES.npz --minutes 35
 
-The confidence learns the network's own error: its target is exp(-NME / 5 %), and 0 where there is no face.
+The confidence learns the network's own error: its target is exp(-NME / 10 %), and 0 where there is no
+face.
 """
 
 from __future__ import annotations
@@ -363,7 +364,7 @@ def losses(
     plane = (apart[..., :2].sum(-1) * weights).mean(1)
     depth = (apart[..., 2].mean(1) * batch["depth"]).sum() / batch["depth"].sum().clamp(min=1)
     with torch.no_grad():
-        sure = torch.exp(-nme(points, truth) / 0.05) * face
+        sure = torch.exp(-nme(points, truth) / 0.1) * face
     bce = nn.functional.binary_cross_entropy_with_logits
     sex, age = batch["masculine"], batch["age"]
     known, aged = ~sex.isnan(), ~age.isnan()
