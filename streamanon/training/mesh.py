@@ -52,6 +52,8 @@ SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 POINTS = 478
 Outputs = tuple[torch.Tensor, torch.Tensor]
 NEGATIVE_SHARE = 0.1
+#: The source of portraits turned by their meshes.
+TURNED = "turned"
 BANK_SHARE = 0.65
 BLINKS = 0.25
 #: Top and bottom of the face's oval; the outer eye corners' distance from the front over the height.
@@ -126,6 +128,9 @@ def presentation(portrait: Portrait) -> tuple[float, float]:
         return 1.0 - float(sex), float(age) / 100
     if portrait.source == "generated":
         return (0.0 if portrait.group.startswith("female") else 1.0), math.nan
+    if portrait.source == TURNED:
+        sex, told = portrait.group.split("/")
+        return (0.0 if sex == "female" else 1.0), float(told) / 100 if told else math.nan
     return math.nan, math.nan
 
 
@@ -274,12 +279,25 @@ def jittered_alignment(points: np.ndarray, rng: np.random.Generator, crop_px: in
     return np.column_stack([turn[:, :2] @ matrix[:, :2], turn[:, :2] @ matrix[:, 2] + turn[:, 2]])
 
 
-def turned_faces(folder: Path) -> list[Portrait]:
-    """What :mod:`verifier_turned` wrote."""
+def turned_faces(data: Path, folder: Path) -> list[Portrait]:
+    """What :mod:`verifier_turned` wrote, with sex and, where it is known, age as their ``group``."""
+    with np.load(data / "portraits_512_labels.npz") as labels:
+        told = zip(labels["name"], labels["ident"], labels["age"], strict=True)
+        groups = {
+            str(name): f"{str(ident).split('/')[0]}/{age if age > 0 else ''}" for name, ident, age in told
+        }
     none = np.zeros(EMBEDDING, np.float32)
     return [
-        Portrait(np.ascontiguousarray(rgb[..., ::-1]), mesh[:, :2], mesh[:, 2], none, "", "turned", "train")
-        for rgb, mesh, turn in turned_meshes(folder)
+        Portrait(
+            np.ascontiguousarray(rgb[..., ::-1]),
+            mesh[:, :2],
+            mesh[:, 2],
+            none,
+            groups[name],
+            TURNED,
+            "train",
+        )
+        for name, rgb, mesh, _ in turned_meshes(folder)
     ]
 
 
@@ -309,7 +327,7 @@ class Samples(IterableDataset):
             read_scenes(args.data, "train"),
             seed,
             blinks=BLINKS,
-            turned=turned_faces(args.turned) if args.turned else None,
+            turned=turned_faces(args.data, args.turned) if args.turned else None,
             seen=scene_faces(args.scenes) if args.scenes else None,
         )
         while True:

@@ -118,8 +118,8 @@ def _drawn(image: Image, before: NDArray, after: NDArray[np.float64]) -> Image:
     return np.asarray(mapped, np.uint8)
 
 
-def render(data: Path, seed: int, each: int) -> Iterator[tuple[Image, NDArray[np.float32], int]]:
-    """RGB picture [S, S, 3], mesh [478, 3] px and turn of turned train portraits, one in ``each``."""
+def render(data: Path, seed: int, each: int) -> Iterator[tuple[str, Image, NDArray[np.float32], int]]:
+    """Name, RGB picture [S, S, 3], mesh [478, 3] px and turn of turned train portraits, one in ``each``."""
     rng = np.random.default_rng(seed)
     labels = dict(np.load(data / "portraits_512_labels.npz").items())
     rows = {str(name): row for row, name in enumerate(labels["name"])}
@@ -142,27 +142,30 @@ def render(data: Path, seed: int, each: int) -> Iterator[tuple[Image, NDArray[np
                 yaw = float(rng.uniform(*yaws) * rng.choice([-1, 1]))
                 pitch = float(rng.uniform(*pitches))
                 turn = int(abs(yaw) >= HALF_DEG) + int(abs(yaw) >= PROFILE_DEG)
-                yield *turned(np.ascontiguousarray(small, np.uint8), points * shrink, yaw, pitch), turn
+                drawn, mesh = turned(np.ascontiguousarray(small, np.uint8), points * shrink, yaw, pitch)
+                yield Path(member.name).name, drawn, mesh, turn
 
 
-def turned_meshes(folder: Path) -> Iterator[tuple[Image, NDArray[np.float32], int]]:
-    """RGB picture, mesh [478, 3] px and turn (front 0, half 1, profile 2) of what :func:`main` wrote, if
-    anything.
+def turned_meshes(folder: Path) -> Iterator[tuple[str, Image, NDArray[np.float32], int]]:
+    """The portrait's name, RGB picture, mesh [478, 3] px and turn (front 0, half 1, profile 2) of what
+    :func:`main` wrote, if anything.
     """
     if not (folder / NAME).exists():
         return
     with np.load(folder / NAME) as file:
-        packed, ends, points, turns = (file[k] for k in ("packed", "ends", "points", "turns"))
+        names, packed, ends, points, turns = (
+            file[k] for k in ("names", "packed", "ends", "points", "turns")
+        )
     for row, turn in enumerate(turns):
         blob = packed[ends[row - 1] if row else 0 : ends[row]]
         image = np.asarray(cv2.imdecode(blob, cv2.IMREAD_COLOR), np.uint8)
-        yield np.ascontiguousarray(image[..., ::-1]), points[row], int(turn)
+        yield str(names[row]), np.ascontiguousarray(image[..., ::-1]), points[row], int(turn)
 
 
 def turned_portraits(folder: Path) -> list[tuple[Image, NDArray[np.float32], NDArray[np.float32], int]]:
     """The same with box [4] and keypoints [5, 2] px instead of the mesh."""
     found = []
-    for image, points, turn in turned_meshes(folder):
+    for _, image, points, turn in turned_meshes(folder):
         seen = points[:SKIN_POINTS, :2]
         box = np.concatenate([seen.min(0), seen.max(0)])
         found.append((image, box, points[list(KEYPOINTS), :2], turn))
@@ -177,17 +180,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    blobs, meshes, turns = [], [], []
-    for image, points, turn in render(args.data, args.seed, args.each):
+    names, blobs, meshes, turns = [], [], [], []
+    for name, image, points, turn in render(args.data, args.seed, args.each):
         blobs.append(
             io.BytesIO(cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
         )
+        names.append(name)
         meshes.append(points)
         turns.append(turn)
     packed = np.frombuffer(b"".join(b.getvalue() for b in blobs), np.uint8)
     ends = np.cumsum([len(b.getvalue()) for b in blobs])
     args.out.mkdir(parents=True, exist_ok=True)
-    np.savez(args.out / NAME, packed=packed, ends=ends, points=np.stack(meshes), turns=turns)
+    np.savez(args.out / NAME, names=names, packed=packed, ends=ends, points=np.stack(meshes), turns=turns)
     print(f"{len(turns)} turned portraits")
 
 
