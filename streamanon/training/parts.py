@@ -31,8 +31,8 @@ from streamanon.types import Float
 
 SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 BLINKS, SHRUNK, OCCLUDED = 0.35, 0.4, 0.15
-#: How often a turned portrait and a face of the scenes are shown; of the latter those of so many px or more,
-#: as the teacher measures the eyes of smaller ones poorly.
+#: How often a turned portrait and a face of the scenes are shown; of the latter those of so many px and
+#: more, as the teacher measures the eyes of smaller ones poorly.
 TURNED_SHARE, SCENE_SHARE, LEAST_SCENE_PX = 0.15, 0.25, 40.0
 #: Pairs of points, one above the other, whose distance is how far a part is open; by their place in
 #: ``LEFT_EYE`` and in ``MOUTH``; and the ends that a part's width is measured between.
