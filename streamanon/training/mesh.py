@@ -279,6 +279,15 @@ def jittered_alignment(points: np.ndarray, rng: np.random.Generator, crop_px: in
     return np.column_stack([turn[:, :2] @ matrix[:, :2], turn[:, :2] @ matrix[:, 2] + turn[:, 2]])
 
 
+def face_units(points: torch.Tensor) -> torch.Tensor:
+    """The unit of errors by face [B] of meshes [B, 478, 2 or 3]: the distance of the outer eye corners; of a
+    turned face, what it would be from the front, by its height.
+    """
+    eyes = (points[:, EYE_CORNERS[0], :2] - points[:, EYE_CORNERS[1], :2]).norm(dim=-1)
+    height = (points[:, OVAL_ENDS[0], :2] - points[:, OVAL_ENDS[1], :2]).norm(dim=-1)
+    return torch.maximum(eyes, EYES_TO_HEIGHT * height).clamp(min=1)
+
+
 def turned_faces(data: Path, folder: Path) -> list[Portrait]:
     """What :mod:`verifier_turned` wrote, with sex and, where it is known, age as their ``group``."""
     with np.load(data / "portraits_512_labels.npz") as labels:
@@ -363,13 +372,9 @@ def point_weights() -> torch.Tensor:
 
 
 def nme(predicted: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """Mean 2-D error over the distance of the outer eye corners, per face [B]; of a turned face, over what
-    that distance would be from the front, by its height.
-    """
-    eyes = (points[:, EYE_CORNERS[0], :2] - points[:, EYE_CORNERS[1], :2]).norm(dim=-1)
-    height = (points[:, OVAL_ENDS[0], :2] - points[:, OVAL_ENDS[1], :2]).norm(dim=-1)
+    """Mean 2-D error in :func:`face_units`, per face [B]."""
     error = (predicted[..., :2] - points[..., :2]).norm(dim=-1).mean(1)
-    return error / torch.maximum(eyes, EYES_TO_HEIGHT * height).clamp(min=1)
+    return error / face_units(points)
 
 
 def losses(

@@ -118,8 +118,10 @@ def _drawn(image: Image, before: NDArray, after: NDArray[np.float64]) -> Image:
     return np.asarray(mapped, np.uint8)
 
 
-def render(data: Path, seed: int, each: int) -> Iterator[tuple[str, Image, NDArray[np.float32], int]]:
-    """Name, RGB picture [S, S, 3], mesh [478, 3] px and turn of turned train portraits, one in ``each``."""
+def render(
+    data: Path, seed: int, each: int, split: str
+) -> Iterator[tuple[str, Image, NDArray[np.float32], int]]:
+    """Name, RGB picture [S, S, 3], mesh [478, 3] px and turn of turned portraits of a split, one in ``each``."""
     rng = np.random.default_rng(seed)
     labels = dict(np.load(data / "portraits_512_labels.npz").items())
     rows = {str(name): row for row, name in enumerate(labels["name"])}
@@ -127,7 +129,7 @@ def render(data: Path, seed: int, each: int) -> Iterator[tuple[str, Image, NDArr
         for count, member in enumerate(archive):
             row = rows.get(Path(member.name).name)
             stream = archive.extractfile(member)
-            if row is None or stream is None or labels["split"][row] != "train" or count % each:
+            if row is None or stream is None or labels["split"][row] != split or count % each:
                 continue
             image = np.asarray(
                 cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_COLOR), np.uint8
@@ -178,10 +180,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--each", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", default="train")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     names, blobs, meshes, turns = [], [], [], []
-    for name, image, points, turn in render(args.data, args.seed, args.each):
+    for name, image, points, turn in render(args.data, args.seed, args.each, args.split):
         blobs.append(
             io.BytesIO(cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
         )
