@@ -4,8 +4,8 @@
 
 Crops are aligned from labelled keypoints with noise of 3 % of the face's height, as a detector's are.
 NME is the mean 2-D error of the 478 points over the distance of the outer eye corners; for ``--scenes``
-(what :mod:`mesh_scenes` wrote of split ``val``) and ``--turned`` (the same of :mod:`verifier_turned`) over that
-distance from the front (:func:`streamanon.training.mesh.face_units`), by how far a head is turned.
+(what :mod:`mesh_scenes` wrote of split ``val``) and ``--turned`` (the same of :mod:`verifier_turned`) over
+that distance from the front (:func:`streamanon.training.mesh.face_units`), by how far a head is turned.
 """
 
 from __future__ import annotations

@@ -280,8 +280,8 @@ def jittered_alignment(points: np.ndarray, rng: np.random.Generator, crop_px: in
 
 
 def face_units(points: torch.Tensor) -> torch.Tensor:
-    """The unit of errors by face [B] of meshes [B, 478, 2 or 3]: the distance of the outer eye corners; of a
-    turned face, what it would be from the front, by its height.
+    """The unit of errors by face [B] of meshes [B, 478, 2 or 3]: the distance of the outer eye corners; of
+    a turned face, what it would be from the front, by its height.
     """
     eyes = (points[:, EYE_CORNERS[0], :2] - points[:, EYE_CORNERS[1], :2]).norm(dim=-1)
     height = (points[:, OVAL_ENDS[0], :2] - points[:, OVAL_ENDS[1], :2]).norm(dim=-1)

@@ -121,7 +121,7 @@ def _drawn(image: Image, before: NDArray, after: NDArray[np.float64]) -> Image:
 def render(
     data: Path, seed: int, each: int, split: str
 ) -> Iterator[tuple[str, Image, NDArray[np.float32], int]]:
-    """Name, RGB picture [S, S, 3], mesh [478, 3] px and turn of turned portraits of a split, one in ``each``."""
+    """Name, RGB picture [S, S, 3], mesh [478, 3] px and turn of a split's portraits, one in ``each``."""
     rng = np.random.default_rng(seed)
     labels = dict(np.load(data / "portraits_512_labels.npz").items())
     rows = {str(name): row for row, name in enumerate(labels["name"])}
