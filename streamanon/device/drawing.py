@@ -64,7 +64,7 @@ class Drawn:
 
 
 #: The layers that are drawn on the host, and how many planes each has.
-LAYERS = {"core": 1, "skin": 1, "cut": 1, "mouth": 1, "contours": 3, "rings": 3, "opacity": 2, "front": 1}
+LAYERS = {"core": 1, "skin": 1, "cut": 1, "mouth": 1, "contours": 3, "rings": 4, "opacity": 2, "front": 1}
 
 
 def place(job: Job, proportions: Proportions) -> Placed | None:
@@ -100,7 +100,7 @@ def draw(picture: Picture, face: Placed, mask: NDArray[np.bool_], shares: Float)
         "cut": outlines.cut[None],
         "mouth": mouth[None],
         "contours": contours(face.local),
-        "rings": rings_of(outlines.cut),
+        "rings": rings_of(outlines.cut).stacked(),
         "opacity": opacity_bounds(outlines.cut),
         "front": front[None],
     }

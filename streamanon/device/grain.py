@@ -11,10 +11,16 @@ from streamanon.device.light import luma_of
 from streamanon.device.resample import blur, resize_area
 from streamanon.generate.grain import (
     BLOCK_PX,
+    DETAIL_SIGMA,
     FEWEST_BLOCKS,
+    FINEST_SIGMA,
+    FLATTER,
     LARGEST_PX,
     LEAST,
+    LEAST_POWER,
+    MIDDLING,
     MOST,
+    MOST_GAIN,
     PAINTED,
     UNCLIPPED,
     WHITE,
@@ -51,18 +57,32 @@ class Grain:
         return self._noise[y[:, None], x]
 
 
-def grain_of(grey: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """How strong the finest detail of ``grey`` [h, w] 0..255 is, in levels, in the flatter blocks of those
-    where ``share`` [h, w] is 1; 0 where there are too few.
-    """
+def detail_gain(
+    rgb: torch.Tensor, fine: torch.Tensor, alpha: torch.Tensor, grey: torch.Tensor
+) -> torch.Tensor:
+    """As :func:`streamanon.generate.grain.detail_gain`; ``rgb`` is [3, h, w]."""
+    rows, columns = (_middle(length) for length in alpha.shape)
+    share, plain = alpha[rows, columns], luma_of(rgb[:, rows, columns])
+    grain = (grain_of(grey[rows, columns], share) ** 2 - (LEAST * WHITE) ** 2).clamp(min=0)
+    wanted, own, whole = (
+        grain_of(one, share, MIDDLING, DETAIL_SIGMA) ** 2
+        for one in (grey[rows, columns], plain, plain * (1 + fine[rows, columns]))
+    )
+    return ((wanted - grain - own) / (whole - own).clamp(min=LEAST_POWER)).clamp(0, MOST_GAIN**2).sqrt()
+
+
+def grain_of(
+    grey: torch.Tensor, share: torch.Tensor, percent: int = FLATTER, sigma: float = FINEST_SIGMA
+) -> torch.Tensor:
+    """As :func:`streamanon.generate.grain.grain_of`."""
     rows, columns = (length - length % BLOCK_PX for length in grey.shape)
     if not rows or not columns:
         return torch.zeros((), device=grey.device)
-    fine = grey - blur(grey, 1.0)
+    fine = grey - blur(grey, sigma)
     layers = torch.stack([fine * fine, grey, share])[:, :rows, :columns]
     power, mean, inside = resize_area(layers, (columns // BLOCK_PX, rows // BLOCK_PX))
     usable = (inside > PAINTED) & (mean > UNCLIPPED[0]) & (mean < UNCLIPPED[1])
-    strength = torch.where(usable, power, torch.nan).flatten().nanquantile(0.25).sqrt()
+    strength = torch.where(usable, power, torch.nan).flatten().nanquantile(percent / 100).sqrt()
     return torch.where(usable.sum() < FEWEST_BLOCKS, 0, strength)
 
 

@@ -12,8 +12,23 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from streamanon.device.resample import blur, blur_each
-from streamanon.generate.border import ALONG_PX, LESS_BLUE, LIKE_SKIN, MOST, SURE_SHARE
+from streamanon.device.resample import blur, blur_each, resize_linear
+from streamanon.generate.border import (
+    ALONG_PX,
+    AROUND_PX,
+    BLUER,
+    EDGE_SHARES,
+    FAR,
+    GREENER,
+    LEAST_RING,
+    LEAST_SHARE,
+    LEVELS,
+    LIKE_LUMA,
+    LIKE_TINT,
+    MOST,
+    SKIN_SHARES,
+    SPECK_SIGMA,
+)
 from streamanon.generate.interface import SMOOTHING
 from streamanon.generate.light import (
     CONTRAST_RANGE,
@@ -69,30 +84,71 @@ def adapt(
     return light + carried.contrast[:, None, None, None] * detail, carried
 
 
-def without_yellow(rgb: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
-    """As :func:`streamanon.generate.border.without_yellow`."""
-    least = (light[:, 2:] / _grey(light).clamp(min=1) - LESS_BLUE) * _grey(rgb)
-    return torch.cat([rgb[:, :2], torch.maximum(rgb[:, 2:], least)], dim=1)
+def like_skin(rgb: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
+    """As :func:`streamanon.generate.border.like_skin`."""
+    tints, luma = light / _grey(light).clamp(min=1), _grey(rgb)
+    low, high = (
+        torch.cat([(tints[:, 1:2] + green) * luma, (tints[:, 2:] + blue) * luma], dim=1)
+        for green, blue in zip(GREENER, BLUER, strict=True)
+    )
+    rest = torch.minimum(torch.maximum(rgb[:, 1:], low - LEVELS), high + LEVELS)
+    red = rgb[:, :1] + (luma - _grey(torch.cat([rgb[:, :1], rest], dim=1))) / float(LUMA[0])
+    return torch.cat([red, rest], dim=1)
 
 
 def blend_border(
-    rgb: torch.Tensor, crop: torch.Tensor, light: torch.Tensor, rings: torch.Tensor
-) -> torch.Tensor:
-    """``rgb`` with the colours of the ``crop`` around it where those are skin; ``rings`` [N, 3, h, w]: as
+    rgb: torch.Tensor, crop: torch.Tensor, light: torch.Tensor, cut: torch.Tensor, rings: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``rgb`` of a ``cut`` [N, 1, h, w] with the colours of the ``crop`` around it where those are skin,
+    and how surely skin is beside each pixel; ``rings`` [N, 4, h, w]: as
     :func:`streamanon.generate.border.rings_of` gives them.
     """
-    outer, inner, nearness = rings.split(1, dim=1)
-    likeness = torch.exp(-(((crop - light).norm(dim=1, keepdim=True) / LIKE_SKIN) ** 2))
-    around, seen = _means(crop, outer * likeness)
-    painted, _ = _means(rgb, inner)
-    share = (seen / SURE_SHARE).clamp(0, 1) * nearness
-    return rgb + (share * (around - painted)).clamp(-MOST, MOST)
+    outside, inside, rim, nearness = rings.split(1, dim=1)
+    rgb = _within_reach(rgb, crop, cut > 0, rim > 0)
+    around, seen = _means(crop, outside * _likeness(crop, light))
+    painted, _ = _means(rgb, inside)
+    small = seen / _spread(outside).clamp(min=LEAST_RING)
+    step = _rising(small, SKIN_SHARES) * (around - painted)
+    step, beside = (resize_linear(one, (cut.shape[-1], cut.shape[-2])) for one in (step, small))
+    return rgb + nearness * step.clamp(-MOST, MOST), _rising(beside, EDGE_SHARES)
+
+
+def _rising(values: torch.Tensor, ends: tuple[float, float]) -> torch.Tensor:
+    """0 up to the first of the ``ends``, 1 from the second on."""
+    return ((values - ends[0]) / (ends[1] - ends[0])).clamp(0, 1)
+
+
+def _within_reach(
+    rgb: torch.Tensor, crop: torch.Tensor, cut: torch.Tensor, rim: torch.Tensor
+) -> torch.Tensor:
+    """As :func:`streamanon.generate.border.within_reach`."""
+    known = blur(torch.where(cut, rgb, crop), SPECK_SIGMA)
+    most = _most_around(torch.where(rim, -FAR, known))
+    least = -_most_around(torch.where(rim, -FAR, -known))
+    return torch.where(rim, torch.minimum(torch.maximum(rgb, least), most), rgb)
+
+
+def _most_around(values: torch.Tensor) -> torch.Tensor:
+    return F.max_pool2d(values, AROUND_PX, stride=1, padding=AROUND_PX // 2)
+
+
+def _likeness(rgb: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
+    """As :func:`streamanon.generate.border.likeness`: [N, 1, h, w]."""
+    lumas = [_grey(one).clamp(min=1) for one in (rgb, light)]
+    darker = (lumas[0] - lumas[1]) / LIKE_LUMA
+    tinted = (rgb / lumas[0] - light / lumas[1]) / LIKE_TINT
+    return torch.exp(-(darker**2) - (tinted**2).sum(dim=1, keepdim=True))
 
 
 def _means(values: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The local mean of what has weight, and the weight itself, spread."""
-    spread = blur(torch.cat([values * weight, weight], dim=1), ALONG_PX)
-    return spread[:, :3] / spread[:, 3:].clamp(min=1e-4), spread[:, 3:]
+    """The local mean of what has weight, and the weight itself, spread; at half the size."""
+    spread = _spread(torch.cat([values * weight, weight], dim=1))
+    return spread[:, :3] / spread[:, 3:].clamp(min=LEAST_SHARE), spread[:, 3:]
+
+
+def _spread(values: torch.Tensor) -> torch.Tensor:
+    """Blurred, at half the size."""
+    return blur(F.avg_pool2d(values, 2), ALONG_PX / 2)
 
 
 def _measured(painted: torch.Tensor, real: torch.Tensor, core: torch.Tensor) -> Detail:

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from streamanon.device.drawing import LAYERS, Drawn, Placed, draw, place
-from streamanon.device.grain import Grain
-from streamanon.device.light import Detail, adapt, blend_border, light_field, without_yellow
+from streamanon.device.grain import Grain, detail_gain
+from streamanon.device.light import Detail, adapt, blend_border, light_field, like_skin, luma_of
 from streamanon.device.models import DeviceBackend, DeviceModel
 from streamanon.device.pictures import DevicePicture, DevicePixels, Pictures, Region
 from streamanon.device.raster import DeviceTextures
@@ -41,12 +41,11 @@ from streamanon.types import Float, Picture
 @dataclass(frozen=True, eq=False, repr=False)
 class _Painted:
     """Faces as the network painted them, in their crops: RGB 0..255, opacity and what is in front, in
-    [N, 5, 128, 128]; ``detail``: how strong and how sharp theirs is, and ``details`` the same on the host;
-    ``lights`` [N, 3, 3]: the skin's about eyes and mouth.
+    [N, 5, 128, 128]; ``details``: what is carried to the next frame; ``lights`` [N, 3, 3]: the skin's
+    about eyes and mouth.
     """
 
     layers: torch.Tensor
-    detail: Detail
     details: list[DetailState]
     lights: Float
 
@@ -132,8 +131,8 @@ class DeviceGenerator(NetworkGenerator):
             dim=1,
         )
         rgb, face = self._run_all(placed, planes)
-        rgb = without_yellow((rgb + 1) * 127.5, light)
-        rgb = blend_border(rgb, crops, light, layers["rings"])
+        rgb = like_skin((rgb + 1) * 127.5, light)
+        rgb, beside = blend_border(rgb, crops, light, cut, layers["rings"])
         details, lights = self._details(placed, drawn, crops, light, detail)
         for number, one in enumerate(placed):
             if not one.large:
@@ -143,8 +142,8 @@ class DeviceGenerator(NetworkGenerator):
                 )
                 self._lay(rgb[number], paint)
         most, least = layers["opacity"].split(1, dim=1)
-        alpha = torch.minimum(most, torch.maximum(face, least))
-        return _Painted(torch.cat([rgb, alpha, layers["front"]], dim=1), detail, details, lights)
+        alpha = torch.minimum(most, torch.maximum(torch.maximum(face, beside), least))
+        return _Painted(torch.cat([rgb, alpha, layers["front"]], dim=1), details, lights)
 
     def _details(
         self,
@@ -204,16 +203,17 @@ class DeviceGenerator(NetworkGenerator):
     ) -> list[Painting]:
         colours, opacities = [], []
         for number, (face, outlined) in enumerate(zip(placed, drawn, strict=True)):
-            contrast, sigma = painted.detail.contrast[number], painted.detail.sigma_px[number]
             layers = _in_frame(painted.layers[number], face.matrix, outlined.region, self._memory.upload)
             rgb, alpha, front = layers[:3], layers[3].clamp(0, 1), layers[4].clamp(0, 1)
+            grey = picture.luma(outlined.region)
             if face.large:
-                rgb = rgb + self._fine_detail(face, outlined.region, contrast, sigma)
+                fine = self._fine_detail(face, outlined.region)
+                rgb = rgb * (1 + detail_gain(rgb, fine, alpha, grey) * fine)
                 shifted = face.points - np.array([*outlined.region[:2], 0], np.float32)
                 size, scale = (rgb.shape[2], rgb.shape[1]), scale_of(invert(face.matrix))
                 detail, lights = painted.details[number], painted.lights[number]
                 self._lay(rgb, self._features.layers(shifted, size, lights, face.delegate, detail, scale))
-            rgb = self._grain.add(rgb, alpha, picture.luma(outlined.region))
+            rgb = self._grain.add(rgb, alpha, grey)
             colours.append(rgb.clamp(0, 255).permute(1, 2, 0))
             opacities.append(torch.stack([alpha, front]))
         made = []
@@ -224,10 +224,8 @@ class DeviceGenerator(NetworkGenerator):
             made.append(Painting(patch, detail))
         return made
 
-    def _fine_detail(
-        self, face: Placed, region: Region, contrast: torch.Tensor, sigma: torch.Tensor
-    ) -> torch.Tensor:
-        """What the texture holds that is finer than a crop pixel [3, h, w], as strong as the frame's."""
+    def _fine_detail(self, face: Placed, region: Region) -> torch.Tensor:
+        """How much brighter than what is about it each pixel of the texture is, of that: [h, w]."""
         x0, y0, x1, y1 = region
         scale = scale_of(invert(face.matrix))
         shrink = min(1.0, network.WORK_PX / max(x1 - x0, y1 - y0))
@@ -237,12 +235,12 @@ class DeviceGenerator(NetworkGenerator):
         outlines = [filled(local, outline, (size[1], size[0])) for outline in (INNER_LIPS, *EYES)]
         stretched = self._memory.upload(np.maximum.reduce(outlines))
         mask &= stretched == 0
-        mean = (warped * mask).sum(dim=(2, 3), keepdim=True) / mask.sum().clamp(min=1)
-        warped = torch.where(mask, warped, mean)[0]
-        fine = warped - blur(warped, network.DETAIL_SIGMA * scale * shrink)
-        inside = -F.max_pool2d(-mask.float(), 5, stride=1, padding=2)[0]
-        strength = network.DETAIL_SHARE * contrast * (1 - sigma / network.DETAIL_GONE_PX).clamp(min=0)
-        return resize_linear(fine * inside * strength, (x1 - x0, y1 - y0))
+        inside = mask[0, 0].float()
+        luma = luma_of(warped[0]) * inside
+        known = blur(torch.stack([luma, inside]), network.DETAIL_SIGMA * scale * shrink)
+        fading = (2 * known[1] - 1).clamp(min=0) * inside
+        fine = (luma * known[1] / known[0].clamp(min=1) - 1) * fading
+        return resize_linear(fine, (x1 - x0, y1 - y0))
 
     @staticmethod
     def _loaded(model: Any) -> DeviceModel:

@@ -5,6 +5,7 @@ Only pixels outside the cut are looked at, which stay to be seen anyway.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import cv2
@@ -13,54 +14,132 @@ from numpy.typing import NDArray
 
 from streamanon.types import LUMA, Float
 
-#: Width, crop px, of the ring of surroundings and of painting that are compared.
-RING_PX = 7
-#: How near, levels, surroundings must be to the skin's light to count as skin.
-LIKE_SKIN = 45.0
+#: So near the edge of the cut, crop px, surroundings and painting are compared; and so near the painting is
+#: kept within the colours that are about, which are those outside and those deeper inside.
+NEAR_PX, RIM_PX = 3.5, 4.5
+#: Those colours are taken from so many px around, and a little blurred: one pixel is no colour.
+AROUND_PX, SPECK_SIGMA = 11, 0.8
+#: No colour is so far from black, levels.
+FAR = np.float32(1e3)
+#: How near surroundings must be to the skin's light to count as skin: in levels of luma (hair shades the
+#: forehead, and the jaw the neck), and in tint, which is colour over luma.
+LIKE_LUMA, LIKE_TINT = 30.0, 0.13
 #: A difference spreads along the border by so many crop px (sigma), and inwards by so many.
 ALONG_PX, INWARDS_PX = 5.0, 14.0
-#: How much less blue than the skin, of its luma, painting may be.
-LESS_BLUE = 0.1
-#: Share of skin-like surroundings nearby from which the difference is taken over wholly; its bound, levels.
-SURE_SHARE, MOST = 0.05, 40.0
+#: Bounds of how much more green and blue than the skin painting may be, of its luma, and in levels.
+GREENER, BLUER, LEVELS = (-1.0, 0.02), (-0.07, 0.04), 1.0
+#: Shares of skin among the surroundings nearby between which the difference begins to be taken over and is
+#: taken over wholly; the same for the network's own edge, which then counts for nothing; the difference's
+#: bound, levels.
+SKIN_SHARES, EDGE_SHARES, MOST = (0.05, 0.3), (0.4, 0.7), 40.0
+#: A ring of which there is less than that nearby, and a weight less than that, count as that.
+LEAST_RING, LEAST_SHARE = 0.02, 1e-4
 
 
-def blend_border(rgb: Float, crop: Float, light: Float, cut: NDArray[np.bool_]) -> Float:
+@dataclass(frozen=True, eq=False, repr=False)
+class Rings:
+    """About a cut's edge, each [h, w]: what is just ``outside`` and just ``inside`` of it, and the ``rim``,
+    whose colours are bounded; how much of a difference is carried inwards, ``nearness`` 0..1.
+    """
+
+    outside: NDArray[np.bool_]
+    inside: NDArray[np.bool_]
+    rim: NDArray[np.bool_]
+    nearness: Float
+
+    def stacked(self) -> Float:
+        """[4, h, w]."""
+        return np.stack([self.outside, self.inside, self.rim, self.nearness]).astype(np.float32)
+
+
+def blend_border(rgb: Float, crop: Float, light: Float, cut: NDArray[np.bool_]) -> tuple[Float, Float]:
     """``rgb`` [128, 128, 3] 0..255, the painting of a ``cut`` [128, 128], with the colours of the ``crop``
-    [128, 128, 3] around it where those are skin; ``light`` [128, 128, 3]: the skin's colour.
+    [128, 128, 3] around it where those are skin; ``light`` [128, 128, 3]: the skin's colour. And how surely
+    skin is beside each pixel [128, 128], 0..1.
     """
-    outer, inner, nearness = rings_of(cut)
-    skin = outer * np.exp(-((np.linalg.norm(crop - light, axis=2) / LIKE_SKIN) ** 2)).astype(np.float32)
-    around, seen = _means(crop, skin)
-    painted, _ = _means(rgb, inner.astype(np.float32))
-    share = np.clip(seen / SURE_SHARE, 0, 1) * nearness
-    return np.asarray(rgb + (share[..., None] * (around - painted)).clip(-MOST, MOST), np.float32)
+    rings = rings_of(cut)
+    rgb = within_reach(rgb, crop, cut, rings.rim)
+    ring = rings.outside.astype(np.float32)
+    around, seen = _means(crop, ring * likeness(crop, light))
+    painted, _ = _means(rgb, rings.inside.astype(np.float32))
+    beside = cast(Float, seen / np.maximum(_spread(ring), LEAST_RING))
+    step = cv2.merge([rising(beside, SKIN_SHARES)] * 3) * (around - painted)
+    full, edge = (cast(Float, cv2.resize(one, cut.shape[::-1])) for one in (step, beside))
+    taken = cv2.merge([rings.nearness] * 3) * full.clip(-MOST, MOST)
+    return cast(Float, rgb + taken), rising(edge, EDGE_SHARES)
 
 
-def rings_of(cut: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Float]:
-    """Of a ``cut`` [h, w]: the rings outside and inside its edge, and how much of what differs there is
-    carried inwards to each pixel, 0..1.
+def rising(values: Float, ends: tuple[float, float]) -> Float:
+    """0 up to the first of the ``ends``, 1 from the second on."""
+    return ((values - np.float32(ends[0])) * np.float32(1 / (ends[1] - ends[0]))).clip(0, 1)
+
+
+def rings_of(cut: NDArray[np.bool_]) -> Rings:
+    """Of a ``cut`` [h, w]."""
+    inside, outside = cut.view(np.uint8), (~cut).view(np.uint8)
+    depth, away = (cv2.distanceTransform(one, cv2.DIST_L2, 3) for one in (inside, outside))
+    return Rings(
+        ~cut & (away <= NEAR_PX),
+        cut & (depth <= NEAR_PX),
+        cut & (depth <= RIM_PX),
+        np.asarray(np.exp(-((depth / INWARDS_PX) ** 2)), np.float32),
+    )
+
+
+def within_reach(rgb: Float, crop: Float, cut: NDArray[np.bool_], rim: NDArray[np.bool_]) -> Float:
+    """``rgb`` with no colour in the ``rim`` of the ``cut`` that is neither outside it nor further in: the
+    network draws bright and dark lines along it.
     """
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1,) * 2)
-    inside = cut.view(np.uint8)
-    outer = (cv2.dilate(inside, kernel) > 0) & ~cut
-    inner = cut & (cv2.erode(inside, kernel) == 0)
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
-    return outer, inner, np.asarray(np.exp(-((depth / INWARDS_PX) ** 2)), np.float32)
+    rim_mask = rim.view(np.uint8)
+    known = cv2.GaussianBlur(cv2.copyTo(rgb, cut.view(np.uint8), crop.copy()), (0, 0), SPECK_SIGMA)
+    kernel = np.ones((AROUND_PX, AROUND_PX), np.uint8)
+    bounds = []
+    for grow, none in ((cv2.dilate, -FAR), (cv2.erode, FAR)):
+        known[rim] = none
+        bounds.append(grow(known, kernel))
+    bounded = cv2.min(cv2.max(rgb, bounds[1]), bounds[0])
+    return cast(Float, cv2.copyTo(bounded, rim_mask, rgb.copy()))
 
 
-def without_yellow(rgb: Float, light: Float) -> Float:
-    """``rgb`` [h, w, 3] 0..255 where its blue is not much less, of its luma, than that of the skin's
-    ``light`` [h, w, 3]: in bluish or grey footage the network paints yellow about the eyes.
+def likeness(rgb: Float, light: Float) -> Float:
+    """How much like skin in that ``light`` a colour ``rgb`` is, both [h, w, 3] 0..255: [h, w] of 0..1."""
+    lumas = [np.maximum(luma_of(one), 1) for one in (rgb, light)]
+    tints = [cv2.divide(one, cv2.merge([luma] * 3)) for one, luma in zip((rgb, light), lumas, strict=True)]
+    apart = ((lumas[0] - lumas[1]) / np.float32(LIKE_LUMA)) ** 2
+    away = (tints[0] - tints[1]) / np.float32(LIKE_TINT)
+    return cast(Float, cv2.exp(-apart - cv2.transform(away * away, np.ones((1, 3), np.float32))))
+
+
+def luma_of(rgb: Float) -> Float:
+    """[h, w] of [h, w, 3]."""
+    return cast(Float, cv2.transform(rgb, LUMA[None]))
+
+
+def like_skin(rgb: Float, light: Float) -> Float:
+    """``rgb`` [h, w, 3] 0..255, as bright but not much greener, bluer or yellower, of its luma, than the
+    skin's ``light`` [h, w, 3]: beards and shadows of a texture have other colours than this footage shows.
     """
-    least = (light[..., 2] / np.maximum(light @ LUMA, 1.0) - LESS_BLUE) * (rgb @ LUMA)
+    tints = light / np.maximum(light @ LUMA, 1.0)[..., None]
+    luma = rgb @ LUMA
     made = rgb.copy()
-    made[..., 2] = np.maximum(made[..., 2], least)
+    for channel, (low, high) in ((1, GREENER), (2, BLUER)):
+        own = tints[..., channel]
+        made[..., channel] = made[..., channel].clip(
+            (own + low) * luma - LEVELS, (own + high) * luma + LEVELS
+        )
+    made[..., 0] += (luma - made @ LUMA) / LUMA[0]  # as bright as before
     return made
 
 
 def _means(values: Float, weight: Float) -> tuple[Float, Float]:
-    """The local mean [h, w, 3] of what has weight, and the weight itself, spread [h, w]."""
-    spread = cv2.GaussianBlur(weight, (0, 0), ALONG_PX)
-    total = cv2.GaussianBlur(values * weight[..., None], (0, 0), ALONG_PX)
-    return cast(Float, total / np.maximum(spread, 1e-4)[..., None]), cast(Float, spread)
+    """The local mean of what has weight, and the weight itself, spread; at half the size."""
+    shares = cv2.merge([weight] * 3)
+    spread = _spread(weight)
+    total = _spread(cast(Float, cv2.multiply(values, shares)))
+    return cast(Float, cv2.divide(total, cv2.merge([np.maximum(spread, LEAST_SHARE)] * 3))), spread
+
+
+def _spread(values: Float) -> Float:
+    """Blurred, at half the size."""
+    small = cv2.resize(values, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return cast(Float, cv2.GaussianBlur(small, (0, 0), ALONG_PX / 2))

@@ -1,4 +1,4 @@
-"""The camera's grain on a painted face, which would otherwise be smoother than what is around it."""
+"""How fine a painted face is: as its footage, by its own detail's strength and by the camera's grain."""
 
 from __future__ import annotations
 
@@ -16,18 +16,26 @@ BLOCK_PX, FEWEST_BLOCKS, LARGEST_PX = 6, 12, 256
 PAINTED, UNCLIPPED = 0.999, (8, 247)
 #: What :func:`grain_of` gives for white noise of standard deviation 1.
 WHITE = 0.8
+#: Of the blocks' strengths, that which tells grain, as detail is elsewhere, and that which tells detail, %.
+FLATTER, MIDDLING = 25, 50
+#: Grain, and detail, are finer than that (sigma, px).
+FINEST_SIGMA, DETAIL_SIGMA = 1.0, 1.5
+#: Detail is made so much stronger at most.
+MOST_GAIN = 0.75
 #: Grain weaker than this, levels, is not added; stronger than that it is something else, and is bounded.
 LEAST, MOST = 1.0, 14.0
+#: Detail of that power, square levels, is hardly any.
+LEAST_POWER = 1e-2
 
 
-def grain_of(grey: Float, share: Float) -> float:
-    """How strong the finest detail of ``grey`` [h, w] 0..255 is, in levels, in the flatter blocks of those
-    where ``share`` [h, w] is 1; 0 where there are too few.
+def grain_of(grey: Float, share: Float, percent: int = FLATTER, sigma: float = FINEST_SIGMA) -> float:
+    """How strong what is finer than ``sigma`` px of ``grey`` [h, w] 0..255 is, in levels, in the block that
+    is stronger than ``percent`` of those where ``share`` [h, w] is 1; 0 where there are too few.
     """
     rows, columns = (length - length % BLOCK_PX for length in grey.shape)
     if not rows or not columns:
         return 0.0
-    fine = grey - cv2.GaussianBlur(grey, (0, 0), 1.0)
+    fine = grey - cv2.GaussianBlur(grey, (0, 0), sigma)
     size, whole = (columns // BLOCK_PX, rows // BLOCK_PX), np.s_[:rows, :columns]
     power, mean, inside = (
         cv2.resize(layer[whole], size, interpolation=cv2.INTER_AREA) for layer in (fine * fine, grey, share)
@@ -35,7 +43,22 @@ def grain_of(grey: Float, share: Float) -> float:
     usable = (inside > PAINTED) & (mean > UNCLIPPED[0]) & (mean < UNCLIPPED[1])
     if usable.sum() < FEWEST_BLOCKS:
         return 0.0
-    return float(np.sqrt(np.percentile(power[usable], 25)))
+    return float(np.sqrt(np.percentile(power[usable], percent)))
+
+
+def detail_gain(rgb: Float, fine: Float, alpha: Float, grey: Float) -> float:
+    """By which share of ``fine`` [h, w], of its brightness, ``rgb`` [h, w, 3] has to become brighter to be
+    as detailed as ``grey`` [h, w], the frame's luma, is where ``alpha`` is 1, less its grain. Levels are
+    0..255. Of the frame one number is used.
+    """
+    middle = tuple(_middle(length) for length in alpha.shape)
+    share, plain = alpha[middle], cast(Float, cv2.transform(rgb[middle], LUMA[None]))
+    grain = max(grain_of(grey[middle], share) ** 2 - (LEAST * WHITE) ** 2, 0.0)
+    detailed = cast(Float, plain * (1 + fine[middle]))
+    wanted, own, whole = (
+        grain_of(one, share, MIDDLING, DETAIL_SIGMA) ** 2 for one in (grey[middle], plain, detailed)
+    )
+    return float(np.sqrt(np.clip((wanted - grain - own) / max(whole - own, LEAST_POWER), 0, MOST_GAIN**2)))
 
 
 def add_grain(rgb: Float, alpha: Float, grey: Float) -> Float:

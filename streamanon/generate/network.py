@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from streamanon.errors import SynthesisError
 from streamanon.gallery.delegates import DelegateGallery
-from streamanon.generate.border import blend_border, without_yellow
+from streamanon.generate.border import blend_border, like_skin
 from streamanon.generate.features import Features, light_places, with_features
-from streamanon.generate.grain import add_grain
+from streamanon.generate.grain import add_grain, detail_gain
 from streamanon.generate.inputs import PLANES, Inputs, make_inputs
 from streamanon.generate.interface import DetailState, Job, Painting, Patch
 from streamanon.generate.layers import Layer, lay
@@ -28,7 +28,7 @@ from streamanon.mesh.face_mesh import aligned_crop, network_input, snap
 from streamanon.mesh.landmarks import EYES, INNER_LIPS, mesh_keypoints
 from streamanon.runtime.backends import Backend
 from streamanon.runtime.models import Engines
-from streamanon.types import Assignment, Float, Picture
+from streamanon.types import LUMA, Assignment, Delegate, Float, Picture
 
 #: From which probability a cell counts as something in front of the face; by how much less, if it did in
 #: the frame before (hysteresis); and the share of a face beyond which it is too hidden to be painted.
@@ -48,10 +48,6 @@ WORK_PX = 900
 DETAIL_SIGMA = 1.3
 #: A blur as strong as that, px, is made at half the size.
 HALVED_SIGMA = 2.0
-#: How much of it is added to what the network has.
-DETAIL_SHARE = 0.65
-#: Blur of the footage, crop px, from which it shows no such detail; the sharper, the more.
-DETAIL_GONE_PX = 2.2
 #: Something in front of a face reaches in from the rim if one of its cells is less than so much face.
 AT_RIM = 0.9
 #: Frame pixels a crop pixel below which crop pixels are averaged first, and the blur for that (sigma, in
@@ -175,20 +171,19 @@ class NetworkGenerator:
         region = region_of_cut(picture, begun.inputs.cut, back)
         scale = scale_of(back)
         painted, light = _levels(rgb), _levels(begun.inputs.planes[10:])
-        painted = without_yellow(painted, light)
-        painted = blend_border(painted, begun.crop, light, begun.inputs.cut)
+        painted, beside = blend_border(like_skin(painted, light), begun.crop, light, begun.inputs.cut)
         large = scale > DETAIL_SCALE
         if not large:
             lay(painted, self._layers(begun, transform(begun.matrix, begun.points), painted, 1.0))
-        layers = painted, _alpha(begun.inputs.cut, face), begun.front.astype(np.float32)
+        layers = painted, _alpha(begun.inputs.cut, np.maximum(face, beside)), begun.front.astype(np.float32)
         placed, alpha, front = (_placed(one, back, region, scale) for one in layers)
-        if large and begun.detail.sigma_px < DETAIL_GONE_PX:
-            placed = placed + self._detail(begun.points, region, scale, begun.assignment, begun.detail)
+        alpha, grey = alpha.clip(0, 1), read_luma(picture, *region)
         if large:
+            fine = self._detail(begun.points, region, scale, begun.assignment.delegate)
+            placed = placed * (1 + detail_gain(placed, fine, alpha, grey) * fine)[..., None]
             shifted = begun.points - np.array([*region[:2], 0], np.float32)
             lay(placed, self._layers(begun, shifted, placed, scale))
-        alpha = alpha.clip(0, 1)
-        placed = add_grain(placed, alpha, read_luma(picture, *region))
+        placed = add_grain(placed, alpha, grey)
         return Patch(region[0], region[1], placed.clip(0, 255), alpha, front.clip(0, 1))
 
     def _layers(self, begun: _Begun, points: Float, rgb: Float, per_crop: float) -> list[Layer]:
@@ -199,26 +194,23 @@ class NetworkGenerator:
         return self._features.layers(points, size, lights, delegate, begun.detail, per_crop)
 
     def _detail(
-        self,
-        points: Float,
-        region: tuple[int, int, int, int],
-        scale: float,
-        assignment: Assignment,
-        detail: DetailState,
+        self, points: Float, region: tuple[int, int, int, int], scale: float, delegate: Delegate
     ) -> Float:
-        """What the texture holds that is finer than a crop pixel, [h, w, 3], as strong as the frame's."""
+        """How much brighter than what is about it each pixel of the texture is, of that: [h, w]."""
         x0, y0, x1, y1 = region
         shrink = min(1.0, WORK_PX / max(x1 - x0, y1 - y0))
         size = max(8, round((x1 - x0) * shrink)), max(8, round((y1 - y0) * shrink))
         local = localised(points, region, size)
-        warped, mask = self._textures.warp(local, size, assignment.delegate)
+        warped, mask = self._textures.warp(local, size, delegate)
         for outline in (INNER_LIPS, *EYES):  # where the texture is stretched or squeezed
             mask &= filled(local, outline, mask.shape) == 0
-        warped = np.where(mask[..., None], warped, warped[mask].mean(axis=0) if mask.any() else 0)
-        fine = warped - _coarse(warped, DETAIL_SIGMA * scale * shrink)
-        inside = cv2.erode(mask.astype(np.float32), np.ones((5, 5)))[..., None]
-        strength = np.float32(DETAIL_SHARE * detail.contrast * (1 - detail.sigma_px / DETAIL_GONE_PX))
-        full = cv2.resize(fine * inside * strength, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+        inside = mask.astype(np.float32)
+        luma = (warped @ LUMA) * inside
+        known = _coarse(np.stack([luma, inside], axis=2), DETAIL_SIGMA * scale * shrink)
+        # Less and less of it towards the edge, beyond which nothing is known.
+        fading = (2 * known[..., 1] - 1).clip(0) * inside
+        fine = (luma * known[..., 1] / np.maximum(known[..., 0], 1.0) - 1) * fading
+        full = cv2.resize(fine, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
         return np.asarray(full, np.float32)
 
 

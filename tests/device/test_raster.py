@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch
 import torch
 from devices import MEMORY, here, there
 
-from streamanon.device.light import adapt, blend_border, light_field
+from streamanon.device.light import adapt, blend_border, light_field, like_skin
 from streamanon.device.raster import DeviceTextures
 from streamanon.gallery.delegates import DelegateGallery, open_gallery
 from streamanon.generate import DetailState
@@ -122,8 +122,19 @@ def test_borders_take_over_the_same_colours() -> None:
     crop, points, texture, mask = scene(0)
     cut = outlines_of(points, mask, np.zeros((128, 128), bool)).cut
     light = host_light.light_field(crop, mask)
-    expected = host_border.blend_border(texture, crop, light, cut)
+    expected, sure = host_border.blend_border(texture, crop, light, cut)
     assert np.abs(expected - texture).max() > 5
-    rings = torch.cat([batch([one]) for one in host_border.rings_of(cut)], dim=1)
-    made = blend_border(batch([texture]), batch([crop]), batch([light]), rings)
+    assert 0 < sure.mean() < 1
+    rings = there(host_border.rings_of(cut).stacked()[None])
+    made, beside = blend_border(batch([texture]), batch([crop]), batch([light]), batch([cut]), rings)
     assert np.abs(here(made[0].permute(1, 2, 0)) - expected).max() < 0.1
+    assert np.abs(here(beside[0, 0]) - sure).max() < 0.001
+
+
+def test_skin_gets_the_same_tint() -> None:
+    crop, _, texture, mask = scene(0)
+    light = host_light.light_field(crop, mask)
+    expected = host_border.like_skin(texture, light)
+    assert np.abs(expected - texture).max() > 5
+    made = like_skin(batch([texture]), batch([light]))
+    assert np.abs(here(made[0].permute(1, 2, 0)) - expected).max() < 0.01

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamanon.generate.grain import add_grain, grain_of
+from streamanon.generate.grain import add_grain, detail_gain, grain_of
 
 SIZE = (96, 120)
 
@@ -57,3 +57,24 @@ def test_the_same_frame_gets_the_same_grain_and_the_next_another() -> None:
     other = add_grain(smooth(), everywhere(), noisy(6, seed=3))
     np.testing.assert_array_equal(one, again)
     assert abs(np.corrcoef((one - smooth()).ravel(), (other - smooth()).ravel())[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize("level", [2.0, 4.0])
+def test_a_textures_detail_becomes_as_strong_as_the_frames(level: float) -> None:
+    rng = np.random.default_rng(4)
+    rising = np.linspace(0, 2, SIZE[1], dtype=np.float32)  # few places are quite without
+    detail, fine = (rising * rng.normal(0, size, SIZE).astype(np.float32) for size in (level, 0.1))
+    flat = np.full((*SIZE, 3), 100, np.float32)
+    gain = detail_gain(flat, fine, everywhere(), noisy(0) + detail)
+    assert np.std(100 * gain * fine) == pytest.approx(np.std(detail), rel=0.2)
+
+
+@pytest.mark.parametrize("level", [3.0, 6.0])
+def test_grain_is_not_taken_for_detail(level: float) -> None:
+    """Detail as strong as the grain and the grain added to it would be too much."""
+    fine = 0.1 * np.random.default_rng(4).normal(0, 1, SIZE).astype(np.float32)
+    flat = np.full((*SIZE, 3), 100, np.float32)
+    gain = detail_gain(flat, fine, everywhere(), noisy(level))
+    detailed = flat * (1 + gain * fine)[..., None]
+    made = add_grain(detailed.astype(np.float32), everywhere(), noisy(level))
+    assert np.std(made[..., 0]) == pytest.approx(level, rel=0.15)
