@@ -33,7 +33,7 @@ class _Recorder:
     def __init__(self) -> None:
         self.loaded: list[Loaded] = []
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Model:
         self.loaded.append(Loaded(path, precise))
         return _NoModel()
 

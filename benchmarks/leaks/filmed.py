@@ -70,7 +70,10 @@ def filmed(path: Path, yunet: Path | None) -> Clip:
             owners = np.full(rgb.shape[:2], -1, np.int16)
             for face in known[index]:
                 _paint(owners, face)
-            faces = [Face(one.track, one.box, _visible(owners, one), False) for one in known[index]]
+            faces = [
+                Face(one.track, one.box, _visible(owners, one), False, one.keypoints)
+                for one in known[index]
+            ]
             weak = [Face(-1, box, 0.0, False) for one in judges for box in one.weak[index]]
             yield Frame(rgb, owners, tuple(faces + weak))
 

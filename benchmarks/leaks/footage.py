@@ -29,13 +29,15 @@ Camera = Callable[[float], tuple[float, float]]  # of seconds
 @dataclass(frozen=True, eq=False)
 class Face:
     """``track``: a person in one shot. ``visible``: the share of the face's pixels that is seen.
-    ``box`` [4] xyxy px, of the face mesh.
+    ``box`` [4] xyxy px, of the face mesh or as a judge drew it; ``features`` [5, 2] px: eyes, nose and
+    corners of the mouth, where they are known.
     """
 
     track: int
     box: Float
     visible: float
     turned: bool
+    features: Float | None = None
 
     @property
     def size(self) -> float:

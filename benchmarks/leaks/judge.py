@@ -2,7 +2,8 @@
 
 A face counts if it is at least 10 px across and at least half of it is seen in the raw frame; it is in full
 view if four fifths are. It is bare if less than three quarters of its pixels that are seen have been
-changed. The cause follows from the frames in which the contender found it.
+changed; at its rim only, if three quarters of what lies between brows and mouth have. The cause follows
+from the frames in which the contender found it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,8 @@ from streamanon.types import Float
 
 BINS = ((10, 12), (12, 20), (20, 40), (40, 80), (80, 1000))
 LEAST_VISIBLE, FULL_VIEW, BARE, TRIMMED = 0.5, 0.8, 0.75, 0.95
+#: The region of the features reaches beyond eyes, nose and mouth by this share of its size.
+FEATURES_MARGIN = 0.3
 #: A find is of a face if their boxes overlap by this much, or its middle lies in the face's.
 LEAST_OVERLAP = 0.2
 #: What is covered farther than this share of a face from every face's box is covered for nothing.
@@ -42,8 +46,8 @@ class Covered:
 class Tally:
     """``faces`` and ``bare``: face-frames by (bin, kind of :data:`KINDS`); ``trimmed``: of which more than
     a twentieth is seen, by bin. ``tracks`` and ``bare_tracks`` by the bin of their largest face;
-    ``causes``: bare face-frames by (bin, why). ``exposed``: milliseconds. ``wasted``: the share of the
-    picture that is covered for nothing, summed over the frames.
+    ``causes``: bare face-frames by (bin, why); ``rims``: those at their rim only, by bin. ``exposed``:
+    milliseconds. ``wasted``: the share of the picture that is covered for nothing, summed over the frames.
     """
 
     faces: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -52,12 +56,13 @@ class Tally:
     tracks: Counter[int] = field(default_factory=Counter)
     bare_tracks: Counter[int] = field(default_factory=Counter)
     causes: Counter[tuple[int, str]] = field(default_factory=Counter)
+    rims: Counter[int] = field(default_factory=Counter)
     exposed: Counter[int] = field(default_factory=Counter)
     wasted: float = 0.0
     frames: int = 0
 
     def add(self, other: Tally) -> None:
-        for name in ("faces", "bare", "trimmed", "tracks", "bare_tracks", "causes", "exposed"):
+        for name in ("faces", "bare", "trimmed", "tracks", "bare_tracks", "causes", "rims", "exposed"):
             getattr(self, name).update(getattr(other, name))
         self.wasted += other.wasted
         self.frames += other.frames
@@ -65,11 +70,14 @@ class Tally:
 
 @dataclass(frozen=True)
 class _Seen:
-    """One face in one frame: its bin and kind, and the share of it that is covered."""
+    """One face in one frame: its bin and kind, the share of it that is covered, and whether its features
+    are.
+    """
 
     bin: int
     kind: str
     covered: float
+    features_covered: bool
 
 
 def judge(frames: Iterable[tuple[Frame, Covered]], rate: int, ahead: int) -> Tally:
@@ -86,7 +94,8 @@ def judge(frames: Iterable[tuple[Frame, Covered]], rate: int, ahead: int) -> Tal
             place = _bin(face.size)
             if place is not None and face.visible >= LEAST_VISIBLE:
                 share = float(covered.mask[frame.owners == face.track].mean())
-                seen[face.track][index] = _Seen(place, _kind(face), share)
+                features = share < BARE and _covers_features(covered.mask, face)
+                seen[face.track][index] = _Seen(place, _kind(face), share, features)
     for track, times in seen.items():
         _count(tally, times, found[track], rate, ahead)
     return tally
@@ -102,8 +111,20 @@ def _count(tally: Tally, times: dict[int, _Seen], found: list[int], rate: int, a
         tally.trimmed[one.bin] += one.covered < TRIMMED
     for index, one in bare.items():
         tally.bare[one.bin, one.kind] += 1
+        tally.rims[one.bin] += one.features_covered
         tally.exposed[one.bin] += round(1000 / rate)
         tally.causes[one.bin, cause(index, found, ahead)] += 1
+
+
+def _covers_features(mask: Mask, face: Face) -> bool:
+    """Whether three quarters of what lies between brows and mouth are covered; no if that is not known."""
+    if face.features is None:
+        return False
+    middle = face.features.mean(axis=0)
+    spread = middle + (1 + 2 * FEATURES_MARGIN) * (face.features - middle)
+    region = np.zeros(mask.shape, np.uint8)
+    cv2.fillConvexPoly(region, cv2.convexHull(np.rint(spread).astype(np.int32)), 1)
+    return bool(region.any() and mask[region > 0].mean() >= BARE)
 
 
 def cause(index: int, found: list[int], ahead: int) -> str:

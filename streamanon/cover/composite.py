@@ -149,10 +149,10 @@ class Compositor:
             wide[inside] = alpha
             hidden = hidden_by(wide, outlines, (x0, y0))
             rgb = fill(read_rgb(picture, x0, y0, x1, y1), hidden, self._noise)
-            tone = self._tracks.of(target.track_id).tone
-            if tone is not None:
-                rgb = shade(rgb, *_ellipse(grow(target.box, HEAD_MARGIN), (x0, y0, x1, y1)), tone)
+            tone, around = self._tracks.of(target.track_id).tone, rgb.mean()
             rgb = rgb[inside]
+            if tone is not None:
+                rgb = shade(rgb, *_ellipse(grow(target.box, HEAD_MARGIN), region), tone, float(around))
             if not hidden[inside][alpha > 0].all() or rgb.shape != (*alpha.shape, 3):
                 raise ValueError("a fill that does not hide what it covers")
             if not np.isfinite(rgb).all():

@@ -66,8 +66,12 @@ def ellipse_alpha(width: int, height: int, centre: tuple[float, float], axes: tu
     """Coverage [height, width]: 1 inside an ellipse, 0 outside, with an edge of one to two pixels outside
     it.
     """
-    y, x = np.ogrid[:height, :width]
     a, b = max(axes[0], 1.0), max(axes[1], 1.0)
-    radius = np.sqrt(((x - centre[0]) / a) ** 2 + ((y - centre[1]) / b) ** 2)
+    x = (np.arange(width, dtype=np.float32) - np.float32(centre[0])) / np.float32(a)
+    y = (np.arange(height, dtype=np.float32) - np.float32(centre[1])) / np.float32(b)
+    radius = (y * y)[:, None] + x * x
+    np.sqrt(radius, out=radius)
     edge = float(np.clip(EDGE_SHARE * min(a, b), *EDGE_PX))
-    return np.asarray(np.clip(1 - (radius - 1) * min(a, b) / edge, 0, 1), np.float32)
+    alpha = np.multiply(radius - 1, np.float32(-min(a, b) / edge), out=radius)
+    alpha += 1
+    return np.asarray(np.clip(alpha, 0, 1, out=alpha))

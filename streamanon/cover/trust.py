@@ -48,12 +48,15 @@ SOFT_SHARE = 0.25
 def trusts_mesh(
     config: CoverConfig, picture: Picture, target: Target, measured: Geometry, established: bool
 ) -> bool:
-    """Whether a mesh is good enough to paint on; an ``established`` face is given some slack."""
+    """Whether a mesh is good enough to paint on; an ``established`` face is given some slack. On what may
+    be no face none is painted: on a chair that would be worse than a fill.
+    """
     slack = float(established)
     points = measured.points[:, :2]
     extent = np.concatenate([points.min(0), points.max(0)]).astype(np.float32)
     return bool(
-        measured.confidence >= config.min_confidence - slack * CONFIDENCE_SLACK
+        target.sure
+        and measured.confidence >= config.min_confidence - slack * CONFIDENCE_SLACK
         and abs(yaw_degrees(measured.points)) <= config.max_yaw_deg + slack * YAW_SLACK_DEG
         and min(extent[2:] - extent[:2]) >= config.min_face_px * (1 - SIZE_SLACK * slack)
         and _agrees(target, points, extent)

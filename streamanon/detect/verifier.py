@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from streamanon.detect.verifier_crop import (
     DOUBTFUL_LOGIT,
     SIZE_PX,
+    as_input,
     mean_logits,
     mirrored_boxes,
     read_verdicts,
     squares,
-    verifier_crops,
+    turned_square,
 )
 from streamanon.errors import ModelError
 from streamanon.geometry import sizes_of
@@ -50,7 +52,7 @@ class Verifier:
     """The face verifier with its calibration. Raises :class:`ModelError` where the manifest has none."""
 
     def __init__(self, backend: Backend, engines: Engines) -> None:
-        self._model = backend.load(engines.path("face-verifier"), precise=True)
+        self._model = backend.load(engines.path("face-verifier"), precise=True, threads=1)
         self._calibration = _read_calibration(engines.models["face-verifier"])
 
     def verify(self, picture: Picture, boxes: Float, turns: NDArray[np.int64]) -> Verified:
@@ -111,27 +113,24 @@ def check(outputs: list[Float], count: int) -> None:
 
 def crops(picture: Picture, boxes: Float, turns: NDArray[np.int64]) -> Float:
     """The network's input [N, 3, S, S] float32 RGB 0..1; only what it needs of the picture becomes RGB."""
-    made = np.empty((len(boxes), 3, SIZE_PX, SIZE_PX), np.float32)
-    for row, (box, turn) in enumerate(zip(boxes, turns, strict=True)):
-        region = region_of_square(picture, box)
+    made = np.empty((len(boxes), SIZE_PX, SIZE_PX, 3), np.uint8)
+    centres, sides = squares(boxes)
+    for row, (centre, side, turn) in enumerate(zip(centres, sides.tolist(), turns.tolist(), strict=True)):
+        region = region_of_square(picture, centre, side)
         part = crop(picture, region)
         rgb = small_rgb(part, part.width, part.height)
-        moved = box - np.array([region[0], region[1]] * 2, np.float32)
-        made[row] = verifier_crops(rgb, moved[None], int(turn))[0]
-    return made
+        made[row] = turned_square(rgb, centre - np.array(region[:2], np.float32), side, turn)
+    return as_input(made)
 
 
-def region_of_square(picture: Picture, box: Float) -> tuple[int, int, int, int]:
-    """The part of a picture, on its chroma grid, that holds a box's square; at least a pixel of it."""
-    centres, sides = squares(box)
-    margin = MARGIN_PX + max(1, int(sides[0] / SIZE_PX))
-    low, high = centres[0] - sides[0] / 2 - margin, centres[0] + sides[0] / 2 + margin
+def region_of_square(picture: Picture, centre: Float, side: float) -> tuple[int, int, int, int]:
+    """The part of a picture, on its chroma grid, that holds a square; at least a pixel of it."""
+    reach = side / 2 + MARGIN_PX + max(1, int(side / SIZE_PX))
     edges = []
-    for axis, (length, step) in enumerate(
-        zip((picture.width, picture.height), picture.chroma_step, strict=True)
-    ):
-        first = int(np.clip(np.floor(low[axis]), 0, length - 1)) // step * step
-        last = int(np.clip(np.ceil(high[axis]) + 1, first + 1, length))
+    sizes = (picture.width, picture.height)
+    for middle, length, step in zip(centre.tolist(), sizes, picture.chroma_step, strict=True):
+        first = min(max(math.floor(middle - reach), 0), length - 1) // step * step
+        last = min(max(math.ceil(middle + reach) + 1, first + 1), length)
         edges.append((first, min(-(-last // step) * step, length)))
     (x0, x1), (y0, y1) = edges
     return x0, y0, x1, y1

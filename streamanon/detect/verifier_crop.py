@@ -67,10 +67,13 @@ def verifier_crops(rgb: NDArray[np.uint8], boxes: Float, turns: Sequence[int] | 
     quarters = np.broadcast_to(np.asarray(turns, np.int64), (len(sides),))
     crops = np.empty((len(sides), SIZE_PX, SIZE_PX, 3), np.uint8)
     for row, (centre, side, turn) in enumerate(zip(centres, sides, quarters, strict=True)):
-        crops[row] = np.rot90(_square(rgb, centre, float(side)), int(turn) % 4)
-    planes = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
-    planes /= 255
-    return planes
+        crops[row] = turned_square(rgb, centre, float(side), int(turn))
+    return as_input(crops)
+
+
+def as_input(crops: NDArray[np.uint8]) -> Float:
+    """Squares [N, S, S, 3] as the network takes them: [N, 3, S, S] 0..1."""
+    return np.multiply(crops.transpose(0, 3, 1, 2), np.float32(1 / 255), order="C")
 
 
 def mirrored_boxes(boxes: Float) -> Float:
@@ -100,25 +103,30 @@ class Window(NamedTuple):
 
 def window_of(centre: Float, side: float, width: int, height: int) -> Window:
     """Of the square around a centre (px) of a picture."""
-    corner = centre.astype(np.float64) + 0.5 - side / 2  # from the corner of the first pixel
+    left, top = (middle + 0.5 - side / 2 for middle in centre.tolist())  # from the first pixel's corner
     factor = max(1, int(side / SIZE_PX))
-    x0, y0 = (max(0, int(v) - factor) for v in corner)
-    x1, y1 = (min(n, int(v + side) + 2 + factor) for v, n in zip(corner, (width, height), strict=True))
+    x0, y0 = (max(0, int(v) - factor) for v in (left, top))
+    x1, y1 = (min(n, int(v + side) + 2 + factor) for v, n in ((left, width), (top, height)))
     inner = max(1, (x1 - x0) // factor), max(1, (y1 - y0) // factor)
     reduced = max(1, x1 - x0) / inner[0], max(1, y1 - y0) / inner[1]
     scale = side / SIZE_PX
     across, down = scale / reduced[0], scale / reduced[1]
     matrix = np.array(
         [
-            [across, 0, (corner[0] - x0) / reduced[0] + across / 2 - 0.5],
-            [0, down, (corner[1] - y0) / reduced[1] + down / 2 - 0.5],
+            [across, 0, (left - x0) / reduced[0] + across / 2 - 0.5],
+            [0, down, (top - y0) / reduced[1] + down / 2 - 0.5],
         ]
     )
     return Window((x0, y0, x1, y1), inner, matrix)
 
 
+def turned_square(rgb: NDArray[np.uint8], centre: Float, side: float, turn: int) -> NDArray[np.uint8]:
+    """The square [S, S, 3] around a centre (px), grey outside the picture, turned by quarters."""
+    straight = _square(rgb, centre, side)
+    return np.rot90(straight, turn) if turn % 4 else straight
+
+
 def _square(rgb: NDArray[np.uint8], centre: Float, side: float) -> NDArray[np.uint8]:
-    """The square [S, S, 3] around a centre (px), grey outside the picture."""
     (x0, y0, x1, y1), inner, matrix = window_of(centre, side, rgb.shape[1], rgb.shape[0])
     part = rgb[y0:y1, x0:x1]
     if part.size == 0:

@@ -64,7 +64,10 @@ class DeviceVerifier(Verifier):
 
     def input_of(self, picture: Picture, boxes: Float, turns: NDArray[np.int64]) -> torch.Tensor:
         with self._pictures.memory.active():
-            made = [self._square(picture, box, int(turn)) for box, turn in zip(boxes, turns, strict=True)]
+            made = [
+                self._square(picture, centre, float(side), int(turn))
+                for centre, side, turn in zip(*squares(boxes), turns, strict=True)
+            ]
             empty = torch.zeros(0, 3, SIZE_PX, SIZE_PX, device=self._pictures.memory.device)
             return torch.stack(made) / 255 if made else empty
 
@@ -79,16 +82,14 @@ class DeviceVerifier(Verifier):
         check(outputs, len(squares_))
         return outputs
 
-    def _square(self, picture: Picture, box: Float, turn: int) -> torch.Tensor:
-        """The square [3, S, S] around a box, as by :func:`streamanon.detect.verifier_crop.verifier_crops`
-        of the region's pixels in whole levels.
+    def _square(self, picture: Picture, centre: Float, side: float, turn: int) -> torch.Tensor:
+        """The square [3, S, S] around a centre, as by
+        :func:`streamanon.detect.verifier_crop.verifier_crops`, of the region's pixels in whole levels.
         """
-        x0, y0, x1, y1 = region_of_square(picture, box)
+        x0, y0, x1, y1 = region_of_square(picture, centre, side)
         rgb = small_rgb(self._pictures.of(picture), (x0, y0, x1, y1), (x1 - x0, y1 - y0))
-        centres, sides = squares(box - np.array([x0, y0, x0, y0], np.float32))
-        (left, top, right, bottom), inner, matrix = window_of(
-            centres[0], float(sides[0]), rgb.shape[2], rgb.shape[1]
-        )
+        local = centre - np.array([x0, y0], np.float32)
+        (left, top, right, bottom), inner, matrix = window_of(local, side, rgb.shape[2], rgb.shape[1])
         part = rgb[:, top:bottom, left:right]
         if not part.numel():
             return torch.full((3, SIZE_PX, SIZE_PX), float(GREY), device=rgb.device)

@@ -42,6 +42,8 @@ class DeviceBackend:
         self._backend, self.memory = backend, memory
         self.name = backend.name
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> DeviceModel:
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> DeviceModel:
         """As :meth:`Backend.load`."""
-        return DeviceModel(self._backend.load(path, precise=precise, threads=threads), self.memory)
+        return DeviceModel(
+            self._backend.load(path, precise=precise, threads=threads, bfloat16=bfloat16), self.memory
+        )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from streamanon.generate.layers import Layer, Look, grid, placed, softly_filled
+from streamanon.generate.layers import Layer, Look, grid, parabola, placed, softly_filled
 from streamanon.mesh.landmarks import EYE_SIDES, EYES, IRIS_RINGS, IRISES, LID_MIDDLES, LIDS
 from streamanon.types import LUMA, Delegate, Float
 
@@ -150,7 +150,7 @@ class _Eye:
     def lid(self, *lids: tuple[int, ...]) -> Float:
         """The mean of some lids as a polynomial, below the corners' line of the place along it."""
         u, v = self.local(np.mean([self.points[list(lid), :2] for lid in lids], axis=0))
-        return np.asarray(np.polyfit(u, v, 2), np.float32)
+        return parabola(u, v)
 
 
 def eye_layers(
@@ -177,13 +177,15 @@ def eye_layers(
 
 def _lid(eye: _Eye, size: tuple[int, int], look: Look, amount: float) -> Layer | None:
     """A closed lid: skin, and a line of lashes."""
+    if not amount:
+        return None
     (low, high), lashes = LID_REACH, eye.lid(*LIDS[eye.number])
     rim = np.array([low - 0.2, high + 0.2])
     corners = eye.first + eye.width * np.array([-0.2, 1.2])[:, None] * eye.level
     down = np.array([-eye.level[1], eye.level[0]])
     box = np.concatenate([corners + eye.width * edge * down for edge in rim])
     place = placed(box, 1.0, size)
-    if not amount or place is None:
+    if place is None:
         return None
     u, v = eye.local(grid(place))
     v = v - np.polyval(lashes, u).astype(np.float32)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from streamanon.errors import SynthesisError
 from streamanon.generate.interface import DetailState
 from streamanon.generate.light import adapt, filled, gape, light_field, lips_of
-from streamanon.generate.raster import core_of
+from streamanon.generate.raster import core_of, reach_of
 from streamanon.geometry import CROP_PX
 from streamanon.mesh.landmarks import (
     BROW_LINES,
@@ -30,8 +30,6 @@ from streamanon.mesh.landmarks import (
 )
 from streamanon.types import Float
 
-#: Crop pixels by which more than the mesh is cut out: where a cheek or a jaw may lie beside it.
-RING_PX = 3
 PLANES = 13
 #: Of the light, how much is given between lips that part little, which mostly show teeth, and far; and how
 #: far that is, in mouth widths. What is there is the network's to say.
@@ -45,11 +43,13 @@ _SHIFT = 4
 class Inputs:
     """``planes`` [13, 128, 128] float32: surroundings (RGB, 0 where cut out), the cut, the lit texture
     (RGB), contours (lips; eyes and brows; outline and nose), light (RGB). Colours are -1..1. ``cut``
-    [128, 128]: what was cut out and is painted. ``detail``: the texture's contrast and sharpness.
+    [128, 128]: what was cut out and is painted; ``skin`` [128, 128]: surely skin. ``detail``: the texture's
+    contrast and sharpness.
     """
 
     planes: Float
     cut: NDArray[np.bool_]
+    skin: NDArray[np.bool_]
     detail: DetailState
 
 
@@ -72,8 +72,7 @@ def outlines_of(points: Float, mask: NDArray[np.bool_], front: NDArray[np.bool_]
     skin = core & ~lips_of(points, mask.shape)
     if not skin.any():
         raise SynthesisError("the mesh covers no skin")
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1, 2 * RING_PX + 1))
-    return Outlines(core, skin, (cv2.dilate(mask.view(np.uint8), kernel) > 0) & ~front)
+    return Outlines(core, skin, reach_of(mask) & ~front)
 
 
 def make_inputs(
@@ -97,7 +96,7 @@ def make_inputs(
     planes[:3], planes[3], planes[7:10] = _signed(crop) * ~cut, cut, contours(points)
     planes[10:] = _signed(light)
     planes[4:7] = np.where(mask, _signed(lit), planes[10:])
-    return Inputs(planes, cut, detail)
+    return Inputs(planes, cut, outlines.skin, detail)
 
 
 def _signed(rgb: Float) -> Float:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from streamanon.generate.kept import Kept
 from streamanon.types import Assignment, Float, Geometry, Picture
 
 #: Share of the way from the last frame's detail state to the measured one.
@@ -37,7 +38,8 @@ class DetailState:
     """What is carried from a face's frame to its next: how strong and how sharp detail is in this footage,
     smoothed; ``front`` [32, 32]: the crop's cells that showed something in front; ``mouth`` [2, 3]: the
     mean colours between the lips (:func:`streamanon.generate.mouth.mouth_colours`), smoothed; ``white``:
-    how bright eyes are (:func:`streamanon.generate.eyes.eye_white`), smoothed.
+    how bright eyes are (:func:`streamanon.generate.eyes.eye_white`), smoothed; ``kept``: the painting, for
+    the next frame if the face rests.
     """
 
     contrast: float
@@ -45,6 +47,7 @@ class DetailState:
     front: NDArray[np.bool_] | None = None
     mouth: Float | None = None
     white: float | None = None
+    kept: Kept | None = None
 
     def towards(self, other: DetailState) -> DetailState:
         return DetailState(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.errors import ModelError
-from streamanon.generate.layers import Layer, Look, grid, placed, softly_filled
+from streamanon.generate.layers import Layer, Look, grid, parabola, placed, softly_filled
 from streamanon.mesh.landmarks import (
     EYE_CORNERS,
     INNER_LIPS,
@@ -138,7 +138,7 @@ def upper_edge(points: Float, frame: MouthFrame) -> Float:
 
 def _edge(points: Float, edge: tuple[int, ...], frame: MouthFrame) -> Float:
     u, v = frame.local(points[list(edge), :2]).T
-    return np.asarray(np.polyfit(u, v, 2), np.float32)
+    return parabola(u, v)
 
 
 def gape(points: Float) -> float:

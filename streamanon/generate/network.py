@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -16,12 +17,14 @@ from streamanon.gallery.delegates import DelegateGallery
 from streamanon.generate.border import blend_border, like_skin
 from streamanon.generate.features import Features, light_places, with_features
 from streamanon.generate.grain import add_grain, detail_gain
-from streamanon.generate.inputs import PLANES, Inputs, make_inputs
+from streamanon.generate.inputs import PLANES, make_inputs
 from streamanon.generate.interface import DetailState, Job, Painting, Patch
+from streamanon.generate.kept import Answer, Kept
 from streamanon.generate.layers import Layer, lay
 from streamanon.generate.light import filled
 from streamanon.generate.proportions import Proportions
 from streamanon.generate.raster import Textures, localised
+from streamanon.generate.reuse import resting
 from streamanon.geometry import CROP_PX, alignment, invert, scale_of, transform
 from streamanon.media.yuv import read_luma
 from streamanon.mesh.face_mesh import aligned_crop, network_input, snap
@@ -58,18 +61,29 @@ AVERAGED_SCALE, AVERAGING_SIGMA = 0.8, 0.42
 @dataclass(frozen=True, eq=False, repr=False)
 class _Begun:
     """A face before the network has seen it. ``points`` [478, 3] px of the frame, with the delegate's
-    proportions; ``matrix`` from there to the crop; ``front`` [128, 128]: what is in front of the face.
+    proportions; ``matrix`` from there to the crop; ``cut``, ``front`` [128, 128]: what is painted, and what
+    is in front of the face; ``light`` [128, 128, 3]. ``planes``: the network's input, None for a face that
+    has its ``answer``, as it rests; ``keep``: makes of the answer what is kept.
     """
 
-    inputs: Inputs
     crop: Float
     detail: DetailState
     points: Float
     matrix: Float
     assignment: Assignment
+    cut: NDArray[np.bool_]
     front: NDArray[np.bool_]
-    style: Float
+    light: Float
     small: bool
+    planes: Float | None = None
+    answer: Answer | None = None
+    keep: Callable[[Answer], Kept] | None = None
+
+    def answered(self, answer: Answer) -> _Begun:
+        """With the network's answer, kept for the next frame."""
+        assert self.keep is not None
+        detail = replace(self.detail, kept=self.keep(answer))
+        return replace(self, answer=answer, detail=detail, planes=None, keep=None)
 
 
 class NetworkGenerator:
@@ -81,21 +95,27 @@ class NetworkGenerator:
         self._net = backend.load(engines.path("generator"), precise=False)
         self._style_net = backend.load(engines.path("generator-style"), precise=True, threads=1)
         self._features = Features(gallery, engines)
-        self._occlusion = backend.load(engines.path("face-occlusion"), precise=True, threads=1)
+        self._occlusion = backend.load(
+            engines.path("face-occlusion"), precise=True, threads=1, bfloat16=True
+        )
         # What depends on the delegate and the person alone is computed once a track.
         self._styles: WeakKeyDictionary[Assignment, Float] = WeakKeyDictionary()
 
     def paint(self, picture: Picture, jobs: Sequence[Job]) -> list[Painting | None]:
         begun = [self._begun(picture, job) for job in jobs]
-        made: list[Painting | None] = [None] * len(jobs)
         for small in (False, True):
-            rows = [row for row, one in enumerate(begun) if one is not None and one.small is small]
+            rows = [
+                n
+                for n, one in enumerate(begun)
+                if one is not None and not one.answer and one.small is small
+            ]
             for chunk in chunks(rows):
                 faces = [one for row in chunk if (one := begun[row]) is not None]
-                answers = self._run([face.inputs.planes for face in faces], [f.style for f in faces], small)
-                for row, face, answer in zip(chunk, faces, answers, strict=True):
-                    made[row] = self._finished(picture, face, *answer)
-        return made
+                planes = [face.planes for face in faces if face.planes is not None]
+                answers = self._run(planes, [self._style(face.assignment) for face in faces], small)
+                for row, face, (rgb, share) in zip(chunk, faces, answers, strict=True):
+                    begun[row] = face.answered(Answer(_levels(rgb), share))
+        return [None if face is None else self._finished(picture, face) for face in begun]
 
     def warm_up(self) -> None:
         """Run the networks once in each size and number in which they are run later."""
@@ -120,6 +140,9 @@ class NetworkGenerator:
             raise SynthesisError("the mesh holds values that are not finite")
         points = self._proportions.apply(geometry.points, assignment.delegate.shape, assignment.geometry)
         matrix = alignment(mesh_keypoints(geometry.points))
+        small = job.coarse or scale_of(matrix) > SMALL_SCALE
+        if (rested := self._rested(picture, job, points, matrix, small)) is not None:
+            return rested
         crop, local = aligned_crop(picture, matrix), transform(matrix, points)
         warped, mask = self._textures.warp(local, (CROP_PX, CROP_PX), assignment.delegate)
         cells = self._in_front(crop, None if job.last is None else job.last.front)
@@ -127,12 +150,44 @@ class NetworkGenerator:
         if (front & mask).sum() > MOST_FRONT * max(int(mask.sum()), 1):
             raise SynthesisError("too much of the face is hidden")
         inputs = make_inputs(crop, local, warped, mask, front, job.last)
-        lights = _lights(inputs, local)
+        light = _levels(inputs.planes[10:])
         detail = replace(inputs.detail, front=cells)
-        detail = with_features(detail, crop, lights, transform(matrix, geometry.points), job.last)
-        small = job.coarse or scale_of(matrix) > SMALL_SCALE
+        detail = with_features(
+            detail, crop, _lights(light, local), transform(matrix, geometry.points), job.last
+        )
+        keep = partial(Kept, assignment, small, local, mask, inputs.skin, front, inputs.cut, light)
+        begun = _Begun(crop, detail, points, matrix, assignment, inputs.cut, front, light, small)
+        return replace(begun, planes=inputs.planes, keep=keep)
+
+    def _rested(
+        self, picture: Picture, job: Job, points: Float, matrix: Float, small: bool
+    ) -> _Begun | None:
+        """A face that rests, with the network's last answer; None where it has to be painted anew."""
+        if job.last is None or job.last.kept is None:
+            return None
+        kept, scale = job.last.kept, 1 / scale_of(matrix)
+        found = resting(kept, points, matrix, scale, job.assignment, small)
+        if found is None:
+            return None
+        crop = aligned_crop(picture, found.matrix)
+        cells = self._in_front(crop, job.last.front)
+        front = reaching_in(cells, kept.mask)
+        cut, light = kept.cut_without(front), found.light(crop)
+        if cut is None or light is None:
+            return None
+        detail = replace(job.last, front=cells, kept=replace(kept, frames=kept.frames + 1))
+        lights, own = _lights(light, kept.local), transform(found.matrix, job.geometry.points)
         return _Begun(
-            inputs, crop, detail, points, matrix, assignment, front, self._style(assignment), small
+            crop,
+            with_features(detail, crop, lights, own, job.last),
+            points,
+            found.matrix,
+            job.assignment,
+            cut,
+            front,
+            light,
+            small,
+            answer=found.answer(light),
         )
 
     def _run(self, planes: list[Float], styles: list[Float], small: bool) -> list[tuple[Float, Float]]:
@@ -159,23 +214,25 @@ class NetworkGenerator:
         shares = self._occlusion.run(network_input([crop]))[0][0, 0]
         return np.asarray(shares > FRONT_SURE - (0 if before is None else FRONT_SLACK * before))
 
-    def _finished(self, picture: Picture, begun: _Begun, rgb: Float, face: Float) -> Painting | None:
+    def _finished(self, picture: Picture, begun: _Begun) -> Painting | None:
         try:
-            return Painting(self._pasted(picture, begun, rgb, face), begun.detail)
+            return Painting(self._pasted(picture, begun), begun.detail)
         except SynthesisError:
             return None
 
-    def _pasted(self, picture: Picture, begun: _Begun, rgb: Float, face: Float) -> Patch:
+    def _pasted(self, picture: Picture, begun: _Begun) -> Patch:
         """The network's answer in the frame's pixels."""
+        assert begun.answer is not None
         back = invert(begun.matrix)
-        region = region_of_cut(picture, begun.inputs.cut, back)
+        region = region_of_cut(picture, begun.cut, back)
         scale = scale_of(back)
-        painted, light = _levels(rgb), _levels(begun.inputs.planes[10:])
-        painted, beside = blend_border(like_skin(painted, light), begun.crop, light, begun.inputs.cut)
+        painted = like_skin(begun.answer.rgb, begun.light)
+        painted, beside = blend_border(painted, begun.crop, begun.light, begun.cut)
         large = scale > DETAIL_SCALE
         if not large:
             lay(painted, self._layers(begun, transform(begun.matrix, begun.points), painted, 1.0))
-        layers = painted, _alpha(begun.inputs.cut, np.maximum(face, beside)), begun.front.astype(np.float32)
+        alpha = _alpha(begun.cut, np.maximum(begun.answer.face, beside))
+        layers = painted, alpha, begun.front.astype(np.float32)
         placed, alpha, front = (_placed(one, back, region, scale) for one in layers)
         alpha, grey = alpha.clip(0, 1), read_luma(picture, *region)
         if large:
@@ -188,7 +245,7 @@ class NetworkGenerator:
 
     def _layers(self, begun: _Begun, points: Float, rgb: Float, per_crop: float) -> list[Layer]:
         """Eyes and mouth of a mesh that lies at ``points`` of an image."""
-        lights = _lights(begun.inputs, transform(begun.matrix, begun.points))
+        lights = _lights(begun.light, transform(begun.matrix, begun.points))
         size = rgb.shape[1], rgb.shape[0]
         delegate = begun.assignment.delegate
         return self._features.layers(points, size, lights, delegate, begun.detail, per_crop)
@@ -223,10 +280,10 @@ def _coarse(rgb: Float, sigma: float) -> Float:
     return np.asarray(cv2.resize(blurred, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _lights(inputs: Inputs, local: Float) -> Float:
+def _lights(light: Float, local: Float) -> Float:
     """The skin's light about both eyes and the mouth [3, 3]."""
     x, y = light_places(local).astype(int).T
-    return np.asarray((inputs.planes[10:, y, x].T + 1) * np.float32(127.5))
+    return np.asarray(light[y, x], np.float32)
 
 
 def _levels(planes: Float) -> Float:

@@ -13,6 +13,8 @@ from streamanon.types import Delegate, Float
 
 #: Width of the soft border, of the face's size, and at least, px; how deep inside only skin is.
 FEATHER, FEATHER_PX, SURELY_SKIN = 0.07, 1.5, 0.08
+#: Crop pixels by which more than the mesh is cut out: where a cheek or a jaw may lie beside it.
+RING_PX = 3
 #: Side of the coarsest texture.
 COARSEST_PX = 32
 #: Textures of so many delegates are kept ready.
@@ -136,6 +138,12 @@ def borders(mask: NDArray[np.bool_], face_px: float) -> tuple[Float, NDArray[np.
 def core_of(mask: NDArray[np.bool_], face_px: float) -> NDArray[np.bool_]:
     """The core [h, w] alone."""
     return np.asarray(_inward(mask) > SURELY_SKIN * face_px)
+
+
+def reach_of(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What is cut out [128, 128] of a mesh that is where ``mask`` [128, 128] is."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1, 2 * RING_PX + 1))
+    return np.asarray(cv2.dilate(mask.view(np.uint8), kernel) > 0)
 
 
 def _inward(mask: NDArray[np.bool_]) -> Float:

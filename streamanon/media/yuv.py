@@ -19,6 +19,9 @@ from streamanon.types import Float, Picture, Plane
 #: Weights of red and blue in luma (ITU-R BT.601-7, BT.709-6, BT.2020-2).
 _WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
 
+#: Shrinking by so many times and more begins with halving.
+HALVED = 4.0
+
 
 def read_rgb(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> Float:
     """The region's pixels as RGB, float32 [y1 - y0, x1 - x0, 3] in 0..255.
@@ -30,7 +33,8 @@ def read_rgb(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> Float:
     size = (x1 - x0, y1 - y0)
     values = [planes[0].astype(np.float32)]
     values += [_upsample(plane, picture.chroma_step, size) for plane in planes[1:]]
-    return np.clip(_to_rgb(values, picture), 0, 255)
+    rgb = _to_rgb(values, picture)
+    return np.clip(rgb, 0, 255, out=rgb)
 
 
 def read_luma(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> Float:
@@ -69,7 +73,8 @@ def write_rgb(
 
 
 def small_rgb(picture: Picture, width: int, height: int) -> NDArray[np.uint8]:
-    """A scaled copy for the detector, uint8 RGB [height, width, 3], within two levels of scaling exactly.
+    """A scaled copy for the detector, uint8 RGB [height, width, 3], within two levels of scaling exactly,
+    or four where it shrinks fourfold and more.
 
     Scales the planes first, so the matrix works on few pixels.
     """
@@ -77,7 +82,9 @@ def small_rgb(picture: Picture, width: int, height: int) -> NDArray[np.uint8]:
     if len(scaled) == 1:
         scaled *= 3
     colour = cv2.transform(cv2.merge(scaled), matrices(picture)[0])
-    return cast("NDArray[np.uint8]", np.minimum(colour, 255).astype(np.uint8, copy=False))
+    if colour.dtype != np.uint8:
+        colour = np.minimum(colour, 255).astype(np.uint8)
+    return cast("NDArray[np.uint8]", colour)
 
 
 def crop(picture: Picture, region: tuple[int, int, int, int]) -> Picture:
@@ -141,10 +148,10 @@ def _area_mean(values: Float, step: tuple[int, int]) -> Float:
 def _blend(target: Plane, value: Float, alpha: Float, bits: int) -> None:
     """Move ``target`` (in place) towards ``value`` by ``alpha``; nothing is written where alpha is 0."""
     old = target.astype(np.float32)
-    # Where nothing of the old shows, not even its rounding error does.
-    mixed = np.where(alpha >= 1, value, old + alpha * (value - old))
-    mixed = np.rint(mixed).clip(0, (1 << bits) - 1)
-    np.copyto(target, mixed.astype(target.dtype), where=alpha > 0)
+    mixed = value - old
+    mixed *= alpha
+    mixed += old
+    _store(target, mixed, value, alpha, bits)
 
 
 def _blend_light(target: Plane, value: Float, alpha: Float, picture: Picture) -> None:
@@ -152,18 +159,50 @@ def _blend_light(target: Plane, value: Float, alpha: Float, picture: Picture) ->
     ITU-R BT.1886: its power of 2.4).
     """
     black = np.float32(black_and_white(picture)[0])
-    old, new = (np.maximum(one - black, 0) for one in (target.astype(np.float32), value))
-    mixed = np.sqrt(np.maximum(np.where(alpha >= 1, new**2, old**2 + alpha * (new**2 - old**2)), 0))
-    mixed = np.rint(black + mixed).clip(0, (1 << picture.bits) - 1)
+    old, new = target.astype(np.float32), value - black
+    old -= black
+    for one in (old, new):
+        np.maximum(one, 0, out=one)
+    whole = new + black
+    for one in (old, new):
+        one *= one
+    new -= old
+    new *= alpha
+    new += old
+    np.maximum(new, 0, out=new)
+    np.sqrt(new, out=new)
+    new += black
+    _store(target, new, whole, alpha, picture.bits)
+
+
+def _store(target: Plane, mixed: Float, whole: Float, alpha: Float, bits: int) -> None:
+    """Round ``mixed`` into ``target`` where alpha is more than 0, and ``whole`` where it is 1: where
+    nothing of the old shows, not even its rounding error does.
+    """
+    np.copyto(mixed, whole, where=alpha >= 1)
+    np.rint(mixed, out=mixed)
+    np.clip(mixed, 0, (1 << bits) - 1, out=mixed)
     np.copyto(target, mixed.astype(target.dtype), where=alpha > 0)
 
 
 def _scale(plane: Plane, width: int, height: int) -> Plane:
     if plane.shape == (height, width):
         return plane
-    shrinks = plane.shape[0] >= height and plane.shape[1] >= width
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cast(Plane, cv2.resize(plane, (width, height), interpolation=method))
+    if plane.shape[0] >= height and plane.shape[1] >= width:
+        return shrunk(plane, width, height)
+    return cast(Plane, cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def shrunk(plane: Plane, width: int, height: int) -> Plane:
+    """A plane averaged down to ``width`` by ``height``. What shrinks much is halved first: OpenCV averages
+    whole factors tens of times as quickly as others.
+    """
+    while min(plane.shape[1] / width, plane.shape[0] / height) >= HALVED and not any(
+        side % 2 for side in plane.shape
+    ):
+        half = plane.shape[1] // 2, plane.shape[0] // 2
+        plane = cast(Plane, cv2.resize(plane, half, interpolation=cv2.INTER_AREA))
+    return cast(Plane, cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def _to_rgb(values: list[Float], picture: Picture) -> Float:

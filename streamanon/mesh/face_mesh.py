@@ -54,8 +54,8 @@ class FaceMesh:
         together: int = 1,
     ) -> None:
         self._look, self._together = look or PixelWindow, together
-        self._model = backend.load(engines.path("face-mesh"), precise=True, threads=1)
-        self._parts = backend.load(engines.path("face-parts"), precise=True, threads=1)
+        self._model = backend.load(engines.path("face-mesh"), precise=True, threads=1, bfloat16=True)
+        self._parts = backend.load(engines.path("face-parts"), precise=True, threads=1, bfloat16=True)
 
     def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Geometry]:
         made: list[Geometry] = []

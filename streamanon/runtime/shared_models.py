@@ -14,13 +14,15 @@ class SharedBackend:
     def __init__(self, backend: Backend) -> None:
         self.name, self.memory = backend.name, memory_of(backend)
         self._backend = backend
-        self._models: dict[tuple[Path, bool, int], Model] = {}
+        self._models: dict[tuple[Path, bool, int, bool], Model] = {}
         self._loading = threading.Lock()
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Model:
         """As :meth:`Backend.load`."""
-        key = (path, precise, threads)
+        key = (path, precise, threads, bfloat16)
         with self._loading:
             if key not in self._models:
-                self._models[key] = self._backend.load(path, precise=precise, threads=threads)
+                self._models[key] = self._backend.load(
+                    path, precise=precise, threads=threads, bfloat16=bfloat16
+                )
             return self._models[key]

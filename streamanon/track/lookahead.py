@@ -2,7 +2,8 @@
 
 The promise, for every track within one shot: each frame in which it is sure, and that lies at most
 ``seconds`` before one of its detections or at most ``coast_seconds`` after one, has a target for it, unless
-the covers of detected faces hide that target, or it would lie wholly outside the picture.
+the covers of detected faces hide that target, or it would lie wholly outside the picture, or it went out of
+the picture and came in again: then it is covered for ``coast_seconds`` from either side.
 
 In which frames a track is sure decides :mod:`streamanon.track.evidence`, with all looks in held frames
 included. Elsewhere it may be no face, and has targets only in frames of probable detections and in those no
@@ -26,7 +27,7 @@ import numpy as np
 from streamanon.config import LookaheadConfig
 from streamanon.geometry import grow, is_cut
 from streamanon.track.evidence import Evidence
-from streamanon.track.hold import MOST_HELD_FRAMES, is_due, within
+from streamanon.track.hold import MOST_HELD_FRAMES, SLACK_SECONDS, is_due, within
 from streamanon.track.optical_flow import follow
 from streamanon.track.tracker import MAX_LOST_SECONDS
 from streamanon.types import Float, Observation, Picture, RawFrame, Resolved, Target
@@ -34,15 +35,20 @@ from streamanon.types import Float, Observation, Picture, RawFrame, Resolved, Ta
 #: The verifier's probabilities [N] of a face at the expected boxes [N, 4] of a frame; None if it cannot
 #: tell. See ``Searcher.look_again``.
 LookAgain = Callable[[RawFrame, Float], Float | None]
-#: Factor of an extrapolated face's speed from one frame to the next: it stops after a while, as faces do,
+#: The step, s, in which speed and growth count: a frame at 25 a second. At a higher rate a face moves less
+#: from one frame to the next.
+_STEP_SECONDS = 0.04
+#: Factor of an extrapolated face's speed from one step to the next: it stops after a while, as faces do,
 #: rather than leave the picture.
 _KEEP_SPEED = 0.9
-#: An extrapolated box grows by this share of its size on every side per frame, up to the most; by more
+#: An extrapolated box grows by this share of its size on every side per step, up to the most; by more
 #: where one sighting alone gives no velocity, by less where optical flow follows the face.
 _GROWTH = 0.03
 _GROWTH_BLIND = 0.06
 _GROWTH_FOLLOWED, _LEAST_FOLLOWED = 0.01, 0.06
 _MOST_GROWTH = 0.5
+#: Least time, steps, by which a velocity is divided: a frame at 125 a second.
+_LEAST_STEPS = 0.2
 #: A lost face is followed by optical flow for so many times ``coast_seconds``, and then coasts.
 _FOLLOWED = 2
 #: A carried face is hidden by those that were detected if so much of it lies in the ellipses in their
@@ -139,7 +145,9 @@ class _Sighting:
     @property
     def doubt(self) -> float:
         """By how much of its size on every side the box may be off."""
-        return 0.0 if self.detected else _LEAST_FOLLOWED + _GROWTH_FOLLOWED * abs(self.index - self.origin)
+        if self.detected:
+            return 0.0
+        return _LEAST_FOLLOWED + _GROWTH_FOLLOWED * _steps(self.seconds, self.origin_seconds)
 
     @property
     def detected(self) -> bool:
@@ -291,19 +299,38 @@ class _Shot:
 
     def fill(self, frame: RawFrame) -> Iterator[Target]:
         """Targets at a frame for the tracks that are known before or after it but not detected in it."""
-        index = frame.index
+        index, now = frame.index, frame.pts_seconds
         for track_id, sightings in self._tracks.items():
             place = bisect_left(sightings, index, key=lambda s: s.index)
             before, after = sightings[:place], sightings[place:]
             if after and after[0].index == index:
                 if not after[0].detected:
-                    yield _carry(track_id, after[0], [], index)
-            elif before and after:
-                yield _between(track_id, before[-1], after[0], index)
-            elif after:
-                yield _carry(track_id, after[0], after[:_FIT_SIGHTINGS], index)
-            elif within(before[-1].seconds, frame.pts_seconds, self._config.coast_seconds):
-                yield _carry(track_id, before[-1], before[-_FIT_SIGHTINGS:], index)
+                    yield _carry(track_id, after[0], [], index, now)
+            elif before and after and not self._was_away(before, after, frame.picture):
+                yield _between(track_id, before[-1], after[0], index, now)
+            elif before and self._coasts(before[-1], frame):
+                yield _carry(track_id, before[-1], before[-_FIT_SIGHTINGS:], index, now)
+            elif after and (not before or self._coasts(after[0], frame)):
+                yield _carry(track_id, after[0], after[:_FIT_SIGHTINGS], index, now)
+
+    def _coasts(self, nearest: _Sighting, frame: RawFrame) -> bool:
+        """Whether a frame is so near a sighting that a face is carried there without another one beyond."""
+        return abs(nearest.seconds - frame.pts_seconds) <= self._config.coast_seconds + SLACK_SECONDS
+
+    def _was_away(self, before: Sequence[_Sighting], after: Sequence[_Sighting], picture: Picture) -> bool:
+        """Whether somebody had left the picture between two sightings: coasting from either does not reach
+        the other, the edge cuts both, and by their motion the face went out and came in again.
+        """
+        first, second, size = before[-1], after[0], (picture.width, picture.height)
+        middle = (first.index + second.index) // 2, (first.seconds + second.seconds) / 2
+        if within(first.seconds, second.seconds, 2 * self._config.coast_seconds):
+            return False
+        gone = (
+            _carry(-1, first, before[-_FIT_SIGHTINGS:], *middle),
+            _carry(-1, second, after[:_FIT_SIGHTINGS], *middle),
+        )
+        cut = is_cut(first.box, *size) and is_cut(second.box, *size)
+        return cut and not any(_has_middle_in(target.box, picture) for target in gone)
 
     def reaches(self, track_id: int, index: int) -> bool:
         """Whether a track is covered in a frame that it was not detected in: if it is sure, or at most one
@@ -356,22 +383,30 @@ def _sighting(found: Target, frame: RawFrame, known: bool) -> _Sighting:
     return _Sighting(index, found.box, found.keypoints, index, known, now, now)
 
 
-def _between(track_id: int, first: _Sighting, second: _Sighting, index: int) -> Target:
+def _steps(first: float, second: float) -> float:
+    """How many steps lie between two times, s."""
+    return abs(second - first) / _STEP_SECONDS
+
+
+def _between(track_id: int, first: _Sighting, second: _Sighting, index: int, seconds: float) -> Target:
     part = np.float32((index - first.index) / (second.index - first.index))
     box = first.box + part * (second.box - first.box)
     keypoints = first.keypoints + part * (second.keypoints - first.keypoints)
     # A long gap may hide a turn; next to a detection there is no room for one.
-    growth = _GROWTH * (min(index - first.index, second.index - index) - 1)
-    growth = min(growth + max(first.doubt, second.doubt), _MOST_GROWTH)
+    nearest = min(_steps(first.seconds, seconds), _steps(second.seconds, seconds))
+    growth = _GROWTH * max(nearest - 1, 0.0) + max(first.doubt, second.doubt)
+    growth = min(growth, _MOST_GROWTH)
     distance = min(abs(index - one.origin) for one in (first, second))
     return Target(track_id, grow(box, growth), keypoints, False, distance, growth)
 
 
-def _carry(track_id: int, nearest: _Sighting, fit: list[_Sighting], index: int) -> Target:
+def _carry(
+    track_id: int, nearest: _Sighting, fit: Sequence[_Sighting], index: int, seconds: float
+) -> Target:
     """A sighting moved to another frame, backwards or forwards, by the velocity of ``fit``."""
-    apart = abs(index - nearest.index)
-    frames = (1 - _KEEP_SPEED**apart) / (1 - _KEEP_SPEED)
-    shift = _velocity(fit) * np.float32(frames if index > nearest.index else -frames)
+    apart = _steps(nearest.seconds, seconds)
+    steps = (1 - _KEEP_SPEED**apart) / (1 - _KEEP_SPEED)
+    shift = _velocity(fit) * np.float32(steps if index > nearest.index else -steps)
     growth = apart * (_GROWTH if len(fit) > 1 else _GROWTH_BLIND)
     growth = min(growth + nearest.doubt, _MOST_GROWTH)
     box = grow(nearest.box + np.tile(shift, 2), growth)
@@ -379,13 +414,14 @@ def _carry(track_id: int, nearest: _Sighting, fit: list[_Sighting], index: int) 
     return Target(track_id, box, nearest.keypoints + shift, False, distance, growth)
 
 
-def _velocity(sightings: list[_Sighting]) -> Float:
-    """Of the box's centre, [2] px a frame; zero for a single sighting."""
+def _velocity(sightings: Sequence[_Sighting]) -> Float:
+    """Of the box's centre, [2] px a step; zero for a single sighting."""
     if len(sightings) < 2:
         return np.zeros(2, np.float32)
     first, last = sightings[0], sightings[-1]
-    frames = last.index - first.index
-    moved = (last.box - first.box).reshape(2, 2).mean(axis=0) / frames
+    # Time stamps may repeat.
+    steps = max(_steps(first.seconds, last.seconds), _LEAST_STEPS)
+    moved = (last.box - first.box).reshape(2, 2).mean(axis=0) / np.float32(steps)
     return np.asarray(moved, np.float32)
 
 
@@ -403,6 +439,12 @@ def _is_within(target: Target, boxes: Float) -> bool:
     apart = ((x[..., None] - middles[:, 0]) / halves[:, 0]) ** 2
     apart += ((y[..., None] - middles[:, 1]) / halves[:, 1]) ** 2
     return bool((apart.min(axis=2) <= 1).mean() >= _COVERED_SHARE)
+
+
+def _has_middle_in(box: Float, picture: Picture) -> bool:
+    """Whether the middle of a box lies on the picture."""
+    x, y = (box[:2] + box[2:]).tolist()
+    return bool(0 <= x <= 2 * (picture.width - 1) and 0 <= y <= 2 * (picture.height - 1))
 
 
 def _touches(box: Float, picture: Picture) -> bool:

@@ -35,6 +35,9 @@ APART = 0.2
 _SAME_IOU = 0.4
 #: Farthest match of a track with and without a history, in box sizes, however long it was lost.
 _MAX_REACH, _MAX_FRESH_REACH = 1.5, 2.5
+#: The farthest match of a weak face with a track that was lost for longer than so many seconds: what comes
+#: to where somebody was is likely somebody else, or no face, and must not pass for the same one.
+_MAX_WEAK_REACH, _LONG_LOST_SECONDS = 0.5, 0.4
 #: What a match reaches in any case, in box sizes: detections of a face at rest differ by less.
 _LEAST_REACH = 0.4
 #: By how much the reach grows a frame, in box sizes: of a track with a history, and besides for each box
@@ -52,7 +55,8 @@ def track(
 
     Every face with a score of at least ``config.score`` is kept: it continues a track or starts one. Faces
     from ``config.revive_score`` up continue tracks, or start one where the face of a track that found
-    another is expected; the others, and all below, are dropped, as the detector's threshold demands.
+    another, or was lost long ago, is expected; the others, and all below, are dropped, as the detector's
+    threshold demands.
     Observations that are not "seen" pass unchanged. ``redetect`` is called where a
     face was lost.
     """
@@ -77,6 +81,8 @@ class Tracker:
         if observation.cut:
             self._tracks.clear()
         self._tracks = [t for t in self._tracks if within(t.seconds, now, MAX_LOST_SECONDS)]
+        for known in self._tracks:
+            known.long_lost = not within(known.seconds, now, _LONG_LOST_SECONDS)
         if observation.status != "seen":
             return observation
         picture = observation.frame.picture
@@ -107,12 +113,13 @@ class Tracker:
         free, expected = list(self._tracks), _are_near(self._tracks, faces.boxes, index, diagonal)
         for group in (confident, weak):
             candidates = np.flatnonzero(group)
-            for row, column in _match(free, faces.boxes[candidates], index, diagonal):
+            for row, column in _match(free, faces.boxes[candidates], index, diagonal, group is weak):
                 face = int(candidates[column])
                 free[row].see(faces.boxes[face], index)
                 ids[face] = free[row].id
             free = [t for t in free if t.index != index]
-        # A weak face also starts a track where the face of a track that took another one is expected.
+        # A weak face also starts a track where the face of a track is expected that took another one, or
+        # that was lost too long ago to pass for the same.
         apart = (overlap(faces.boxes, faces.boxes[ids >= 0]) < APART).all(axis=1)
         for face in map(int, np.flatnonzero((confident | (weak & expected & apart)) & (ids < 0))):
             ids[face] = next(self._ids)
@@ -137,7 +144,9 @@ class Tracker:
 
 
 class _Track:
-    """A face's last box [4] at frame ``index``, at ``seconds``, and its velocity [2] in px a frame."""
+    """A face's last box [4] at frame ``index``, at ``seconds``, and its velocity [2] in px a frame.
+    ``long_lost``: whether that was long ago.
+    """
 
     def __init__(self, track_id: int, box: Float, index: int) -> None:
         self.id = track_id
@@ -146,6 +155,7 @@ class _Track:
         self.seconds = 0.0
         self.velocity: Float = np.zeros(2, np.float32)
         self.sightings = 1
+        self.long_lost = False
 
     def see(self, box: Float, index: int) -> None:
         moved = (_centres(box) - _centres(self.box)) / np.float32(index - self.index)
@@ -161,12 +171,14 @@ class _Track:
         shift = self.velocity * np.float32(frames)
         return np.concatenate([self.box[:2] + shift, self.box[2:] + shift])
 
-    def reach(self, index: int, diagonal: float) -> float:
-        """How far from the predicted place a face may lie, in box sizes.
+    def reach(self, index: int, diagonal: float, weak: bool = False) -> float:
+        """How far from the predicted place a face, perhaps a ``weak`` one, may lie, in box sizes.
 
         In doubt a face starts a track of its own: then both stay covered by the look-ahead. A track that
         jumped to a neighbour's face would take the cover along from a face that was only missed.
         """
+        if weak and self.long_lost:
+            return _MAX_WEAK_REACH
         frames, size = index - self.index, float(_sizes(self.box))
         if self.sightings < _HISTORY_SIGHTINGS:
             growth = min(_MAX_FRESH_GROWTH, _MAX_SPEED * diagonal / size)
@@ -176,11 +188,13 @@ class _Track:
         return min(_LEAST_REACH + growth * frames, _MAX_REACH)
 
 
-def _match(tracks: list[_Track], boxes: Float, index: int, diagonal: float) -> list[tuple[int, int]]:
-    """Pairs (track, box), each used at most once, cheapest first."""
+def _match(
+    tracks: list[_Track], boxes: Float, index: int, diagonal: float, weak: bool = False
+) -> list[tuple[int, int]]:
+    """Pairs (track, box), each used at most once, cheapest first. ``weak``: those of weak faces."""
     if not tracks or not len(boxes):
         return []
-    costs = _costs(tracks, boxes, index, diagonal)
+    costs = _costs(tracks, boxes, index, diagonal, weak)
     pairs: list[tuple[int, int]] = []
     used_rows: set[int] = set()
     used_columns: set[int] = set()
@@ -202,25 +216,25 @@ def _are_near(tracks: list[_Track], boxes: Float, index: int, diagonal: float) -
     return np.asarray(np.isfinite(_costs(tracks, boxes, index, diagonal)).any(axis=0))
 
 
-def _costs(tracks: list[_Track], boxes: Float, index: int, diagonal: float) -> NDArray[np.float64]:
+def _costs(
+    tracks: list[_Track], boxes: Float, index: int, diagonal: float, weak: bool = False
+) -> NDArray[np.float64]:
     """[tracks, boxes]: the cost of each pairing, infinite where it is out of the question. Each face is
     expected where it moved to, and where it was last, as cameras pan back and people stop.
     """
-    moved = _costs_at(tracks, np.stack([t.predict(index) for t in tracks]), boxes, index, diagonal)
-    return np.minimum(moved, _costs_at(tracks, np.stack([t.box for t in tracks]), boxes, index, diagonal))
+    reach = np.array([t.reach(index, diagonal, weak) for t in tracks])
+    moved = _costs_at(reach, np.stack([t.predict(index) for t in tracks]), boxes)
+    return np.minimum(moved, _costs_at(reach, np.stack([t.box for t in tracks]), boxes))
 
 
-def _costs_at(
-    tracks: list[_Track], predicted: Float, boxes: Float, index: int, diagonal: float
-) -> NDArray[np.float64]:
-    """The same for tracks at the places ``predicted`` [tracks, 4]."""
-    reach = np.array([t.reach(index, diagonal) for t in tracks])[:, None]
+def _costs_at(reach: NDArray[np.float64], predicted: Float, boxes: Float) -> NDArray[np.float64]:
+    """The same for tracks at the places ``predicted`` [tracks, 4], from which they ``reach`` so far."""
     sizes, others = _sizes(predicted)[:, None], _sizes(boxes)[None]
     apart = np.linalg.norm(_centres(predicted)[:, None] - _centres(boxes)[None], axis=2)
     distance = apart / np.sqrt(sizes * others)
     ratio = np.abs(np.log(sizes / others))
     cost = np.asarray(1 - overlap(predicted, boxes) + 0.5 * distance + ratio, np.float64)
-    cost[~((distance <= reach) & (ratio <= np.log(_MAX_SIZE_RATIO)))] = np.inf
+    cost[~((distance <= reach[:, None]) & (ratio <= np.log(_MAX_SIZE_RATIO)))] = np.inf
     return cost
 
 

@@ -27,7 +27,7 @@ class Noting:
     def __init__(self) -> None:
         self.asked: set[tuple[Path, bool]] = set()
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Model:
         self.asked.add((path, precise))
         return backends.open_backend(ComputeConfig("onnxruntime")).load(path, precise=precise)
 

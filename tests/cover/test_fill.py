@@ -61,7 +61,7 @@ def test_nothing_known_is_plain() -> None:
 def test_a_shade_is_a_tone_in_the_middle_and_nothing_at_the_edge() -> None:
     grey = np.full((60, 60, 3), 128, np.float32)
     tone = np.array([200, 140, 110], np.float32)
-    shaded = shade(grey, (30, 30), (20, 25), tone)
+    shaded = shade(grey, (30, 30), (20, 25), tone, 128.0)
     assert shaded[30, 30, 0] > shaded[30, 30, 2] + 30
     np.testing.assert_array_equal(shaded[0], grey[0])
 
@@ -69,3 +69,22 @@ def test_a_shade_is_a_tone_in_the_middle_and_nothing_at_the_edge() -> None:
 def test_a_mask_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="hidden must be"):
         fill(np.zeros((4, 4, 3), np.float32), np.zeros((4, 5), bool), rng())
+
+
+@pytest.mark.parametrize("colour", [(20, 60, 250), (255, 255, 250)])
+def test_a_logo_or_a_lamp_beside_the_hole_does_not_shine_into_it(colour: tuple[int, int, int]) -> None:
+    wall = np.broadcast_to(np.array([60, 45, 40], np.float32), (80, 80, 3)).copy()
+    hidden = disc(80, 80, 26)
+    spotted = wall.copy()
+    spotted[34:46, 66:78] = colour  # touches the hole
+    assert not hidden[34:46, 68:78].any()
+    plain, filled = fill(wall, hidden, rng())[hidden], fill(spotted, hidden, rng())[hidden]
+    assert np.abs(filled - plain).max() < 3
+
+
+def test_two_halves_keep_their_colours() -> None:
+    picture = np.zeros((80, 80, 3), np.float32)
+    picture[:, :40] = [180, 60, 60]
+    picture[:, 40:] = [60, 60, 180]
+    filled = fill(picture, disc(80, 80, 26), rng())
+    assert filled[40, 16, 0] > 150 > 90 > filled[40, 64, 0]

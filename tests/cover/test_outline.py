@@ -38,3 +38,15 @@ def test_the_ellipse_holds_the_corners_of_the_box(margin: float, sure: bool, gro
 def test_what_may_be_no_face_has_the_least_margin() -> None:
     assert (beyond(target(sure=False), 0.6) < beyond(target(), 0.28)).all()
     np.testing.assert_allclose(beyond(target(sure=False), 0.6)[0], LEAST_MARGIN * 40, rtol=1e-4)
+
+
+@given(st.floats(0, 0.5))
+def test_at_the_pictures_edge_too_doubt_about_the_place_does_not_widen_the_margin(growth: float) -> None:
+    faces = faces_at(BOX + np.array([100, 0, 100, 0], np.float32))  # x 180 to 220 of 200
+
+    def margin(growth: float) -> Float:
+        box = grow(faces.boxes[0], growth)
+        one = Target(0, box, faces.keypoints[0], not growth, growth=growth)
+        return np.asarray(box[:2] - outline(PICTURE, one, 0.28)[:2], np.float32)
+
+    np.testing.assert_allclose(margin(growth), margin(0.0), rtol=1e-4)

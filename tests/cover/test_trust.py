@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from streamanon.cover.trust import INNER_SHARE, hides, opaque_inside
+from streamanon.config import CoverConfig
+from streamanon.cover.trust import INNER_SHARE, hides, opaque_inside, trusts_mesh
 from streamanon.generate import Patch
+from streamanon.mesh.landmarks import mesh_keypoints
 from streamanon.testing.fakes import FakeSource, fake_points
-from streamanon.types import Float
+from streamanon.types import Float, Geometry, Target
 
 BOX: Float = np.array([60, 30, 100, 80], np.float32)
 POINTS = fake_points(BOX, np.tile((BOX[:2] + BOX[2:]) / 2, (5, 1)).astype(np.float32))
@@ -51,3 +53,11 @@ def test_what_is_in_front_stays_to_be_seen() -> None:
 def test_a_face_outside_the_patch_does_no_harm() -> None:
     thin = patch(0.7)
     assert opaque_inside(thin, POINTS + np.float32(900)) is thin
+
+
+def test_no_face_is_painted_on_what_may_be_none() -> None:
+    target = Target(0, BOX, mesh_keypoints(POINTS), True)
+    measured = Geometry(POINTS, 0.9)
+    for sure in (True, False):
+        one = replace(target, sure=sure)
+        assert trusts_mesh(CoverConfig(), PICTURE, one, measured, established=True) == sure

@@ -71,7 +71,7 @@ class PerfectBackend:
     def __init__(self, model: object) -> None:
         self.model = model
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> PerfectModel:
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> PerfectModel:
         return self.model  # type: ignore[return-value]
 
 

@@ -34,8 +34,8 @@ class OnDevice:
         self.name, self._backend = backend.name, backend
         self.memory = TorchMemory(DEVICE)
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
-        return self._backend.load(path, precise=precise, threads=threads)
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Model:
+        return self._backend.load(path, precise=precise, threads=threads, bfloat16=bfloat16)
 
 
 def covered(anonymizer: Anonymizer, count: int | None) -> list[SafeFrame]:

@@ -8,9 +8,9 @@ import pytest
 from streamanon.errors import SynthesisError
 from streamanon.gallery.delegates import DelegateGallery, open_gallery
 from streamanon.generate import light
-from streamanon.generate.inputs import RING_PX, Inputs, contours, make_inputs
+from streamanon.generate.inputs import Inputs, contours, make_inputs
 from streamanon.generate.interface import DetailState
-from streamanon.generate.raster import Textures, borders
+from streamanon.generate.raster import RING_PX, Textures, borders
 from streamanon.geometry import CROP_PX
 from streamanon.runtime.models import Engines
 from streamanon.types import Float

@@ -18,12 +18,11 @@ from streamanon.generate.inputs import (
     GAPES,
     MOUTH_SHARES,
     MOUTH_SOFT_PX,
-    RING_PX,
     contours,
     make_inputs,
 )
 from streamanon.generate.interface import DetailState
-from streamanon.generate.raster import Textures, borders, inverse_maps, owners_of, pyramid
+from streamanon.generate.raster import RING_PX, Textures, borders, inverse_maps, owners_of, pyramid
 from streamanon.geometry import CROP_PX
 from streamanon.mesh.landmarks import INNER_LIPS
 from streamanon.runtime.models import Engines

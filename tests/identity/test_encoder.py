@@ -34,7 +34,7 @@ class Backend:
     def __init__(self) -> None:
         self.network = Network()
 
-    def load(self, _path: Path, *, precise: bool, threads: int = 0) -> Network:
+    def load(self, _path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Network:
         assert precise
         assert threads == 1
         return self.network

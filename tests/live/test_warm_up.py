@@ -28,8 +28,10 @@ class _Recording:
         self.seen: set[tuple[str, tuple[tuple[int, ...], ...]]] = set()
         self._backend = backend
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
-        return _RecordingModel(self, path.name, self._backend.load(path, precise=precise, threads=threads))
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Model:
+        return _RecordingModel(
+            self, path.name, self._backend.load(path, precise=precise, threads=threads, bfloat16=bfloat16)
+        )
 
 
 class _RecordingModel:

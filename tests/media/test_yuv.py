@@ -143,6 +143,10 @@ def test_small_copy_matches_the_exact_path(fmt: str) -> None:
     assert small.shape == (54, 96, 3)
     assert small.dtype == np.uint8
     assert np.abs(small - scaled).max() <= 2
+    much_less = cv2.resize(exact, (28, 16), interpolation=cv2.INTER_AREA)
+    apart = np.abs(pixels.small_rgb(picture, 28, 16) - much_less)
+    assert apart.max() <= 4
+    assert apart.mean() <= 1
     same = pixels.small_rgb(picture, 320, 180)
     assert np.abs(same[8:-8, 8:-8] - exact[8:-8, 8:-8]).max() <= 2
 

@@ -57,7 +57,9 @@ class FakeBackend:
     def __init__(self, model: FakeNetwork) -> None:
         self.model, self.precise, self.threads = model, True, list[int]()
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> FakeNetwork | FakeParts:
+    def load(
+        self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False
+    ) -> FakeNetwork | FakeParts:
         self.precise &= precise
         self.threads.append(threads)
         return FakeParts() if path.stem == "parts" else self.model

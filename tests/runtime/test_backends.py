@@ -163,7 +163,7 @@ class _Precisions:
     def __init__(self) -> None:
         self.asked: list[bool] = []
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Model:
         self.asked.append(precise)
         return SimpleNamespace(run=lambda *inputs: list(inputs))
 

@@ -509,8 +509,8 @@ class SpoiltBackend:
         self.name, self._backend = backend.name, backend
         self.models: dict[str, SpoiltModel] = {}
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
-        model = SpoiltModel(self._backend.load(path, precise=precise, threads=threads))
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Model:
+        model = SpoiltModel(self._backend.load(path, precise=precise, threads=threads, bfloat16=bfloat16))
         return self.models.setdefault(path.stem, model)
 
 

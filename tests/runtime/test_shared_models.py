@@ -12,7 +12,7 @@ class Counting:
     def __init__(self) -> None:
         self.loads: list[str] = []
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Counting:
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Counting:
         self.loads.append(f"{path.name} {precise} {threads}")
         return Counting()
 

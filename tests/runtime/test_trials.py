@@ -35,7 +35,7 @@ class Stand:
     def __init__(self, name: str, clock: Clock, seconds: float, value: Any = 1.0) -> None:
         self.name, self.clock, self.seconds, self.value, self.loads = name, clock, seconds, value, 0
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Model:
         self.loads += 1
         return self
 

@@ -15,8 +15,8 @@ from streamanon.config import ComputeConfig
 from streamanon.runtime.backends import Array, Backend, Model
 
 RUNTIMES = ("openvino", "onnxruntime")
-#: What a model depends on: its runtime and file, precise, the threads of the runtime and the model.
-Key = tuple[str, Path, int, bool, int, int]
+#: What a model depends on: its runtime and file, precise, bfloat16, the threads of both.
+Key = tuple[str, Path, int, bool, bool, int, int]
 
 
 class RememberingModel:
@@ -42,10 +42,18 @@ class RememberingBackend:
         self.name, self._backend, self._threads = backend.name, backend, threads
         self._loaded = {} if loaded is None else loaded
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
-        key = (self.name, path.resolve(), path.stat().st_mtime_ns, precise, self._threads, threads)
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Model:
+        key = (
+            self.name,
+            path.resolve(),
+            path.stat().st_mtime_ns,
+            precise,
+            bfloat16,
+            self._threads,
+            threads,
+        )
         if key not in self._loaded:
-            model = self._backend.load(path, precise=precise, threads=threads)
+            model = self._backend.load(path, precise=precise, threads=threads, bfloat16=bfloat16)
             self._loaded[key] = RememberingModel(model)
         return self._loaded[key]
 

@@ -326,6 +326,22 @@ def test_a_sure_track_at_the_pictures_edge_is_covered_although_it_is_missed() ->
         assert all(t.sure for one in resolved for t in one.targets) == (x == 300.0)
 
 
+@pytest.mark.parametrize(("away", "speed", "expected"), [(50, 8.0, False), (50, 0.0, True), (8, 8.0, True)])
+def test_the_edge_by_which_somebody_left_is_not_covered_until_they_return(
+    away: int, speed: float, expected: bool
+) -> None:
+    """Who stays at the edge is covered all along, and who is away for a moment."""
+    boxes: dict[int, Box] = {}
+    for n in range(4):
+        x = 350 - (3 - n) * speed
+        boxes[n], boxes[6 + away - n] = ((x, 100, x + 50, 160),) * 2
+    clip = [observation(n, {0: boxes[n]} if n in boxes else {}) for n in range(7 + away)]
+    resolved = list(resolve(clip, LookaheadConfig(60 / RATE, 10 / RATE)))
+    middle = (6 + away) // 2
+    assert (middle in covered(resolved)) == expected
+    assert {*range(5), *range(2 + away, 7 + away)} <= covered(resolved)
+
+
 def test_a_sure_track_that_returns_soon_is_still_sure() -> None:
     for gap, expected in ((8, range(16)), (60, {*range(7), *range(62, 65)})):
         again = 3 + gap
@@ -551,6 +567,18 @@ def test_a_late_face_is_covered_from_its_first_frame_at_any_rate(rate: int) -> N
 def test_a_lost_face_coasts_as_long_at_any_rate(rate: int) -> None:
     clip = [replace(o, faces=Faces.empty()) if n > rate else o for n, o in enumerate(late(rate, 0))]
     assert covered(list(resolve(clip, LookaheadConfig(0.5, 0.4)))) == set(range(rate + 1 + 2 * rate // 5))
+
+
+@pytest.mark.parametrize("rate", [50, 100])
+def test_a_carried_face_moves_and_grows_as_much_at_any_rate(rate: int) -> None:
+    def last_box(rate: int) -> Float:
+        lost, xs = rate // 5, [100 + 60 * (n + 1) / rate for n in range(rate)]
+        boxes: list[Box] = [(x, 100, x + 40, 150) for x in xs]
+        clip = [observation(n, {0: boxes[n]} if n < rate - lost else {}) for n in range(rate)]
+        timed = [replace(o, frame=replace(o.frame, time_base=Fraction(1, rate))) for o in clip]
+        return box_at(list(resolve(timed, LookaheadConfig(0.2, 0.4))), rate - 1)
+
+    np.testing.assert_allclose(last_box(rate), last_box(25), atol=0.1)
 
 
 @pytest.mark.parametrize("step", [0, -1])

@@ -132,6 +132,20 @@ def test_weak_faces_continue_tracks_but_start_none() -> None:
     assert found[1].faces.boxes[0, 0] == 0
 
 
+@pytest.mark.parametrize(
+    ("lost", "shift", "score", "expected"),
+    [(4, 20, 0.3, 0), (20, 5, 0.3, 0), (20, 20, 0.3, 1), (20, 20, 0.9, 0)],
+)
+def test_a_weak_face_continues_a_track_lost_long_ago_only_at_its_place(
+    lost: int, shift: int, score: float, expected: int
+) -> None:
+    """Elsewhere it has a track of its own: it must not pass for somebody who was surely there."""
+    known = [observation(n, [square(100)]) for n in range(4)]
+    missed = [observation(4 + n, []) for n in range(lost)]
+    again = observation(4 + lost, [square(100 + shift)], [score])
+    assert ids([*known, *missed, again])[-1] == [expected]
+
+
 def test_a_weak_face_does_not_take_a_track_from_a_confident_one() -> None:
     clip = [observation(0, [square(0)]), observation(1, [square(0), square(3)], [0.3, 0.9])]
     assert ids(clip)[1] == [0]

@@ -45,9 +45,10 @@ class Backend(Protocol):
 
     name: str
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
-        """``precise`` asks for float32 arithmetic throughout, even where less is quicker. ``threads``: how
-        many a small model can use well on a CPU; 0: as many as ``compute.threads`` allows.
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Model:
+        """``precise`` asks for float32 arithmetic throughout, even where less is quicker; with ``bfloat16``
+        products may be of bfloat16 numbers, where a CPU has that, with float32 sums. ``threads``: how many
+        a small model can use well on a CPU; 0: as many as ``compute.threads`` allows.
         """
         ...
 
@@ -195,7 +196,7 @@ class _Precise:
         self._backend, self.name = backend, backend.name
         self.memory = memory_of(backend)
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Model:
         return self._backend.load(path, precise=True, threads=threads)
 
 

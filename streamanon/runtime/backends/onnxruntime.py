@@ -59,7 +59,7 @@ class _OrtBackend:
         if {"cuda", "tensorrt"} & set(self._providers):
             onnxruntime.preload_dlls()  # CUDA's libraries from their wheels, where they came as such
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Model:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads_of(self._threads, threads)
         # Two models take turns on the same cores: idle threads that spin would starve the other one.

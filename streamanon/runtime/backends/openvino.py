@@ -134,11 +134,11 @@ class _OpenVinoBackend:
         if "CPU" not in self._core.available_devices:
             raise ModelError("OpenVINO finds no CPU device")
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Model:
         settings = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": "NO"}
         if count := threads_of(self._threads, threads):
             settings["INFERENCE_NUM_THREADS"] = str(count)
-        if precise:
+        if precise and not bfloat16:
             settings["INFERENCE_PRECISION_HINT"] = "f32"
         return _OpenVinoModel(self._core, path, settings, cache_folder() / "openvino")
 

@@ -188,7 +188,7 @@ class TensorRtBackend:
                 f" ({place.memory.architecture}), only for {', '.join(known)}: install tensorrt"
             )
 
-    def load(self, path: Path, *, precise: bool, threads: int = 0) -> Model:
+    def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Model:
         """``threads`` is for the backends that run on the CPU."""
         return _TensorRtModel(self._place, path, half=not precise)
 
