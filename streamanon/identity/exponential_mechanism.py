@@ -21,7 +21,9 @@ from streamanon.types import Account, Float, Geometry
 
 #: A step away from a person: in presentation (0..1), of which the first is free, years, and degrees of
 #: skin tone.
-SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.1, 0.08, 5.0, 14.0
+SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.1, 0.08, 4.5, 14.0
+#: A delegate looks younger when it is worn than it is, by that factor: fine wrinkles are lost.
+WORN_AGE = 0.93
 #: Who presents more clearly than that, 0..1, is compared as if they did not: delegates hardly do.
 CLEAREST = (0.15, 0.85)
 #: Nearness of identities: how far above the mean of those who would fit a delegate's cosine may be, in
@@ -33,7 +35,7 @@ FITTING_STEPS, LEAST_SPREAD = 2.0, 0.02
 #: Nobody is farther away, and who is less than that farther away than another is as far away.
 MOST_STEPS, SAME_STEPS = 1e4, 1e-4
 #: Shares of the gallery: of those who fit wholly, and of those after them who fit less and less.
-BEST_SHARE, TAIL_SHARE = 1 / 21, 2 / 21
+BEST_SHARE, TAIL_SHARE = 5 / 84, 1 / 84
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,7 @@ def _steps_away(person: Traits, delegates: Attributes) -> Float:
         sex = np.abs(delegates.masculine - np.clip(person.masculine, *CLEAREST)) - SEX_FREE
         steps = [
             sex.clip(0) / SEX_STEP,
-            (delegates.age - person.age) / AGE_STEP,
+            (WORN_AGE * delegates.age - person.age) / AGE_STEP,
             (delegates.tone - person.tone) / TONE_STEP,
         ]
         squares = np.square(np.nan_to_num(np.clip(steps, -MOST_STEPS, MOST_STEPS)))

@@ -125,10 +125,12 @@ def test_frequencies_follow_the_formula(epsilon: float, keyed: bool) -> None:
     who, encoder, distraction = measured(0.8, 30), FakeEncoder(), fake_distraction()
     told = distraction.attributes(np.zeros(CHANNELS, np.float32))
     traits = Traits(*map(float, distraction.anchor_attributes[0])) if keyed else traits_of(who, told)
-    fit = utilities(traits, attributes_of(gallery))
-    wanted = probabilities(fit, epsilon)
-    seen = dict.fromkeys((delegate.id for delegate in gallery.delegates), 0)
     frame = RawFrame(0, 0, Fraction(1, 25), Picture((np.zeros((8, 8), np.uint8),), "gray"))
+    embedding = encoder.describe(frame.picture, who.points).embedding
+    likenesses, kind = gallery.embeddings @ embedding, distraction.kind_of(embedding)
+    of_kind = gallery.embeddings @ distraction.anchors[kind] if keyed else None
+    wanted = probabilities(utilities(traits, attributes_of(gallery), likenesses, of_kind), epsilon)
+    seen = dict.fromkeys((delegate.id for delegate in gallery.delegates), 0)
     for number in range(count):
         config = IdentityConfig(epsilon=epsilon, seed=None if keyed else number)
         key = number.to_bytes(32, "big") if keyed else None
