@@ -23,7 +23,7 @@ from streamanon.media.yuv import from_rgb
 from streamanon.types import RawFrame, Target
 
 KEYS = 5
-LEAST_CONFIDENCE = 0.3
+LEAST_CONFIDENCE = 0.55
 
 
 def drawn(anonymizer: Anonymizer, path: Path, keys: list[bytes]) -> list[str] | None:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.leaks.bare_faces import Contender, own, profile, to_raw
+from streamanon.mesh.landmarks import SKIN_POINTS
 from streamanon.training.verifier_mining import CORPORA, pictures
 from streamanon.training.verifier_samples import FEI_TURNS, read_heads
 from streamanon.training.verifier_turned import SIDE, turned
@@ -52,8 +53,9 @@ def turned_heads(data: Path, rng: np.random.Generator) -> Iterator[Head]:
             depth = labels["z"][row].astype(float)[:, None] * labels["z_scale"][row]
             points = np.concatenate([labels["xy"][row] / 4, depth], axis=1) * SIDE / image.shape[0]
             yaw = float(rng.uniform(*YAW_DEG) * rng.choice([-1, 1]))
-            drawn, box, _ = turned(np.asarray(small, np.uint8, "C"), points.astype(np.float32), yaw)
-            yield "turned", drawn, box
+            drawn, mesh = turned(np.asarray(small, np.uint8, "C"), points.astype(np.float32), yaw)
+            seen = mesh[:SKIN_POINTS, :2]
+            yield "turned", drawn, np.concatenate([seen.min(0), seen.max(0)])
 
 
 def fei_heads(data: Path) -> Iterator[Head]:

@@ -33,7 +33,7 @@ SCHEMA = "streamanon-identities/1"
 FALSE_ACCEPTS = 1e-3
 SAME_AGE_YEARS = 10.0
 FOUND_IOU = 0.4
-SURE_MESH = 0.3
+SURE_MESH = 0.55
 COLUMNS: tuple[str, ...] = ("method", "recogniser", "rank-1", "TAR", "TAR, same photo", "match")
 COLUMNS += ("false match", "parrot", "found", "sex", "age", "NME", "yaw", "ΔE")
 

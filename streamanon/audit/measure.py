@@ -45,7 +45,7 @@ CHANGED_LEVELS = 24
 #: A face of the output is found if a box of the judge's overlaps it by so much (intersection over union).
 FOUND_IOU = 0.4
 #: Faces whose mesh in the original is less sure than that are not compared by it.
-LEAST_MESH_CONFIDENCE = 0.3
+LEAST_MESH_CONFIDENCE = 0.55
 #: Faces are aligned at this size, px, to measure flicker.
 FLICKER_PX = 48
 #: What a thumbnail shows around a face, as a share of its size.

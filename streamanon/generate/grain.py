@@ -10,7 +10,7 @@ import numpy as np
 from streamanon.types import LUMA, Float
 
 #: Grain is measured in blocks this wide, px, if there are so many, in the middle of the face, px.
-BLOCK_PX, FEWEST_BLOCKS, LARGEST_PX = 6, 12, 256
+BLOCK_PX, FEWEST_BLOCKS, LARGEST_PX = 6, 60, 256
 #: A block is used if this share of it is painted and its mean luma, levels, lies between these: clipped
 #: pixels have no grain.
 PAINTED, UNCLIPPED = 0.999, (8, 247)

@@ -253,5 +253,5 @@ def expected_quality(geometry: Geometry) -> float:
     """How much a view of a face would tell, 0..1, before it is described: size, frontality, confidence."""
     points = geometry.points
     size = min(1.0, float(np.ptp(points[:, 0])) / LARGE_PX)
-    frontality = float(np.cos(np.radians(yaw_degrees(points)))) ** 2
-    return float(size * frontality * max(geometry.confidence, 0.0))
+    frontality = float(np.cos(np.radians(yaw_degrees(points)))) ** 4
+    return float(size * frontality * max(geometry.confidence, 0.0) ** 2)

@@ -22,7 +22,7 @@ from streamanon.mesh.face_mesh import MeshModel
 from streamanon.types import Delegate, Faces, Float, Geometry, RawFrame, Target
 
 LEAST_FACE_PX = 60.0
-LEAST_CONFIDENCE = 0.5
+LEAST_CONFIDENCE = 0.7
 #: Of several faces in a photo the one is meant that is so many times as wide as all others but those whose
 #: detection score is less.
 MUCH_WIDER, DOUBTFUL_SCORE = 1.5, 0.5

@@ -35,7 +35,7 @@ from streamanon.types import Delegate, Faces, Float, Geometry, RawFrame, Target
 
 PORTRAITS = (".png", ".jpg", ".jpeg", ".webp")
 FORMATS = ("PNG", "JPEG", "WebP")
-LEAST_SCORE, LEAST_CONFIDENCE = 0.5, 0.3
+LEAST_SCORE, LEAST_CONFIDENCE = 0.5, 0.55
 LEAST_FACE_PX = 120
 #: Cosine of two delegates' embeddings, both worn by the same head, from which they are one face.
 SAME_FACE = 0.93

@@ -42,7 +42,7 @@ PORTRAIT_LIMITS = {
 #: and lighter; how much less red than skin (Lab's a); the middle, in lips' widths to either side.
 TEETH_DARK, TEETH_LIGHT = (1.15, 0.1), (0.85, 0.004)
 TEETH_RED, MIDDLE_OF_LIPS = 5.0, 0.3
-MAX_YAW_DEG = 14.0
+MAX_YAW_DEG = 11.0
 #: Of the inter-ocular distance: with a wider gap teeth show; with a narrower opening eyes look shut.
 MAX_MOUTH_GAP, LEAST_LIDS = 0.05, 0.075
 FOREIGN_AB = 14.0  # distance in Lab's a and b from the skin's

@@ -27,7 +27,7 @@ from streamanon.identity.distraction import Distraction
 from streamanon.identity.encoder import CHANNELS, EMBEDDING, IdentityFeature
 from streamanon.identity.rules import Rule
 from streamanon.mesh.face_mesh import snap
-from streamanon.mesh.landmarks import IRISES, MOUTH_CORNERS, NOSE_TIP, OVAL_SIDES
+from streamanon.mesh.landmarks import IRISES, MOUTH_CORNERS, NOSE_DEPTH, NOSE_TIP, OVAL_SIDES
 from streamanon.types import Assignment, Delegate, Faces, Float, Geometry, Picture, RawFrame, Target
 
 Box = tuple[float, float, float, float]  # xyxy px
@@ -268,7 +268,7 @@ def fake_points(box: Float, keypoints: Float, yaw_degrees: float = 0.0) -> Float
     points[:4, :2] = box[[0, 1, 2, 1, 0, 3, 2, 3]].reshape(4, 2)
     points[[*IRISES, NOSE_TIP, *MOUTH_CORNERS], :2] = keypoints
     half = 0.25 * (box[2] - box[0])
-    shift = 1.15 * np.sin(np.radians(yaw_degrees)) * half
+    shift = NOSE_DEPTH * np.tan(np.radians(yaw_degrees)) * half
     points[OVAL_SIDES[0], :2] = keypoints[2] - [half + shift, 0]
     points[OVAL_SIDES[1], :2] = keypoints[2] + [half - shift, 0]
     return points

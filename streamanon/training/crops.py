@@ -34,7 +34,7 @@ from streamanon.types import Float, Target
 SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 #: A crop has room for shifts and turns around the 128 px that the network sees.
 SIDE_PX, INNER_PX = 168, CROP_PX
-LEAST_CONFIDENCE, MOST_YAW_DEG = 0.35, 55.0
+LEAST_CONFIDENCE, MOST_YAW_DEG = 0.59, 33.0
 JPEG_QUALITY = 90
 SMALL = 0.35
 T_co = TypeVar("T_co", covariant=True)

@@ -1,14 +1,17 @@
 """Measure the face mesh: error by set, what its confidence is worth, its traits, and its time on one core.
 
-    python -m streamanon.training.evaluate_mesh --data DATA --engines engines
+    python -m streamanon.training.evaluate_mesh --data DATA [--scenes SCENES.npz] [--turned TURNED]
 
 Crops are aligned from labelled keypoints with noise of 3 % of the face's height, as a detector's are.
-NME is the mean 2-D error of the 478 points over the distance of the outer eye corners.
+NME is the mean 2-D error of the 478 points over the distance of the outer eye corners; for ``--scenes``
+(what :mod:`mesh_scenes` wrote of split ``val``) and ``--turned`` (the same of :mod:`verifier_turned`) over
+that distance from the front (:func:`streamanon.training.mesh.face_units`), by how far a head is turned.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from dataclasses import dataclass
@@ -16,17 +19,21 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
-from streamanon.config import ComputeConfig
+from streamanon.config import ComputeConfig, CoverConfig
 from streamanon.geometry import CROP_PX, alignment, transform
-from streamanon.mesh.landmarks import EYE_CORNERS, KEYPOINTS
+from streamanon.mesh.landmarks import EYE_CORNERS, KEYPOINTS, yaw_degrees
 from streamanon.runtime.backends import Model, open_backend
 from streamanon.runtime.models import Engines
-from streamanon.training.mesh import presentation
+from streamanon.training.mesh import face_units, presentation, scene_faces, turned_faces
 from streamanon.training.portraits import Portrait, read_portraits
 from streamanon.types import Float
 
 SETS = {"generated": "val", "faker": "val", "congress": "val", "utk": "val", "masked": "val", "lfw": "eval"}
+
+#: Limits of the turns that are told apart.
+TURNS_DEG = (0, 15, 30, 45, 60, 91)
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,37 @@ def _seen(
     return found, traits, transform(matrix, points)
 
 
+def by_turn(model: Model, faces: list[Portrait], least: float, seed: int = 0) -> list[dict[str, float]]:
+    """For heads turned up to each of ``TURNS_DEG``: how many, NME, mean confidence, the share of at least
+    ``least`` confidence, and the NME of those and its 95th percentile.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for face in faces:
+        points, traits, truth = _seen(model, face.image, face.points, rng)
+        unit = float(face_units(torch.from_numpy(truth[None]))[0])
+        error = float(np.linalg.norm(points[:, :2] - truth, axis=1).mean()) / unit
+        found.append((abs(yaw_degrees(truth)), error, float(traits[0])))
+    yaws, errors, sure = np.array(found).T
+    rows = []
+    for low, high in itertools.pairwise(TURNS_DEG):
+        those = (yaws >= low) & (yaws < high)
+        kept = those & (sure >= least)
+        if kept.any():
+            rows.append(
+                {
+                    "from": low,
+                    "faces": int(those.sum()),
+                    "NME": round(float(errors[those].mean()), 4),
+                    "confidence": round(float(sure[those].mean()), 3),
+                    "kept": round(float(kept.sum() / those.sum()), 3),
+                    "NME of kept": round(float(errors[kept].mean()), 4),
+                    "95 % of kept": round(float(np.quantile(errors[kept], 0.95)), 4),
+                }
+            )
+    return rows
+
+
 def risk_coverage(scores: Scores) -> dict[str, float]:
     """Mean NME of the surest 50, 80, 90, 95 and 100 %, and the threshold that keeps each share."""
     order = np.argsort(-scores.confidence)
@@ -101,6 +139,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--backend", default="onnxruntime")
+    parser.add_argument("--scenes", type=Path)
+    parser.add_argument("--turned", type=Path)
     args = parser.parse_args()
     config = ComputeConfig(backend=args.backend)
     model = open_backend(config).load(Engines.open().path("face-mesh"), precise=True)
@@ -120,6 +160,11 @@ def main() -> None:
         if not np.isnan(known.years).all():
             line["age error, years"] = round(float(np.nanmean(known.years)), 1)
         print(json.dumps(line), flush=True)
+    least = CoverConfig().min_confidence
+    if args.scenes:
+        print(json.dumps({"scenes": by_turn(model, scene_faces(args.scenes), least)}))
+    if args.turned:
+        print(json.dumps({"turned": by_turn(model, turned_faces(args.data, args.turned), least)}))
     joined = Scores(*(np.concatenate([getattr(s, n) for s in everything]) for n in Scores.__annotations__))
     print(json.dumps({"risk-coverage on val, three sizes": risk_coverage(joined)}))
     print(json.dumps({"milliseconds on one core": milliseconds(args.backend)}))

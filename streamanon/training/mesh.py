@@ -1,8 +1,11 @@
 """Train the face mesh: 478 points, a confidence, and how the face presents.
 
-    python -m streamanon.training.mesh --data DATA --out engines --minutes 35
+    python -m streamanon.training.verifier_turned --data DATA --out TURNED --each 1 --seed 1
+    MEDIAPIPE_PYTHON streamanon/training/mesh_scenes.py DATA SCENES.npz
+    python -m streamanon.training.mesh --data DATA --turned TURNED --scenes SCENES.npz --minutes 35
 
-The confidence learns the network's own error: its target is exp(-NME / 5 %), and 0 where there is no face.
+The confidence learns the network's own error: its target is exp(-NME / 10 %), and 0 where there is no
+face.
 """
 
 from __future__ import annotations
@@ -35,21 +38,30 @@ from streamanon.mesh.landmarks import (
     LIP_MIDDLES,
     MOUTH_CORNERS,
     NOSE_TIP,
-    OVAL_SIDES,
     SKIN_POINTS,
     mesh_keypoints,
+    yaw_degrees,
 )
 from streamanon.training import blink
 from streamanon.training.portraits import Portrait, read_portraits
 from streamanon.training.scenes import Scene, degrade, read_scenes
 from streamanon.training.session import Student, batches_of, export_onnx, options, restore, run, steps
+from streamanon.training.verifier_turned import turned_meshes
 
 SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 POINTS = 478
 Outputs = tuple[torch.Tensor, torch.Tensor]
 NEGATIVE_SHARE = 0.1
+#: The source of portraits turned by their meshes.
+TURNED = "turned"
 BANK_SHARE = 0.65
 BLINKS = 0.25
+#: Top and bottom of the face's oval; the outer eye corners' distance from the front over the height.
+OVAL_ENDS, EYES_TO_HEIGHT = (10, 152), 0.45
+#: How often a crop shows a turned portrait, and a face of the scenes.
+TURNED_SHARE, SCENE_SHARE = 0.22, 0.33
+#: A face turned by this many degrees is shown twice as often as one from the front.
+TWICE_DEG = 20.0
 
 
 class ResidualBlock(nn.Module):
@@ -116,6 +128,9 @@ def presentation(portrait: Portrait) -> tuple[float, float]:
         return 1.0 - float(sex), float(age) / 100
     if portrait.source == "generated":
         return (0.0 if portrait.group.startswith("female") else 1.0), math.nan
+    if portrait.source == TURNED:
+        sex, told = portrait.group.split("/")
+        return (0.0 if sex == "female" else 1.0), float(told) / 100 if told else math.nan
     return math.nan, math.nan
 
 
@@ -148,10 +163,16 @@ class SampleSource:
         crop_px: int = CROP_PX,
         bank: Bank | None = None,
         blinks: float = 0.0,
+        turned: list[Portrait] | None = None,
+        seen: list[Portrait] | None = None,
     ) -> None:
+        """``turned``: portraits turned by their meshes; ``seen``: faces of the scenes."""
         self.rng = np.random.default_rng(seed)
         self.portraits, self.scenes, self.crop_px, self.bank = portraits, scenes, crop_px, bank
         self.blinks = blinks
+        self.turned, self.seen = turned or [], seen or []
+        yaws = np.array([abs(yaw_degrees(face.points)) for face in self.seen])
+        self._seen_weights = np.cumsum(1 + yaws / TWICE_DEG)
         frontal = np.stack([p.points for p in portraits if p.source == "generated"][:500])
         self.mirror = mirror_table(frontal)
 
@@ -160,6 +181,13 @@ class SampleSource:
             return self._negative()
         if self.bank is not None and self.rng.random() < BANK_SHARE:
             return self._positive(self.bank[int(self.rng.integers(len(self.bank)))])
+        roll = self.rng.random()
+        if self.turned and roll < TURNED_SHARE:
+            return self._positive(self.turned[self.rng.integers(len(self.turned))])
+        if self.seen and roll > 1 - SCENE_SHARE:
+            place = self.rng.random() * self._seen_weights[-1]
+            row = int(np.searchsorted(self._seen_weights, place, side="right"))
+            return self._positive(self.seen[min(row, len(self.seen) - 1)])
         portrait = self.portraits[self.rng.integers(len(self.portraits))]
         return self._positive(portrait)
 
@@ -172,7 +200,7 @@ class SampleSource:
             image = np.ascontiguousarray(image[:, ::-1])
             points = (points * [-1, 1] + [image.shape[1] - 1, 0])[self.mirror].astype(np.float32)
             depth = depth[self.mirror]
-        if rng.random() < self.blinks:
+        if portrait.source in SETS and rng.random() < self.blinks:
             image, points = blink.blinked(image, points, blink.drawn(rng))
         matrix = jittered_alignment(points, rng, self.crop_px)
         image, matrix = self._resampled(image, matrix)
@@ -251,16 +279,66 @@ def jittered_alignment(points: np.ndarray, rng: np.random.Generator, crop_px: in
     return np.column_stack([turn[:, :2] @ matrix[:, :2], turn[:, :2] @ matrix[:, 2] + turn[:, 2]])
 
 
+def face_units(points: torch.Tensor) -> torch.Tensor:
+    """The unit of errors by face [B] of meshes [B, 478, 2 or 3]: the distance of the outer eye corners; of
+    a turned face, what it would be from the front, by its height.
+    """
+    eyes = (points[:, EYE_CORNERS[0], :2] - points[:, EYE_CORNERS[1], :2]).norm(dim=-1)
+    height = (points[:, OVAL_ENDS[0], :2] - points[:, OVAL_ENDS[1], :2]).norm(dim=-1)
+    return torch.maximum(eyes, EYES_TO_HEIGHT * height).clamp(min=1)
+
+
+def turned_faces(data: Path, folder: Path) -> list[Portrait]:
+    """What :mod:`verifier_turned` wrote, with sex and, where it is known, age as their ``group``."""
+    with np.load(data / "portraits_512_labels.npz") as labels:
+        told = zip(labels["name"], labels["ident"], labels["age"], strict=True)
+        groups = {
+            str(name): f"{str(ident).split('/')[0]}/{age if age > 0 else ''}" for name, ident, age in told
+        }
+    none = np.zeros(EMBEDDING, np.float32)
+    return [
+        Portrait(
+            np.ascontiguousarray(rgb[..., ::-1]),
+            mesh[:, :2],
+            mesh[:, 2],
+            none,
+            groups[name],
+            TURNED,
+            "train",
+        )
+        for name, rgb, mesh, _ in turned_meshes(folder)
+    ]
+
+
+def scene_faces(path: Path) -> list[Portrait]:
+    """What :mod:`mesh_scenes` wrote."""
+    none = np.zeros(EMBEDDING, np.float32)
+    with np.load(path) as file:
+        packed, ends, points = (file[key] for key in ("packed", "ends", "points"))
+    found = []
+    for row, mesh in enumerate(points):
+        blob = packed[ends[row - 1] if row else 0 : ends[row]]
+        image = np.asarray(cv2.imdecode(blob, cv2.IMREAD_COLOR), np.uint8)
+        found.append(Portrait(image, mesh[:, :2], mesh[:, 2], none, "", "scenes", "train"))
+    return found
+
+
 class Samples(IterableDataset):
-    def __init__(self, data: Path, seed: int) -> None:
-        self.data, self.seed = data, seed
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
 
     def __iter__(self) -> Iterator[Sample]:
         cv2.setNumThreads(1)
         info = get_worker_info()
-        portraits = list(read_portraits(self.data, SETS))
-        scenes, seed = read_scenes(self.data, "train"), self.seed + (info.id if info else 0)
-        source = SampleSource(portraits, scenes, seed, blinks=BLINKS)
+        args, seed = self.args, self.args.seed + (info.id if info else 0)
+        source = SampleSource(
+            list(read_portraits(args.data, SETS)),
+            read_scenes(args.data, "train"),
+            seed,
+            blinks=BLINKS,
+            turned=turned_faces(args.data, args.turned) if args.turned else None,
+            seen=scene_faces(args.scenes) if args.scenes else None,
+        )
         while True:
             yield source.draw()
 
@@ -294,11 +372,9 @@ def point_weights() -> torch.Tensor:
 
 
 def nme(predicted: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """Mean 2-D error over the distance of the outer eye corners, per face [B]."""
-    eyes = (points[:, EYE_CORNERS[0], :2] - points[:, EYE_CORNERS[1], :2]).norm(dim=-1)
-    width = (points[:, OVAL_SIDES[0], :2] - points[:, OVAL_SIDES[1], :2]).norm(dim=-1)
+    """Mean 2-D error in :func:`face_units`, per face [B]."""
     error = (predicted[..., :2] - points[..., :2]).norm(dim=-1).mean(1)
-    return error / torch.maximum(eyes, 0.5 * width).clamp(min=1)
+    return error / face_units(points)
 
 
 def losses(
@@ -311,7 +387,7 @@ def losses(
     plane = (apart[..., :2].sum(-1) * weights).mean(1)
     depth = (apart[..., 2].mean(1) * batch["depth"]).sum() / batch["depth"].sum().clamp(min=1)
     with torch.no_grad():
-        sure = torch.exp(-nme(points, truth) / 0.05) * face
+        sure = torch.exp(-nme(points, truth) / 0.1) * face
     bce = nn.functional.binary_cross_entropy_with_logits
     sex, age = batch["masculine"], batch["age"]
     known, aged = ~sex.isnan(), ~age.isnan()
@@ -328,7 +404,7 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
-    batches = iter(batches_of(Samples(args.data, args.seed), collate, args))
+    batches = iter(batches_of(Samples(args), collate, args))
     first = next(batches)
     mean = (first["points"] * first["face"][:, None, None]).sum(0) / first["face"].sum()
     mean[:, 2] = first["points"][..., 2].sum(0) / first["depth"].sum().clamp(min=1)
@@ -374,7 +450,10 @@ def export(weights: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    run(options(__doc__, "face-mesh", 35, 48, 1.5e-3, 2).parse_args(), train, export)
+    parser = options(__doc__, "face-mesh", 35, 48, 1.5e-3, 2)
+    parser.add_argument("--turned", type=Path, help="folder of verifier_turned")
+    parser.add_argument("--scenes", type=Path, help="file of mesh_scenes")
+    run(parser.parse_args(), train, export)
 
 
 if __name__ == "__main__":

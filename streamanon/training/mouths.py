@@ -32,7 +32,7 @@ from streamanon.training.gallery.portraits import FREE, Portrait, read_portraits
 from streamanon.types import LUMA, Float
 
 #: How far lips part that show teeth, in mouth widths, and how far a head may be turned, degrees.
-LEAST_GAPE, MOST_YAW_DEG = 0.1, 9.0
+LEAST_GAPE, MOST_YAW_DEG = 0.1, 7.1
 #: Of the brightness of the brightest quarter: below the first it is no tooth, from the second one.
 TOOTH = (0.36, 0.58)
 #: Redder than the first, of its luma, it is a lip or a gum, up to the first a tooth.

@@ -1,7 +1,8 @@
 """Train the networks that look at eyes and mouth closely, one for eyes and one for mouths.
 
-    python -m streamanon.training.parts --data DATA --out engines --minutes 20
+    python -m streamanon.training.parts --data DATA --turned TURNED --scenes SCENES.npz --minutes 20
 
+``TURNED`` and ``SCENES.npz`` are those of :mod:`streamanon.training.mesh`.
 What they are to say is in the labels; where they look is as far off as the whole face's mesh leaves it.
 """
 
@@ -21,7 +22,7 @@ from streamanon.geometry import transform
 from streamanon.mesh.eye_mouth import PARTS, PATCH_PX, placements
 from streamanon.mesh.landmarks import LEFT_EYE, MOUTH
 from streamanon.training import blink
-from streamanon.training.mesh import ResidualBlock, conv_bn_relu, mirror_table
+from streamanon.training.mesh import ResidualBlock, conv_bn_relu, mirror_table, scene_faces, turned_faces
 from streamanon.training.occluders import Occluders
 from streamanon.training.portraits import Portrait, read_portraits
 from streamanon.training.scenes import degrade
@@ -30,6 +31,9 @@ from streamanon.types import Float
 
 SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 BLINKS, SHRUNK, OCCLUDED = 0.35, 0.4, 0.15
+#: How often a turned portrait and a face of the scenes are shown; of the latter those of so many px and
+#: more, as the teacher measures the eyes of smaller ones poorly.
+TURNED_SHARE, SCENE_SHARE, LEAST_SCENE_PX = 0.15, 0.25, 40.0
 #: Pairs of points, one above the other, whose distance is how far a part is open; by their place in
 #: ``LEFT_EYE`` and in ``MOUTH``; and the ends that a part's width is measured between.
 EYE_PAIRS = ((10, 2), (11, 3), (12, 4), (13, 5), (14, 6))
@@ -75,9 +79,11 @@ class PartNets(nn.Module):
 class SampleSource:
     """Draws the three patches [3, 64, 64, 3] uint8 RGB of a portrait, and the points in each."""
 
-    def __init__(self, portraits: list[Portrait], seed: int) -> None:
+    def __init__(
+        self, portraits: list[Portrait], seed: int, turned: list[Portrait], seen: list[Portrait]
+    ) -> None:
         self.rng = np.random.default_rng(seed)
-        self._portraits = portraits
+        self._portraits, self._turned, self._seen = portraits, turned, seen
         self._mirror = mirror_table(
             np.stack([p.points for p in portraits if p.source == "generated"][:500])
         )
@@ -85,12 +91,12 @@ class SampleSource:
 
     def draw(self) -> tuple[np.ndarray, list[Float]]:
         rng = self.rng
-        portrait = self._portraits[int(rng.integers(len(self._portraits)))]
+        portrait = self._portrait()
         image, points = portrait.image, portrait.points
         if rng.random() < 0.5:
             image = np.ascontiguousarray(image[:, ::-1])
             points = (points * [-1, 1] + [image.shape[1] - 1, 0])[self._mirror].astype(np.float32)
-        if rng.random() < BLINKS:
+        if portrait.source in SETS and rng.random() < BLINKS:
             image, points = blink.blinked(image, points, blink.drawn(rng))
         if rng.random() < SHRUNK:
             image, points = shrunk(image, points, rng)
@@ -103,6 +109,14 @@ class SampleSource:
             patches.append(degrade(np.asarray(patch, np.uint8), rng)[..., ::-1])
             truths.append(transform(matrix, points[list(part), :2]))
         return np.stack(patches), truths
+
+    def _portrait(self) -> Portrait:
+        roll, faces = self.rng.random(), self._portraits
+        if self._turned and roll < TURNED_SHARE:
+            faces = self._turned
+        elif self._seen and roll > 1 - SCENE_SHARE:
+            faces = self._seen
+        return faces[int(self.rng.integers(len(faces)))]
 
 
 def shrunk(image: np.ndarray, points: Float, rng: np.random.Generator) -> tuple[np.ndarray, Float]:
@@ -126,15 +140,27 @@ def jittered(matrix: Float, rng: np.random.Generator) -> Float:
 
 
 class Samples(IterableDataset):
-    def __init__(self, data: Path, seed: int) -> None:
-        self.data, self.seed = data, seed
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, list[Float]]]:
         cv2.setNumThreads(1)
         info = get_worker_info()
-        source = SampleSource(list(read_portraits(self.data, SETS)), self.seed + (info.id if info else 0))
+        args = self.args
+        source = SampleSource(
+            list(read_portraits(args.data, SETS)),
+            args.seed + (info.id if info else 0),
+            turned_faces(args.data, args.turned) if args.turned else [],
+            [face for face in scene_faces(args.scenes) if _size(face) >= LEAST_SCENE_PX]
+            if args.scenes
+            else [],
+        )
         while True:
             yield source.draw()
+
+
+def _size(face: Portrait) -> float:
+    return float(np.sqrt(np.prod(face.box[2:] - face.box[:2])))
 
 
 def collate(items: list[tuple[np.ndarray, list[Float]]]) -> Tensors:
@@ -164,7 +190,7 @@ def train(args: argparse.Namespace) -> None:
     if args.resume:
         restore(nets, args.resume)
     student = Student(nets, args, weight_decay=1e-4, clip=50.0)
-    for step in steps(batches_of(Samples(args.data, args.seed), collate, args), args.minutes, 120):
+    for step in steps(batches_of(Samples(args), collate, args), args.minutes, 120):
         batch = {key: value.to(device) for key, value in step.batch.items()}
         parts = {}
         for name, net, pairs in (("eye", nets.eye, EYE_PAIRS), ("mouth", nets.mouth, MOUTH_PAIRS)):
@@ -193,7 +219,10 @@ def export(weights: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    run(options(__doc__, "face-parts", 20, 48, 1.5e-3, 3).parse_args(), train, export)
+    parser = options(__doc__, "face-parts", 20, 48, 1.5e-3, 3)
+    parser.add_argument("--turned", type=Path, help="folder of verifier_turned")
+    parser.add_argument("--scenes", type=Path, help="file of mesh_scenes")
+    run(parser.parse_args(), train, export)
 
 
 if __name__ == "__main__":

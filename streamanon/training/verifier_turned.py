@@ -2,6 +2,7 @@
 down.
 
     python -m streamanon.training.verifier_turned --data DATA --out FINDS
+    python -m streamanon.training.verifier_turned --data DATA --out TURNED --each 1 --seed 1  # for the mesh
 
 The face's 468 points and rings of the head about it (pushed out and back from the face's oval) turn about
 the head's axis, and nod about the axis through the ears; the surroundings stay. Triangles are drawn from
@@ -32,6 +33,7 @@ TURNS_DEG = (
     ((60, 82), (-8, 12)),
     ((62, 88), (-5, 20)),
     ((0, 30), (18, 42)),
+    ((0, 35), (-28, -10)),
 )
 HALF_DEG, PROFILE_DEG = 25.0, 60.0
 #: Rings of the head: how far out of the oval, how far back in widths of the face, and how much they turn.
@@ -43,9 +45,9 @@ Image = NDArray[np.uint8]
 
 def turned(
     image: Image, points: NDArray[np.float32], yaw_deg: float, pitch_deg: float = 0.0
-) -> tuple[Image, NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[Image, NDArray[np.float32]]:
     """A portrait [S, S, 3] with mesh [478, 3] px bent down (positive pitch) and turned about the vertical;
-    its box [4] and keypoints [5, 2] px.
+    its mesh then, [478, 3] px.
     """
     side = image.shape[0]
     face = points[:SKIN_POINTS]
@@ -78,9 +80,7 @@ def turned(
     drawn = _drawn(image, before[:, :2], after)
     every = np.ones(len(points))
     moved = _about(points, axis, yaw_deg * every, pitch_deg * every)
-    seen = moved[:SKIN_POINTS, :2]
-    box = np.concatenate([seen.min(0), seen.max(0)]).astype(np.float32)
-    return drawn, box, moved[list(KEYPOINTS), :2].astype(np.float32)
+    return drawn, moved.astype(np.float32)
 
 
 def _about(points: NDArray, axis: NDArray, yaws: NDArray, pitches: NDArray) -> NDArray[np.float64]:
@@ -118,8 +118,10 @@ def _drawn(image: Image, before: NDArray, after: NDArray[np.float64]) -> Image:
     return np.asarray(mapped, np.uint8)
 
 
-def render(data: Path, seed: int, each: int) -> Iterator[tuple[Image, NDArray, NDArray, int]]:
-    """RGB picture [S, S, 3], box, keypoints and turn of turned train portraits, one in ``each``."""
+def render(
+    data: Path, seed: int, each: int, split: str
+) -> Iterator[tuple[str, Image, NDArray[np.float32], int]]:
+    """Name, RGB picture [S, S, 3], mesh [478, 3] px and turn of a split's portraits, one in ``each``."""
     rng = np.random.default_rng(seed)
     labels = dict(np.load(data / "portraits_512_labels.npz").items())
     rows = {str(name): row for row, name in enumerate(labels["name"])}
@@ -127,7 +129,7 @@ def render(data: Path, seed: int, each: int) -> Iterator[tuple[Image, NDArray, N
         for count, member in enumerate(archive):
             row = rows.get(Path(member.name).name)
             stream = archive.extractfile(member)
-            if row is None or stream is None or labels["split"][row] != "train" or count % each:
+            if row is None or stream is None or labels["split"][row] != split or count % each:
                 continue
             image = np.asarray(
                 cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_COLOR), np.uint8
@@ -142,22 +144,33 @@ def render(data: Path, seed: int, each: int) -> Iterator[tuple[Image, NDArray, N
                 yaw = float(rng.uniform(*yaws) * rng.choice([-1, 1]))
                 pitch = float(rng.uniform(*pitches))
                 turn = int(abs(yaw) >= HALF_DEG) + int(abs(yaw) >= PROFILE_DEG)
-                yield *turned(np.ascontiguousarray(small, np.uint8), points * shrink, yaw, pitch), turn
+                drawn, mesh = turned(np.ascontiguousarray(small, np.uint8), points * shrink, yaw, pitch)
+                yield Path(member.name).name, drawn, mesh, turn
 
 
-def turned_portraits(folder: Path) -> list[tuple[Image, NDArray[np.float32], NDArray[np.float32], int]]:
-    """What :func:`main` wrote, or nothing."""
+def turned_meshes(folder: Path) -> Iterator[tuple[str, Image, NDArray[np.float32], int]]:
+    """The portrait's name, RGB picture, mesh [478, 3] px and turn (front 0, half 1, profile 2) of what
+    :func:`main` wrote, if anything.
+    """
     if not (folder / NAME).exists():
-        return []
+        return
     with np.load(folder / NAME) as file:
-        packed, ends, boxes, points, turns = (
-            file[k] for k in ("packed", "ends", "boxes", "keypoints", "turns")
+        names, packed, ends, points, turns = (
+            file[k] for k in ("names", "packed", "ends", "points", "turns")
         )
-    found = []
     for row, turn in enumerate(turns):
         blob = packed[ends[row - 1] if row else 0 : ends[row]]
         image = np.asarray(cv2.imdecode(blob, cv2.IMREAD_COLOR), np.uint8)
-        found.append((np.ascontiguousarray(image[..., ::-1]), boxes[row], points[row], int(turn)))
+        yield str(names[row]), np.ascontiguousarray(image[..., ::-1]), points[row], int(turn)
+
+
+def turned_portraits(folder: Path) -> list[tuple[Image, NDArray[np.float32], NDArray[np.float32], int]]:
+    """The same with box [4] and keypoints [5, 2] px instead of the mesh."""
+    found = []
+    for _, image, points, turn in turned_meshes(folder):
+        seen = points[:SKIN_POINTS, :2]
+        box = np.concatenate([seen.min(0), seen.max(0)])
+        found.append((image, box, points[list(KEYPOINTS), :2], turn))
     return found
 
 
@@ -166,20 +179,22 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--each", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", default="train")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    blobs, boxes, points, turns = [], [], [], []
-    for image, box, keypoints, turn in render(args.data, 0, args.each):
+    names, blobs, meshes, turns = [], [], [], []
+    for name, image, points, turn in render(args.data, args.seed, args.each, args.split):
         blobs.append(
             io.BytesIO(cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
         )
-        boxes.append(box)
-        points.append(keypoints)
+        names.append(name)
+        meshes.append(points)
         turns.append(turn)
     packed = np.frombuffer(b"".join(b.getvalue() for b in blobs), np.uint8)
     ends = np.cumsum([len(b.getvalue()) for b in blobs])
     args.out.mkdir(parents=True, exist_ok=True)
-    np.savez(args.out / NAME, packed=packed, ends=ends, boxes=boxes, keypoints=points, turns=turns)
+    np.savez(args.out / NAME, names=names, packed=packed, ends=ends, points=np.stack(meshes), turns=turns)
     print(f"{len(turns)} turned portraits")
 
 

@@ -16,7 +16,7 @@ pytest.importorskip("scipy", reason="pip install 'streamanon[train]'")
 
 import torch
 
-from streamanon.mesh.landmarks import OVAL
+from streamanon.mesh.landmarks import OVAL, mesh_keypoints
 from streamanon.training.verifier import VerifierNet, losses, stacked
 from streamanon.training.verifier_samples import (
     Deck,
@@ -218,10 +218,10 @@ def test_a_portrait_turns_and_bends() -> None:
     image = rng.integers(0, 256, (side, side, 3), np.uint8)
     straight = turned(image, points, 0.0)
     sideways, down = turned(image, points, 70.0), turned(image, points, 0.0, 35.0)
-    assert all(made.shape == image.shape for made, _, _ in (straight, sideways, down))
-    assert np.ptp(sideways[1][[0, 2]]) < 0.8 * np.ptp(straight[1][[0, 2]])
-    assert (down[2][:, 1] > straight[2][:, 1]).all()
-    np.testing.assert_allclose(down[2][:, 0], straight[2][:, 0], atol=1e-3)
+    assert all(made.shape == image.shape for made, _ in (straight, sideways, down))
+    assert np.ptp(sideways[1][:468, 0]) < 0.8 * np.ptp(straight[1][:468, 0])
+    assert (mesh_keypoints(down[1])[:, 1] > mesh_keypoints(straight[1])[:, 1]).all()
+    np.testing.assert_allclose(down[1][:, 0], straight[1][:, 0], atol=1e-3)
 
 
 def test_dim_pictures_are_dark_and_out_of_focus() -> None:

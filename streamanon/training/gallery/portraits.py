@@ -24,7 +24,7 @@ from streamanon.types import LUMA, Float, Target
 SETS = ("faker", "generated")
 #: The portraits under a free licence (CC0-1.0).
 FREE = "faker"
-MAX_YAW_DEG = 10.0
+MAX_YAW_DEG = 7.8
 #: The largest flaws that the portraits of ``generated`` may have (``portraits.texture.flaws``); those of
 #: ``faker`` are few and were all looked at.
 LIMITS = {"fringe": 0.08, "hair": 0.03, "foreign": 0.03, "strands": 0.03, "patch": 0.3, "glasses": 0.045}
