@@ -9,13 +9,13 @@ Dissolves and fades are not cuts.
 from __future__ import annotations
 
 from collections import deque
+from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.media.yuv import shrunk
-from streamanon.types import Float, Picture
+from streamanon.types import Float, Picture, Plane
 
 THUMBNAIL_SIZE = (64, 36)  # width, height
 #: From the first on a picture may start a shot, from the second on it does. Over 1,600 frames of real
@@ -82,7 +82,7 @@ class CutDetector:
 
 def thumbnail(picture: Picture) -> NDArray[np.uint8]:
     """A small copy of the first plane (luma, or green of a gbrp picture): uint8 [36, 64]."""
-    small = shrunk(picture.planes[0], *THUMBNAIL_SIZE)
+    small = cast(Plane, cv2.resize(picture.planes[0], THUMBNAIL_SIZE, interpolation=cv2.INTER_AREA))
     return (small >> (picture.bits - 8)).astype(np.uint8)
 
 

@@ -20,7 +20,7 @@ from streamanon.types import Float, Picture, Plane
 _WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
 
 #: Shrinking by so many times and more begins with halving.
-HALVED = 4.0
+HALVED = 8.0
 
 
 def read_rgb(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> Float:
@@ -74,7 +74,7 @@ def write_rgb(
 
 def small_rgb(picture: Picture, width: int, height: int) -> NDArray[np.uint8]:
     """A scaled copy for the detector, uint8 RGB [height, width, 3], within two levels of scaling exactly,
-    or four where it shrinks fourfold and more.
+    or four where it shrinks eightfold and more.
 
     Scales the planes first, so the matrix works on few pixels.
     """

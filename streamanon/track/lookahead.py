@@ -330,7 +330,7 @@ class _Shot:
             _carry(-1, second, after[:_FIT_SIGHTINGS], *middle),
         )
         cut = is_cut(first.box, *size) and is_cut(second.box, *size)
-        return cut and not any(_has_middle_in(target.box, picture) for target in gone)
+        return cut and not any(_touches(_without_growth(target), picture) for target in gone)
 
     def reaches(self, track_id: int, index: int) -> bool:
         """Whether a track is covered in a frame that it was not detected in: if it is sure, or at most one
@@ -441,10 +441,9 @@ def _is_within(target: Target, boxes: Float) -> bool:
     return bool((apart.min(axis=2) <= 1).mean() >= _COVERED_SHARE)
 
 
-def _has_middle_in(box: Float, picture: Picture) -> bool:
-    """Whether the middle of a box lies on the picture."""
-    x, y = (box[:2] + box[2:]).tolist()
-    return bool(0 <= x <= 2 * (picture.width - 1) and 0 <= y <= 2 * (picture.height - 1))
+def _without_growth(target: Target) -> Float:
+    """The box [4] of the face itself, where it is expected."""
+    return grow(target.box, -target.growth / (1 + 2 * target.growth))
 
 
 def _touches(box: Float, picture: Picture) -> bool:
