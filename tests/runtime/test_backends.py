@@ -71,7 +71,7 @@ def test_backends_agree(model: str, precise: bool, engines: Engines) -> None:
         for one, two in zip(*given, strict=True):
             assert one.shape == two.shape
             scale = max(1.0, float(np.abs(one).max()))
-            assert np.abs(one - two).max() / scale < (2e-3 if precise else 0.06)
+            assert np.abs(one - two).max() / scale < (2e-3 if precise else 0.08)
 
 
 def test_earlier_outputs_are_not_overwritten(engines: Engines) -> None:
