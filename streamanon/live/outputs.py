@@ -191,10 +191,10 @@ class ChildOutput:
             thread.join(most)
             return not thread.is_alive()
 
-        child = self._child
-        if child is None:
+        if self._child is None:  # its first child is being started
             ended(seconds)
-        elif not child.wait_for(ended, seconds):
+        child = self._child
+        if child is not None and not child.wait_for(ended, seconds):
             child.kill()
             thread.join(1)
 

@@ -346,6 +346,7 @@ def test_a_child_that_waits_for_a_core_is_given_more_time_at_the_end(
     sender = Sender(sound=False)
     output = sender.open(str(tmp_path / "out.mkv"))
     sender.send(10, output)
+    assert wait_for(lambda: output._child is not None, 60)
     output.close()
     output.join(0.01)
     assert len(look_at(tmp_path / "out.mkv")) == 10
