@@ -227,7 +227,8 @@ class Geometry:
 class Delegate:
     """Nobody's face: ``stored``, its texture in UV space, [512, 512, 3] or [256, 256, 3] uint8 RGB, or the
     bytes [n] of its JPEG file, which is decoded each time that it is asked for; ``shape`` [478, 3] (unit
-    inter-ocular distance, origin between the eyes), ``code`` [C]; and how it presents.
+    inter-ocular distance, origin between the eyes), ``code`` [C]; and how it presents: ``masculine`` 0..1,
+    ``age`` in years. ``worn``: the same two as people wear it, None where they are not known.
     """
 
     id: str
@@ -236,6 +237,7 @@ class Delegate:
     code: Float = field(repr=False)
     masculine: float
     age: float
+    worn: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         sizes = ((512, 512, 3), (256, 256, 3))

@@ -37,7 +37,10 @@ from streamanon.generate.light import (
     LIGHT_BIAS,
     LIGHT_CELLS,
     LIGHT_RATIO,
+    LIGHTER,
     SHARPER,
+    SHINE_FROM,
+    SHINE_KEPT,
     SIGMAS,
     SPREADS,
     TINY,
@@ -74,7 +77,8 @@ def adapt(
     each face's contrast and sigma in the frame before, not a number where there was none.
     """
     own = light_field(rgb, skin)
-    lit = rgb * ((light + LIGHT_BIAS) / (own + LIGHT_BIAS)).clamp(*LIGHT_RATIO)
+    ratio = ((light + LIGHT_BIAS) / (own + LIGHT_BIAS)).clamp(*LIGHT_RATIO)
+    lit = _less_shine(rgb * ratio, _grey(light), _grey(ratio))
     carried = _carried(_measured(_grey(lit - light), _grey(source - light), core), last)
     detail = lit - light
     grey = _grey(detail)
@@ -82,6 +86,12 @@ def adapt(
     sigma = torch.where(carried.sigma_px > LEAST_SIGMA_PX, carried.sigma_px, 0)
     detail = blur_each(detail, sigma, SIGMAS[-1])
     return light + carried.contrast[:, None, None, None] * detail, carried
+
+
+def _less_shine(lit: torch.Tensor, grey: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:
+    """As in :mod:`streamanon.generate.light`; ``grey`` and ``ratio`` [N, 1, h, w] of luma."""
+    excess = (_grey(lit) - (1 + SHINE_FROM) * grey).clamp(min=0)
+    return lit - (1 - SHINE_KEPT) * _rising(ratio, LIGHTER) * excess
 
 
 def like_skin(rgb: torch.Tensor, light: torch.Tensor) -> torch.Tensor:

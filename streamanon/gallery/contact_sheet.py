@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,6 +20,8 @@ CENTRE, EYE_DISTANCE = (0.5, 0.40), 0.28
 SUPERSAMPLING = 2
 #: Side of the tile, px, for which labels are 14 px high.
 LABEL_TILE_PX = 128
+#: How the card's picture of a whole gallery is laid out, and its JPEG quality.
+SHEET_COLUMNS, SHEET_QUALITY = 20, 84
 
 
 def contact_sheet(
@@ -29,6 +32,13 @@ def contact_sheet(
     tiles = [labelled(render(delegate, gallery, tile_px), delegate.id) for delegate in delegates]
     tiles += [np.full_like(tiles[0], GREY)] * (-len(tiles) % columns)
     return np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
+
+
+def write_sheet(gallery: DelegateGallery, path: Path) -> None:
+    """Write a JPEG file that shows all delegates of a gallery."""
+    sheet = contact_sheet(gallery, gallery.delegates, columns=SHEET_COLUMNS)
+    options = [cv2.IMWRITE_JPEG_QUALITY, SHEET_QUALITY]
+    path.write_bytes(cv2.imencode(".jpg", sheet[..., ::-1], options)[1].tobytes())
 
 
 def labelled(tile: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:

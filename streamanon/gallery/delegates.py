@@ -11,6 +11,7 @@ shapes     [N, 478, 3] float32  unit inter-ocular distance, origin between the i
 codes      [N, C] float32       principal components of texture and shape, unit variance
 masculine  [N] float32          0..1
 ages       [N] float32          years
+worn_masculine, worn_ages       the same as it reads when people wear it (``streamanon.training.readings``)
 tones      [N] float32          skin: individual typology angle, degrees (``texture.tone_degrees``)
 weights    [N, K] float32       share of each blended portrait, in falling order, 0 where none
 features   [N, 256] float32     what the identity encoder pools of each, worn by nobody in particular
@@ -51,7 +52,9 @@ FINE_PX = 512
 VERSION = 3
 #: Of each delegate one row ("jpegs" aside, which holds all files in one), and of the texture space.
 ROWS: tuple[str, ...] = ("ids", "jpegs", "jpeg_sizes", "shapes", "codes", "masculine", "ages", "tones")
-ROWS += ("weights", "features", "embeddings")
+ROWS += ("weights", "features", "embeddings", "worn_masculine", "worn_ages")
+#: Where nobody measured it a delegate looks younger when worn, by that factor: fine wrinkles are lost.
+WORN_AGE = 0.93
 _FIELDS = ("version", *ROWS, "uv", "triangles", "mirror", "mean", "head", "head_points")
 _FIELDS += ("code_axes", "code_mean", "code_units")
 
@@ -134,10 +137,14 @@ def open_gallery(engines: Engines, file: Path | str | None = None) -> DelegateGa
 def read_fields(path: Path | str) -> dict[str, NDArray[Any]]:
     """The file's arrays. Raises OSError where it cannot be read and ValueError where it is no gallery."""
     with np.load(path, allow_pickle=False) as archive:
-        missing = [name for name in _FIELDS if name not in archive.files]
+        known = {name: archive[name] for name in archive.files if name in _FIELDS}
+        if "masculine" in known and "ages" in known:  # a user's may be of before these were measured
+            known.setdefault("worn_masculine", known["masculine"])
+            known.setdefault("worn_ages", np.float32(WORN_AGE) * known["ages"])
+        missing = [name for name in _FIELDS if name not in known]
         if missing:
             raise ValueError(f"no delegate gallery: {missing[0]!r} is missing")
-        arrays = {name: archive[name] for name in _FIELDS}
+        arrays = {name: known[name] for name in _FIELDS}
     if int(arrays["version"]) != VERSION:
         raise ValueError(f"delegate gallery of version {int(arrays['version'])}, not {VERSION}")
     return arrays
@@ -166,6 +173,7 @@ def gallery_of(arrays: Mapping[str, NDArray[Any]]) -> DelegateGallery:
             code=arrays["codes"][row],
             masculine=float(arrays["masculine"][row]),
             age=float(arrays["ages"][row]),
+            worn=(float(arrays["worn_masculine"][row]), float(arrays["worn_ages"][row])),
         )
         for row, data in enumerate(files)
     )

@@ -166,7 +166,7 @@ def eye_layers(
     :func:`eye_white` gives it.
     """
     apart = np.array([openness(points, eye) for eye in (0, 1)])
-    apart = (apart + apart.min()) / 2  # lids close together: one eye may be measured late
+    apart = (apart + 2 * apart.min()) / 3  # lids close together: one eye may be measured late
     layers = []
     for number, amount in enumerate(np.interp(apart, OPEN, (0, 1)).tolist()):
         eye = _Eye(number, points, np.asarray(lights[number], np.float32))

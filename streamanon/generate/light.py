@@ -22,6 +22,9 @@ SPREADS = ((1.0, 0.02), (3.0, 1e-4))
 LIGHT_BIAS, LIGHT_RATIO = 6, (0.1, 6)
 #: The bounds of the contrast of a painted face's detail, of what the texture has.
 CONTRAST_RANGE = (0.45, 1.1)
+#: What of a darker face's shine is left on lighter skin: all up to the first share of the skin's
+#: brightness, and of the rest the second; skin so many times as bright counts as lighter, and wholly.
+SHINE_FROM, SHINE_KEPT, LIGHTER = 0.12, 0.3, (1.1, 1.4)
 #: Blurs that are tried until painted detail is as sharp as the frame's (sigma, px), and how much sharper
 #: than that it may stay; a carried sigma below the least, px, is no blur.
 SIGMAS, SHARPER, LEAST_SIGMA_PX = (0.0, 0.6, 1.0, 1.5, 2.2, 3.2), 1.15, 0.3
@@ -49,7 +52,8 @@ def adapt(
 ) -> tuple[Float, DetailState]:
     """Give the painted face the contrast and sharpness of the ``source``, and its ``light`` field."""
     own = light_field(rgb, skin)
-    lit = rgb * np.clip((light + LIGHT_BIAS) / (own + LIGHT_BIAS), *LIGHT_RATIO)
+    ratio = np.clip((light + LIGHT_BIAS) / (own + LIGHT_BIAS), *LIGHT_RATIO)
+    lit = _less_shine(cast(Float, rgb * ratio), light, _grey(ratio))
     carried = _measure_detail(lit, source, light, core)
     carried = carried if last is None else last.towards(carried)
     detail = lit - light
@@ -58,6 +62,16 @@ def adapt(
     if carried.sigma_px > LEAST_SIGMA_PX:
         detail = cv2.GaussianBlur(detail, (0, 0), carried.sigma_px)
     return np.asarray(light + carried.contrast * detail, np.float32), carried
+
+
+def _less_shine(lit: Float, light: Float, ratio: Float) -> Float:
+    """A face ``lit`` [h, w, 3] by a ``light`` that is ``ratio`` [h, w] times its own: what shines on dark
+    skin would be white spots on light skin.
+    """
+    (start, end), grey = LIGHTER, _grey(light)
+    lighter = ((ratio - np.float32(start)) * np.float32(1 / (end - start))).clip(0, 1)
+    excess = (_grey(lit) - np.float32(1 + SHINE_FROM) * grey).clip(0)
+    return cast(Float, lit - (np.float32(1 - SHINE_KEPT) * lighter * excess)[..., None])
 
 
 def light_field(rgb: Float, skin: NDArray[np.bool_]) -> Float:

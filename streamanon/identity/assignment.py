@@ -19,11 +19,11 @@ from streamanon.gallery.delegates import DelegateGallery
 from streamanon.identity.distraction import Distraction
 from streamanon.identity.encoder import IdentityFeature, IdentityModel
 from streamanon.identity.exponential_mechanism import (
-    Traits,
     attributes_of,
     draw,
     keyed_noise,
     traits_of,
+    traits_of_kind,
     utilities,
 )
 from streamanon.identity.reid_memory import People, Person
@@ -196,7 +196,7 @@ class Assigner:
             return utilities(traits_of(geometry, told), self._attributes, likenesses)
         # What differs from view to view should not change the draw.
         kind = distraction.kind_of(feature.embedding)
-        traits = Traits(*map(float, distraction.anchor_attributes[kind]))
+        traits = traits_of_kind(*map(float, distraction.anchor_attributes[kind]))
         return utilities(traits, self._attributes, likenesses, embeddings @ distraction.anchors[kind])
 
     def _new_person(self, geometry: Geometry, feature: IdentityFeature, index: int) -> Person:

@@ -12,20 +12,30 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.gallery.delegates import DelegateGallery
+from streamanon.gallery.delegates import WORN_AGE, DelegateGallery
 from streamanon.types import Account, Float, Geometry
 
-#: A step away from a person: in presentation (0..1), of which the first is free, years, and degrees of
-#: skin tone.
-SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.1, 0.08, 4.5, 14.0
-#: A delegate looks younger when it is worn than it is, by that factor: fine wrinkles are lost.
-WORN_AGE = 0.93
-#: Who presents more clearly than that, 0..1, is compared as if they did not: delegates hardly do.
-CLEAREST = (0.15, 0.85)
+#: A step away from a person: in log-odds of presenting as masculine, of which the first are free, years,
+#: and degrees of skin tone.
+SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.25, 0.35, 3.5, 14.0
+#: Log-odds of people count so many times: who is likelier one than the other is compared as one. Beyond
+#: that in either direction all are as clear: delegates seldom are clearer.
+DECIDED, CLEAREST = 2.0, 2.5
+#: Log-odds of a person: so many times the mesh's, so many times the probe's answer (0..1), and the rest. By
+#: logistic regression on photos that no network learned from, as many of either sex: the probe calls
+#: women of whom it is unsure men.
+MESH_SHARE, PROBE_SHARE, PROBE_OFFSET = 0.6, 6.0, -4.1
+#: The same of the probe alone.
+ALONE_SHARE, ALONE_OFFSET = 8.7, -5.0
+#: Probabilities are so far from 0 and 1 before log-odds are taken.
+SURE = 0.003
+#: And log-odds are bounded by that before probabilities are.
+MOST_ODDS = 30.0
 #: Nearness of identities: how far above the mean of those who would fit a delegate's cosine may be, in
 #: standard deviations, and in any case the cosine; and how much more is a step away.
 NEAR_FROM, NEAR_STEP, COSINE_FROM, COSINE_STEP = -0.2, 0.1, 0.35, 0.05
@@ -35,12 +45,14 @@ FITTING_STEPS, LEAST_SPREAD = 2.0, 0.02
 #: Nobody is farther away, and who is less than that farther away than another is as far away.
 MOST_STEPS, SAME_STEPS = 1e4, 1e-4
 #: Shares of the gallery: of those who fit wholly, and of those after them who fit less and less.
-BEST_SHARE, TAIL_SHARE = 5 / 84, 1 / 84
+BEST_SHARE, TAIL_SHARE = 5 / 79, 1 / 79
 
 
 @dataclass(frozen=True, eq=False)
 class Attributes:
-    """What should fit, [N] each: how masculine somebody presents 0..1, years, skin tone (ITA, degrees)."""
+    """What should fit, [N] each, of delegates as people wear them: how masculine they present 0..1, years,
+    skin tone (ITA, degrees).
+    """
 
     masculine: Float
     age: Float
@@ -57,19 +69,33 @@ class Traits:
 
 
 def traits_of(geometry: Geometry, predicted: dict[str, float]) -> Traits:
-    """The mean of what the mesh and the distracted feature give, and the skin tone by the latter, which
-    errs less in dim and coloured light than the pixels do.
+    """What the mesh and the distracted feature give together, and the skin tone by the latter, which errs
+    less in dim and coloured light than the pixels do.
     """
-    masculine = (geometry.masculine + min(max(predicted["masculine"], 0.0), 1.0)) / 2
+    mesh = MESH_SHARE * log_odds(np.array(geometry.masculine))
+    masculine = _chance(float(mesh) + PROBE_SHARE * predicted["masculine"] + PROBE_OFFSET)
     return Traits(masculine, (geometry.age + predicted["age"]) / 2, predicted["ita"])
 
 
+def traits_of_kind(masculine: float, age: float, tone: float) -> Traits:
+    """What the probes alone give."""
+    return Traits(_chance(ALONE_SHARE * masculine + ALONE_OFFSET), age, tone)
+
+
+def log_odds(chance: NDArray[Any]) -> NDArray[np.float64]:
+    """Of probabilities; a finite number each, but NaN for NaN."""
+    bounded = np.clip(np.asarray(chance, np.float64), SURE, 1 - SURE)
+    return np.asarray(np.log(bounded / (1 - bounded)))
+
+
+def _chance(odds: float) -> float:
+    return float(1 / (1 + np.exp(-np.clip(odds, -MOST_ODDS, MOST_ODDS))))
+
+
 def attributes_of(gallery: DelegateGallery) -> Attributes:
-    return Attributes(
-        np.array([delegate.masculine for delegate in gallery.delegates], np.float32),
-        np.array([delegate.age for delegate in gallery.delegates], np.float32),
-        gallery.tones.astype(np.float32),
-    )
+    worn = [one.worn or (one.masculine, WORN_AGE * one.age) for one in gallery.delegates]
+    masculine, ages = np.array(worn, np.float32).reshape(-1, 2).T
+    return Attributes(masculine, ages, gallery.tones.astype(np.float32))
 
 
 def utilities(
@@ -98,10 +124,11 @@ def utilities(
 def _steps_away(person: Traits, delegates: Attributes) -> Float:
     """[D]; what is not known takes nobody farther away than another."""
     with np.errstate(all="ignore"):
-        sex = np.abs(delegates.masculine - np.clip(person.masculine, *CLEAREST)) - SEX_FREE
+        own = np.clip(DECIDED * log_odds(np.array(person.masculine)), -CLEAREST, CLEAREST)
+        sex = np.abs(log_odds(delegates.masculine).clip(-CLEAREST, CLEAREST) - own) - SEX_FREE
         steps = [
             sex.clip(0) / SEX_STEP,
-            (WORN_AGE * delegates.age - person.age) / AGE_STEP,
+            (delegates.age - person.age) / AGE_STEP,
             (delegates.tone - person.tone) / TONE_STEP,
         ]
         squares = np.square(np.nan_to_num(np.clip(steps, -MOST_STEPS, MOST_STEPS)))

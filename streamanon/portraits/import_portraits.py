@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.errors import ConfigError, SourceError, StreamanonError
-from streamanon.gallery.delegates import DelegateGallery
+from streamanon.gallery.delegates import WORN_AGE, DelegateGallery
 from streamanon.gallery.filters import encode
 from streamanon.gallery.uv_chart import Chart, align, bare_skin, chart_of_gallery, normalise, unwrap
 from streamanon.identity.encoder import IdentityModel
@@ -221,6 +221,8 @@ def extend(arrays: dict[str, NDArray[Any]], added: Sequence[Added], only: bool) 
         "codes": CodeBasis.of_fields(arrays).codes(np.array(pixels), shapes),
         "masculine": np.array([one.masculine for one in added], np.float32),
         "ages": np.array([one.age for one in added], np.float32),
+        "worn_masculine": np.array([one.masculine for one in added], np.float32),
+        "worn_ages": np.array([WORN_AGE * one.age for one in added], np.float32),
         "tones": np.array([one.tone for one in added], np.float32),
         "weights": weights,
         "features": np.array([one.feature for one in added], np.float32),

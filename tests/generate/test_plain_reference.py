@@ -77,7 +77,11 @@ def plain_planes(
     core = borders(mask, size)[1]
     skin = core & ~light.lips_of(mesh, mask.shape)
     field, own = plain_field(seen, skin), plain_field(warped, skin)
-    lit = warped * ((field + light.LIGHT_BIAS) / (own + light.LIGHT_BIAS)).clip(*light.LIGHT_RATIO)
+    ratio = ((field + light.LIGHT_BIAS) / (own + light.LIGHT_BIAS)).clip(*light.LIGHT_RATIO)
+    lit = np.asarray(warped * ratio, np.float32)
+    lighter = np.asarray(np.interp(ratio @ LUMA, light.LIGHTER, (0, 1)), np.float32)
+    shine = np.maximum(lit @ LUMA - (1 + light.SHINE_FROM) * (field @ LUMA), 0)
+    lit = np.asarray(lit - ((1 - light.SHINE_KEPT) * lighter * shine)[..., None], np.float32)
     painted, real = (np.asarray(one @ LUMA, np.float32) for one in (lit - field, seen - field))
     contrast = float(np.clip(real[core].std() / max(painted[core].std(), 1.0), *light.CONTRAST_RANGE))
     wanted = light.SHARPER * plain_sharpness(real, core)

@@ -16,6 +16,7 @@ from streamanon.identity.exponential_mechanism import (
     attributes_of,
     probabilities,
     traits_of,
+    traits_of_kind,
     utilities,
 )
 from streamanon.testing.fakes import FakeEncoder, fake_distraction, fake_gallery, fake_points
@@ -90,10 +91,34 @@ def test_the_order_of_delegates_does_not_matter(order: list[int], who: tuple[flo
     np.testing.assert_allclose(one[order], two, atol=1e-6)
 
 
-def test_traits_are_the_mean_of_mesh_and_feature() -> None:
+def test_age_is_the_mean_of_mesh_and_feature_and_tone_the_features() -> None:
     traits = traits_of(measured(0.2, 30), {"masculine": 1.4, "age": 50, "ita": 10})
-    found = (traits.masculine, traits.age, traits.tone)
-    assert found == pytest.approx((0.6, 40, 10))
+    assert (traits.age, traits.tone) == pytest.approx((40, 10))
+
+
+@pytest.mark.parametrize(
+    ("mesh", "probe", "male"),
+    [(0.99, 1.0, True), (0.01, 0.0, False), (0.27, 0.63, False), (0.9, 0.3, False), (0.3, 0.95, True)],
+)
+def test_sex_is_what_mesh_and_feature_say_together(mesh: float, probe: float, male: bool) -> None:
+    traits = traits_of(measured(mesh, 30), {"masculine": probe, "age": 30, "ita": 10})
+    assert 0 < traits.masculine < 1
+    assert (traits.masculine > 0.5) == male
+
+
+def test_sex_of_a_kind_is_what_its_feature_says() -> None:
+    assert traits_of_kind(0.9, 30, 10).masculine > 0.9
+    assert traits_of_kind(0.2, 30, 10).masculine < 0.1
+
+
+def test_who_reads_as_neither_when_worn_fits_less_than_who_reads_as_the_persons_sex() -> None:
+    """Another age or tone within reach is the lesser evil."""
+    masculine = np.array([0.5] * 21 + [0.97] * 21, np.float32)
+    ages = np.array([40] * 21 + [44] * 21, np.float32)
+    crowd = Attributes(masculine, ages, np.full(42, 20, np.float32))
+    fit = utilities(Traits(0.99, 40, 20), crowd)
+    assert fit[21:].min() >= fit[:21].max()
+    assert fit[21:].sum() > 0
 
 
 def test_who_fits_best_is_likeliest() -> None:

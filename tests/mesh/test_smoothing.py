@@ -48,6 +48,15 @@ def test_a_sudden_move_stays() -> None:
     assert after[159, 1] - rest[159, 1] == pytest.approx(6, abs=0.1)
 
 
+def test_a_lid_that_falls_within_two_frames_is_closed_when_it_is() -> None:
+    """Of a large face: the frame after the eye was open shows it closed, not half open."""
+    large = [np.asarray(face() * 5, np.float32) for _ in range(5)]
+    for number, fall in enumerate((0, 0, 16, 18, 17)):
+        large[number][159, 1] += fall
+    after = steadied(large[2], [(large[1], large[3]), (large[0], large[4])])
+    assert after[159, 1] - large[0][159, 1] == pytest.approx(16, abs=1.0)
+
+
 def test_without_neighbours_nothing_changes() -> None:
     np.testing.assert_array_equal(steadied(face(), []), face())
 

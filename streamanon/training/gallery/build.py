@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.config import ComputeConfig
-from streamanon.gallery.contact_sheet import contact_sheet
+from streamanon.gallery.contact_sheet import write_sheet
 from streamanon.gallery.delegates import DelegateGallery, load_delegates, write_fields
 from streamanon.gallery.filters import encode
 from streamanon.gallery.uv_chart import Chart, chart_of, fine_chart
@@ -25,15 +25,13 @@ from streamanon.runtime.models import Engines
 from streamanon.training.gallery.choose import AGES, TONES, Cell, bin_of, choose
 from streamanon.training.gallery.morph import Recipe, age_of, folds_over, make
 from streamanon.training.gallery.portraits import Face, read_faces
+from streamanon.training.readings import read_all
 from streamanon.training.worn import described
 
 NAME = "delegates-v3"
 SEED = 7
-#: How masculine women and men among the portraits are said to present: about as surely as the mesh network
-#: and the probe say it of photos.
+#: How masculine women and men among the portraits are said to present.
 PRESENTS = (0.15, 0.85)
-COLUMNS = 20
-SHEET_QUALITY = 84
 #: What a new gallery takes over from the one before: the generator was trained with it.
 SPACE = ("uv", "triangles", "mirror", "mean", "code_axes", "code_mean", "code_units")
 
@@ -55,12 +53,12 @@ def build(data: Path, out: Path, space: Mapping[str, NDArray[Any]]) -> dict[str,
 
     out.joinpath("cards").mkdir(parents=True, exist_ok=True)
     path = out / f"{NAME}.npz"
-    write_fields(path, described({**{name: space[name] for name in SPACE}, **fields}, data, encoder))
+    made = described({**{name: space[name] for name in SPACE}, **fields}, data, encoder)
+    write_fields(path, read_all(made, data))
     gallery = load_delegates(path)
-    sheet = contact_sheet(gallery, gallery.delegates, columns=COLUMNS)
-    picture = cv2.imencode(".jpg", sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, SHEET_QUALITY])[1]
-    (out / "cards" / f"{NAME}.jpg").write_bytes(picture.tobytes())
-    return report(gallery, recipes, faces)
+    write_sheet(gallery, out / "cards" / f"{NAME}.jpg")
+    left = [recipes[int(delegate.id[1:])] for delegate in gallery.delegates]
+    return report(gallery, left, faces)
 
 
 def fields_of(
@@ -71,14 +69,18 @@ def fields_of(
     jpegs = [encode(np.asarray(texture / 255, np.float32)) for _, texture, _ in made]
     small = np.array([_small(texture) for _, texture, _ in made])
     shapes = np.array([shape for *_, shape in made], np.float32)
+    masculine = np.array([PRESENTS[faces[one.first].male] for one, *_ in made], np.float32)
+    ages = np.array([age_of(one, faces) for one, *_ in made], np.float32)
     return {
         "ids": np.array([f"d{row:03d}" for row in range(len(made))]),
         "jpegs": np.concatenate(jpegs),
         "jpeg_sizes": np.array([len(jpeg) for jpeg in jpegs], np.int32),
         "shapes": shapes,
         "codes": basis.codes(small, shapes),
-        "masculine": np.array([PRESENTS[faces[one.first].male] for one, *_ in made], np.float32),
-        "ages": np.array([age_of(one, faces) for one, *_ in made], np.float32),
+        "masculine": masculine,
+        "ages": ages,
+        "worn_masculine": masculine,  # until they are read of them when worn
+        "worn_ages": ages,
         "tones": np.array(
             [tone_degrees(np.asarray(t / 255, np.float32), chart) for t in small], np.float32
         ),
