@@ -338,7 +338,7 @@ def test_a_key_gives_the_same_person_the_same_delegate_in_every_run() -> None:
     people = [face(n) for n in range(30)]
     assert [keyed(KEY, p) for p in people] == [keyed(KEY, p) for p in people]
     assert [keyed(KEY, p) for p in people] != [keyed(OTHER_KEY, p) for p in people]
-    assert len({keyed(KEY, p) for p in people}) > 8
+    assert len({keyed(KEY, p) for p in people}) > 6
 
 
 def test_with_a_key_other_looks_at_one_kind_of_face_get_the_same() -> None:
