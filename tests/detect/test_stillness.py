@@ -1,4 +1,4 @@
-"""When a picture counts as known: it was searched often enough, and nothing changed but where people are."""
+"""When a picture counts as known: searched often enough, and nothing changed but where people are."""
 
 from __future__ import annotations
 
