@@ -42,7 +42,7 @@ LOWER_EDGE = (INNER_LIPS[0], *INNER_LIPS[:9:-1])
 PARTED = (0.015, 0.05)
 #: So narrow a gap, px, shows hardly more than the one colour that is there, and from the second on teeth,
 #: tongue and dark; how much of their contrast it shows.
-GAPS_PX, LEAST_TOLD = (2.5, 7.0), 0.3
+GAPS_PX, LEAST_TOLD = (2.5, 7.0), 0.4
 #: Brightness between the upper (lower) halves of the lips, of the skin's light, at which no teeth show and
 #: at which they do so wholly.
 UPPER_TEETH, LOWER_TEETH = (0.3, 0.62), (0.55, 0.8)
