@@ -60,7 +60,7 @@ def adapt(
     grey = _grey(detail)[..., None]
     detail = grey + _saturation(light, own, skin) * (detail - grey)
     if carried.sigma_px > LEAST_SIGMA_PX:
-        detail = cv2.GaussianBlur(detail, (0, 0), carried.sigma_px)
+        detail = cast(Float, cv2.GaussianBlur(detail, (0, 0), carried.sigma_px))
     return np.asarray(light + carried.contrast * detail, np.float32), carried
 
 
