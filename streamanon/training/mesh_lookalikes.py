@@ -64,13 +64,13 @@ class Lookalikes:
     """The look-alikes of the scenes of split ``train``, but for those held out."""
 
     def __init__(self, finds: list[Lookalike], scores: list[float], faces: list[LabelledFace]) -> None:
-        self._finds, self._faces = finds, faces
+        self.finds, self._faces = finds, faces
         self._sums = np.cumsum(LEAST_WEIGHT + np.array(scores))
 
     def find(self, rng: np.random.Generator) -> Lookalike:
         """One of the detector's finds, those of a high score more often."""
         place = int(np.searchsorted(self._sums, rng.random() * self._sums[-1], side="right"))
-        return self._finds[min(place, len(self._finds) - 1)]
+        return self.finds[min(place, len(self.finds) - 1)]
 
     def beside(self, rng: np.random.Generator) -> Lookalike:
         """A place that overlaps a face little: an ear, hair, the neck, an eye, a cheek."""
