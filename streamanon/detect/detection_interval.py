@@ -24,6 +24,9 @@ Extent = Literal["all", "next", "near", "coarse"]
 
 #: Longest interval under load, s; or what the look-ahead holds back, if that is less.
 MAX_SECONDS = 0.4
+#: Interval while the picture shows nothing new, s, or half of what the look-ahead holds back, if that is
+#: less: whoever appears changes it, and is covered from the first frame on by the look-ahead.
+STILL_SECONDS = 0.24
 #: Longest interval at all, frames: the look-ahead follows a face no farther to its next detection.
 MAX_FRAMES = 10
 #: By how much the interval grows or shrinks at once, s.
@@ -70,6 +73,7 @@ class DetectionInterval:
         self._lost_before, self._wary_until = lost(), float("-inf")
         self._economy = 0
         self._base, self._most = base, max(base, min(MAX_SECONDS, lookahead))
+        self._still = min(STILL_SECONDS, lookahead / 2)
         behind = BEHIND_SECONDS if behind_seconds is None else behind_seconds
         self._lag = _Lag(clock, behind) if live else None
         self._caught_up = CAUGHT_UP_SECONDS if behind_seconds is None else behind_seconds / 2
@@ -89,16 +93,19 @@ class DetectionInterval:
         """Pass frames on and measure the lag."""
         return self._lag.follow(frames) if self._lag is not None else iter(frames)
 
-    def extent(self, frame: RawFrame, starts_shot: bool, may_start: bool, moves: bool) -> Extent | None:
+    def extent(
+        self, frame: RawFrame, starts_shot: bool, may_start: bool, moves: bool, known: bool = False
+    ) -> Extent | None:
         """What of the next frame is searched; None: nothing. Call it once for each frame.
 
         ``starts_shot``: nothing is known of what it shows. ``may_start``: it may be so. ``moves``: much
-        changed in it.
+        changed in it. ``known``: it shows what was searched before, as :class:`Stillness` tells.
         """
         passed, since_skipped = self._passed.to(frame), self._skipping.to(frame)
         if starts_shot:
             return "all"
-        late = passed >= self.seconds - ROUNDING_SECONDS or self._passed.frames >= MAX_FRAMES
+        due = max(self.seconds, self._still) if known else self.seconds
+        late = passed >= due - ROUNDING_SECONDS or self._passed.frames >= MAX_FRAMES
         if self._failed or may_start or late:
             return "coarse" if self._economy >= _SMALLER_COPY else "next"
         loaded = self.seconds > self._base or (self._lag is not None and self._lag.is_behind)

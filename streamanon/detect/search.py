@@ -14,6 +14,7 @@ from streamanon.config import DetectConfig
 from streamanon.detect.detection_interval import DetectionInterval, Extent
 from streamanon.detect.orientation import EVIDENCE_PROBABILITY, Orientation, evidence_of
 from streamanon.detect.shot_cuts import CutDetector, thumbnail
+from streamanon.detect.stillness import Stillness
 from streamanon.detect.tiling import PADDING
 from streamanon.detect.verifier import Verifier
 from streamanon.detect.view_schedule import Look, ViewSchedule
@@ -301,7 +302,7 @@ def observe(
     frames: Iterable[RawFrame], searcher: Searcher, interval: DetectionInterval
 ) -> Iterator[Observation]:
     """Run detection on the frames that ``interval`` says. A failure marks its frame, and so does damage."""
-    cuts, before = CutDetector(), None
+    cuts, stillness, before = CutDetector(), Stillness(), None
     for frame in interval.follow(frames):
         if frame.damaged:
             before = None
@@ -310,13 +311,16 @@ def observe(
             continue
         small = thumbnail(frame.picture)
         cut, moves = cuts.is_cut(small), before is not None and _moved(before, small)
-        extent = interval.extent(frame, cut or before is None, cuts.doubtful, moves)
+        known = stillness.is_known(small)
+        extent = interval.extent(frame, cut or before is None, cuts.doubtful, moves, known)
         before = small
         if extent is None:
             yield Observation(frame, Faces.empty(), "skipped", cut)
             continue
         faces, status = _detect(frame, searcher, extent)
         interval.searched(extent, status == "seen")
+        if status == "seen":
+            stillness.searched(small, faces, (frame.picture.width, frame.picture.height))
         yield Observation(frame, faces, status, cut)
 
 

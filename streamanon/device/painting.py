@@ -23,6 +23,7 @@ from streamanon.device.resample import blur, places_of, resize_linear, sample
 from streamanon.gallery.delegates import DelegateGallery
 from streamanon.generate import network
 from streamanon.generate.features import light_places, with_features
+from streamanon.generate.fine_detail import DETAIL_SIGMA, work_size
 from streamanon.generate.inputs import mouth_share
 from streamanon.generate.interface import DetailState, Job, Painting, Patch
 from streamanon.generate.layers import Layer
@@ -228,8 +229,7 @@ class DeviceGenerator(NetworkGenerator):
         """How much brighter than what is about it each pixel of the texture is, of that: [h, w]."""
         x0, y0, x1, y1 = region
         scale = scale_of(invert(face.matrix))
-        shrink = min(1.0, network.WORK_PX / max(x1 - x0, y1 - y0))
-        size = max(8, round((x1 - x0) * shrink)), max(8, round((y1 - y0) * shrink))
+        size = work_size(region)
         local = localised(face.points, region, size)
         warped, mask = self._device_textures.warp([local], size, [face.job.assignment.delegate])
         outlines = [filled(local, outline, (size[1], size[0])) for outline in (INNER_LIPS, *EYES)]
@@ -237,7 +237,7 @@ class DeviceGenerator(NetworkGenerator):
         mask &= stretched == 0
         inside = mask[0, 0].float()
         luma = luma_of(warped[0]) * inside
-        known = blur(torch.stack([luma, inside]), network.DETAIL_SIGMA * scale * shrink)
+        known = blur(torch.stack([luma, inside]), DETAIL_SIGMA * scale * size[0] / (x1 - x0))
         fading = (2 * known[1] - 1).clamp(min=0) * inside
         fine = (luma * known[1] / known[0].clamp(min=1) - 1) * fading
         return resize_linear(fine, (x1 - x0, y1 - y0))
@@ -257,7 +257,7 @@ def _signed(rgb: torch.Tensor) -> torch.Tensor:
 def _in_frame(
     layers: torch.Tensor, matrix: Float, region: Region, upload: Callable[[Float], torch.Tensor]
 ) -> torch.Tensor:
-    """Layers [C, 128, 128] of a crop as seen in a region of the frame."""
+    """Layers [C, 128, 128] of a crop, colours first, as seen in a region of the frame."""
     x0, y0, x1, y1 = region
     scale = scale_of(invert(matrix))
     if scale < network.AVERAGED_SCALE:
@@ -265,4 +265,5 @@ def _in_frame(
     local = matrix.copy()
     local[:, 2] += matrix[:, :2] @ np.array([x0, y0], np.float32)
     places = places_of(upload(local[None]), (x1 - x0, y1 - y0))[0]
-    return sample(layers, places, "bicubic" if scale > 1 else "bilinear")
+    colours = sample(layers[:3], places, "bicubic" if scale > 1 else "bilinear")
+    return torch.cat([colours, sample(layers[3:], places, "bilinear")])

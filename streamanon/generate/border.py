@@ -119,16 +119,17 @@ def like_skin(rgb: Float, light: Float) -> Float:
     """``rgb`` [h, w, 3] 0..255, as bright but not much greener, bluer or yellower, of its luma, than the
     skin's ``light`` [h, w, 3]: beards and shadows of a texture have other colours than this footage shows.
     """
-    tints = light / np.maximum(light @ LUMA, 1.0)[..., None]
-    luma = rgb @ LUMA
-    made = rgb.copy()
-    for channel, (low, high) in ((1, GREENER), (2, BLUER)):
-        own = tints[..., channel]
-        made[..., channel] = made[..., channel].clip(
-            (own + low) * luma - LEVELS, (own + high) * luma + LEVELS
-        )
-    made[..., 0] += (luma - made @ LUMA) / LUMA[0]  # as bright as before
-    return made
+    luma, levels = luma_of(rgb), luma_of(light)
+    share = luma / np.maximum(levels, 1)
+    red, green, blue = cv2.split(rgb)
+    _, own_green, own_blue = cv2.split(light)
+    made = [
+        cv2.min(cv2.max(channel, own * share + low * luma - LEVELS), own * share + high * luma + LEVELS)
+        for channel, own, (low, high) in ((green, own_green, GREENER), (blue, own_blue, BLUER))
+    ]
+    # As bright as before.
+    red = red + (LUMA[1] * (green - made[0]) + LUMA[2] * (blue - made[1])) / LUMA[0]
+    return cast(Float, cv2.merge([red, *made]))
 
 
 def _means(values: Float, weight: Float) -> tuple[Float, Float]:

@@ -10,7 +10,7 @@ import numpy as np
 from streamanon.types import LUMA, Float
 
 #: Grain is measured in blocks this wide, px, if there are so many, in the middle of the face, px.
-BLOCK_PX, FEWEST_BLOCKS, LARGEST_PX = 6, 60, 256
+BLOCK_PX, FEWEST_BLOCKS, LARGEST_PX = 6, 60, 192
 #: A block is used if this share of it is painted and its mean luma, levels, lies between these: clipped
 #: pixels have no grain.
 PAINTED, UNCLIPPED = 0.999, (8, 247)
@@ -46,35 +46,36 @@ def grain_of(grey: Float, share: Float, percent: int = FLATTER, sigma: float = F
     return float(np.sqrt(np.percentile(power[usable], percent)))
 
 
-def detail_gain(rgb: Float, fine: Float, alpha: Float, grey: Float) -> float:
+def detail_gain(rgb: Float, fine: Float, alpha: Float, grey: Float, grain: float) -> float:
     """By which share of ``fine`` [h, w], of its brightness, ``rgb`` [h, w, 3] has to become brighter to be
-    as detailed as ``grey`` [h, w], the frame's luma, is where ``alpha`` is 1, less its grain. Levels are
-    0..255. Of the frame one number is used.
+    as detailed as ``grey`` [h, w], the frame's luma, is where ``alpha`` is 1, less its ``grain``, as
+    :func:`grain_of` gives it. Levels are 0..255. Of the frame two numbers are used.
     """
-    middle = tuple(_middle(length) for length in alpha.shape)
-    share, plain = alpha[middle], cast(Float, cv2.transform(rgb[middle], LUMA[None]))
-    grain = max(grain_of(grey[middle], share) ** 2 - (LEAST * WHITE) ** 2, 0.0)
-    detailed = cast(Float, plain * (1 + fine[middle]))
+    fine, share, grey = middle(fine), middle(alpha), middle(grey)
+    plain = cast(Float, cv2.transform(middle(rgb), LUMA[None]))
+    rest = max(grain**2 - (LEAST * WHITE) ** 2, 0.0)
     wanted, own, whole = (
-        grain_of(one, share, MIDDLING, DETAIL_SIGMA) ** 2 for one in (grey[middle], plain, detailed)
+        grain_of(one, share, MIDDLING, DETAIL_SIGMA) ** 2 for one in (grey, plain, plain * (1 + fine))
     )
-    return float(np.sqrt(np.clip((wanted - grain - own) / max(whole - own, LEAST_POWER), 0, MOST_GAIN**2)))
+    return float(np.sqrt(np.clip((wanted - rest - own) / max(whole - own, LEAST_POWER), 0, MOST_GAIN**2)))
 
 
-def add_grain(rgb: Float, alpha: Float, grey: Float) -> Float:
-    """``rgb`` [h, w, 3] as grainy as ``grey`` [h, w], the frame's luma, is where ``alpha`` is 1. Both are
-    0..255. One number of the frame is used; the same frame gets the same grain.
+def add_grain(rgb: Float, alpha: Float, wanted: float) -> Float:
+    """``rgb`` [h, w, 3] 0..255 with the grain that is ``wanted`` where ``alpha`` is 1, levels as
+    :func:`grain_of` gives them for the frame's luma; the same frame gets the same grain.
     """
-    middle = tuple(_middle(length) for length in alpha.shape)
-    wanted = grain_of(grey[middle], alpha[middle])
-    own = cv2.transform(rgb[middle], LUMA[None])
-    lacking = wanted**2 - grain_of(cast(Float, own), alpha[middle]) ** 2
-    strength = np.sqrt(max(lacking, 0.0)) / WHITE
+    own = grain_of(cast(Float, cv2.transform(middle(rgb), LUMA[None])), middle(alpha)) if wanted else 0.0
+    strength = np.sqrt(max(wanted**2 - own**2, 0.0)) / WHITE
     if strength < LEAST:
         return rgb
     rng = np.random.default_rng(int(1e6 * wanted))  # the same frame gets the same grain
     noise = rng.standard_normal(alpha.shape, np.float32) * np.float32(min(strength, MOST))
     return np.asarray(rgb + noise[..., None], np.float32)
+
+
+def middle(layer: Float) -> Float:
+    """The middle of an image [h, w, ...], where grain and detail are measured."""
+    return layer[tuple(_middle(length) for length in layer.shape[:2])]
 
 
 def _middle(length: int) -> slice:

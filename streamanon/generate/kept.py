@@ -27,14 +27,16 @@ class Answer:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Kept:
-    """A painting, and what it was made of. ``local`` [478, 3] px of the crop; ``mask``, ``skin``,
-    ``front``, ``cut`` [128, 128]: the mesh, its skin, what was in front, and what was cut out;
-    ``light`` [128, 128, 3]. ``frames``: how often it was taken again.
+    """A painting, and what it was made of. ``local`` [478, 3] px of the crop; ``places``
+    [128, 128, 2]: where in the texture each pixel lies; ``mask``, ``skin``, ``front``, ``cut`` [128, 128]:
+    the mesh, its skin, what was in front, and what was cut out; ``light`` [128, 128, 3]. ``frames``: how
+    often it was taken again.
     """
 
     assignment: Assignment
     small: bool
     local: Float
+    places: Float
     mask: NDArray[np.bool_]
     skin: NDArray[np.bool_]
     front: NDArray[np.bool_]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -40,6 +40,9 @@ UPPER_EDGE = INNER_LIPS[:11]
 LOWER_EDGE = (INNER_LIPS[0], *INNER_LIPS[:9:-1])
 #: Lips that part less than the first, in mouth widths, are closed; from the second on all is painted.
 PARTED = (0.015, 0.05)
+#: So narrow a gap, px, shows hardly more than the one colour that is there, and from the second on teeth,
+#: tongue and dark; how much of their contrast it shows.
+GAPS_PX, LEAST_TOLD = (2.5, 7.0), 0.4
 #: Brightness between the upper (lower) halves of the lips, of the skin's light, at which no teeth show and
 #: at which they do so wholly.
 UPPER_TEETH, LOWER_TEETH = (0.3, 0.62), (0.55, 0.8)
@@ -195,7 +198,9 @@ def mouth_layers(
     weight = np.float32(amount) * softly_filled(ring, place, soft)
     inner = _interior(frame.local(grid(place)), points, frame, light, teeth, colours)
     mean = np.asarray(colours.mean(axis=0) * (light @ LUMA), np.float32)
-    return [Layer(place[0], place[1], look.seen(inner, mean), weight)]
+    gap = float(np.linalg.norm(points[LIP_MIDDLES[0], :2] - points[LIP_MIDDLES[1], :2]))
+    told = replace(look, contrast=look.contrast * float(np.interp(gap, GAPS_PX, (LEAST_TOLD, 1))))
+    return [Layer(place[0], place[1], told.seen(inner, mean), weight)]
 
 
 def _interior(

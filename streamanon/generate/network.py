@@ -16,22 +16,22 @@ from streamanon.errors import SynthesisError
 from streamanon.gallery.delegates import DelegateGallery
 from streamanon.generate.border import blend_border, like_skin
 from streamanon.generate.features import Features, light_places, with_features
-from streamanon.generate.grain import add_grain, detail_gain
+from streamanon.generate.fine_detail import fine_detail, work_size
+from streamanon.generate.grain import add_grain, detail_gain, grain_of, middle
 from streamanon.generate.inputs import PLANES, make_inputs
 from streamanon.generate.interface import DetailState, Job, Painting, Patch
 from streamanon.generate.kept import Answer, Kept
 from streamanon.generate.layers import Layer, lay
-from streamanon.generate.light import filled
 from streamanon.generate.proportions import Proportions
-from streamanon.generate.raster import Textures, localised
+from streamanon.generate.raster import Textures, localised, sampled
 from streamanon.generate.reuse import resting
 from streamanon.geometry import CROP_PX, alignment, invert, scale_of, transform
 from streamanon.media.yuv import read_luma
 from streamanon.mesh.face_mesh import aligned_crop, network_input, snap
-from streamanon.mesh.landmarks import EYES, INNER_LIPS, mesh_keypoints
+from streamanon.mesh.landmarks import mesh_keypoints
 from streamanon.runtime.backends import Backend
 from streamanon.runtime.models import Engines
-from streamanon.types import LUMA, Assignment, Delegate, Float, Picture
+from streamanon.types import Assignment, Float, Picture
 
 #: From which probability a cell counts as something in front of the face; by how much less, if it did in
 #: the frame before (hysteresis); and the share of a face beyond which it is too hidden to be painted.
@@ -45,12 +45,6 @@ CHUNKS = (8, 4, 2, 1)
 RAMP_PX, SOFT_PX = 4.0, 8.0
 #: Frame pixels a crop pixel from which the texture's own detail is added.
 DETAIL_SCALE = 1.25
-#: A face is detailed at no more than so many pixels.
-WORK_PX = 900
-#: Of that detail what is kept: finer than so many crop pixels (sigma). The network's own is coarser.
-DETAIL_SIGMA = 1.3
-#: A blur as strong as that, px, is made at half the size.
-HALVED_SIGMA = 2.0
 #: Something in front of a face reaches in from the rim if one of its cells is less than so much face.
 AT_RIM = 0.9
 #: Frame pixels a crop pixel below which crop pixels are averaged first, and the blur for that (sigma, in
@@ -61,8 +55,9 @@ AVERAGED_SCALE, AVERAGING_SIGMA = 0.8, 0.42
 @dataclass(frozen=True, eq=False, repr=False)
 class _Begun:
     """A face before the network has seen it. ``points`` [478, 3] px of the frame, with the delegate's
-    proportions; ``matrix`` from there to the crop; ``cut``, ``front`` [128, 128]: what is painted, and what
-    is in front of the face; ``light`` [128, 128, 3]. ``planes``: the network's input, None for a face that
+    proportions; ``matrix`` from there to the crop; ``places`` [128, 128, 2]: where in the texture each
+    pixel lies; ``mask``, ``cut``, ``front`` [128, 128]: the mesh, what is painted, and what is in front of
+    the face; ``light`` [128, 128, 3]. ``planes``: the network's input, None for a face that
     has its ``answer``, as it rests; ``keep``: makes of the answer what is kept.
     """
 
@@ -71,6 +66,8 @@ class _Begun:
     points: Float
     matrix: Float
     assignment: Assignment
+    places: Float
+    mask: NDArray[np.bool_]
     cut: NDArray[np.bool_]
     front: NDArray[np.bool_]
     light: Float
@@ -144,7 +141,8 @@ class NetworkGenerator:
         if (rested := self._rested(picture, job, points, matrix, small)) is not None:
             return rested
         crop, local = aligned_crop(picture, matrix), transform(matrix, points)
-        warped, mask = self._textures.warp(local, (CROP_PX, CROP_PX), assignment.delegate)
+        places, mask = self._textures.places(local, (CROP_PX, CROP_PX))
+        warped = sampled(self._textures.level(local, assignment.delegate), places)
         cells = self._in_front(crop, None if job.last is None else job.last.front)
         front = reaching_in(cells, mask)
         if (front & mask).sum() > MOST_FRONT * max(int(mask.sum()), 1):
@@ -155,9 +153,22 @@ class NetworkGenerator:
         detail = with_features(
             detail, crop, _lights(light, local), transform(matrix, geometry.points), job.last
         )
-        keep = partial(Kept, assignment, small, local, mask, inputs.skin, front, inputs.cut, light)
-        begun = _Begun(crop, detail, points, matrix, assignment, inputs.cut, front, light, small)
-        return replace(begun, planes=inputs.planes, keep=keep)
+        keep = partial(Kept, assignment, small, local, places, mask, inputs.skin, front, inputs.cut, light)
+        return _Begun(
+            crop,
+            detail,
+            points,
+            matrix,
+            assignment,
+            places,
+            mask,
+            inputs.cut,
+            front,
+            light,
+            small,
+            planes=inputs.planes,
+            keep=keep,
+        )
 
     def _rested(
         self, picture: Picture, job: Job, points: Float, matrix: Float, small: bool
@@ -183,6 +194,8 @@ class NetworkGenerator:
             points,
             found.matrix,
             job.assignment,
+            kept.places,
+            kept.mask,
             cut,
             front,
             light,
@@ -232,16 +245,20 @@ class NetworkGenerator:
         if not large:
             lay(painted, self._layers(begun, transform(begun.matrix, begun.points), painted, 1.0))
         alpha = _alpha(begun.cut, np.maximum(begun.answer.face, beside))
-        layers = painted, alpha, begun.front.astype(np.float32)
-        placed, alpha, front = (_placed(one, back, region, scale) for one in layers)
-        alpha, grey = alpha.clip(0, 1), read_luma(picture, *region)
+        shares = np.dstack([alpha, begun.front.astype(np.float32)])
+        placed = _placed(painted, back, region, scale, cv2.INTER_CUBIC)
+        alpha, front = np.moveaxis(_placed(shares, back, region, scale, cv2.INTER_LINEAR), 2, 0)
+        grey = read_luma(picture, *region)
+        grain = grain_of(middle(grey), middle(alpha))
         if large:
-            fine = self._detail(begun.points, region, scale, begun.assignment.delegate)
-            placed = placed * (1 + detail_gain(placed, fine, alpha, grey) * fine)[..., None]
+            local = localised(begun.points, region, work_size(region))
+            texture = self._textures.level(local, begun.assignment.delegate)
+            fine = fine_detail(texture, begun.places, begun.mask, local, back, region)
+            placed = placed * (1 + detail_gain(placed, fine, alpha, grey, grain) * fine)[..., None]
             shifted = begun.points - np.array([*region[:2], 0], np.float32)
             lay(placed, self._layers(begun, shifted, placed, scale))
-        placed = add_grain(placed, alpha, grey)
-        return Patch(region[0], region[1], placed.clip(0, 255), alpha, front.clip(0, 1))
+        placed = add_grain(placed, alpha, grain)
+        return Patch(region[0], region[1], placed.clip(0, 255), alpha, front)
 
     def _layers(self, begun: _Begun, points: Float, rgb: Float, per_crop: float) -> list[Layer]:
         """Eyes and mouth of a mesh that lies at ``points`` of an image."""
@@ -249,35 +266,6 @@ class NetworkGenerator:
         size = rgb.shape[1], rgb.shape[0]
         delegate = begun.assignment.delegate
         return self._features.layers(points, size, lights, delegate, begun.detail, per_crop)
-
-    def _detail(
-        self, points: Float, region: tuple[int, int, int, int], scale: float, delegate: Delegate
-    ) -> Float:
-        """How much brighter than what is about it each pixel of the texture is, of that: [h, w]."""
-        x0, y0, x1, y1 = region
-        shrink = min(1.0, WORK_PX / max(x1 - x0, y1 - y0))
-        size = max(8, round((x1 - x0) * shrink)), max(8, round((y1 - y0) * shrink))
-        local = localised(points, region, size)
-        warped, mask = self._textures.warp(local, size, delegate)
-        for outline in (INNER_LIPS, *EYES):  # where the texture is stretched or squeezed
-            mask &= filled(local, outline, mask.shape) == 0
-        inside = mask.astype(np.float32)
-        luma = (warped @ LUMA) * inside
-        known = _coarse(np.stack([luma, inside], axis=2), DETAIL_SIGMA * scale * shrink)
-        # Less and less of it towards the edge, beyond which nothing is known.
-        fading = (2 * known[..., 1] - 1).clip(0) * inside
-        fine = (luma * known[..., 1] / np.maximum(known[..., 0], 1.0) - 1) * fading
-        full = cv2.resize(fine, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(full, np.float32)
-
-
-def _coarse(rgb: Float, sigma: float) -> Float:
-    """``rgb`` [h, w, 3] without what is finer than ``sigma`` px; a strong blur is made at half the size."""
-    if sigma < HALVED_SIGMA:
-        return np.asarray(cv2.GaussianBlur(rgb, (0, 0), sigma), np.float32)
-    small = cv2.resize(rgb, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    blurred = cv2.GaussianBlur(small, (0, 0), sigma / 2)
-    return np.asarray(cv2.resize(blurred, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _lights(light: Float, local: Float) -> Float:
@@ -339,14 +327,16 @@ def region_of_cut(picture: Picture, cut: NDArray[np.bool_], back: Float) -> tupl
     return x0, y0, x1, y1
 
 
-def _placed(values: Float, back: Float, region: tuple[int, int, int, int], scale: float) -> Float:
+def _placed(
+    values: Float, back: Float, region: tuple[int, int, int, int], scale: float, enlarging: int
+) -> Float:
     """An image in the crop [128, 128, ...] as seen in a region of the frame."""
     x0, y0, x1, y1 = region
     if scale < AVERAGED_SCALE:  # else pixels would be skipped
         values = np.asarray(cv2.GaussianBlur(values, (0, 0), AVERAGING_SIGMA / scale), np.float32)
     local = back.copy()
     local[:, 2] -= [x0, y0]
-    method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_LINEAR
+    method = enlarging if scale > 1 else cv2.INTER_LINEAR
     placed = cv2.warpAffine(
         values, local, (x1 - x0, y1 - y0), flags=method, borderMode=cv2.BORDER_REPLICATE
     )

@@ -19,6 +19,8 @@ RING_PX = 3
 COARSEST_PX = 32
 #: Textures of so many delegates are kept ready.
 KEPT = 16
+#: Beside the mesh places are carried on from a square of so many px.
+BESIDE_PX = 5
 #: Twice the area, square px, below which a triangle is taken for none.
 LEAST_AREA = 1e-3
 
@@ -41,25 +43,57 @@ class Textures:
         self, points: Float, size: tuple[int, int], levels: list[NDArray[np.uint8]]
     ) -> tuple[Float, NDArray[np.bool_]]:
         """The same of a texture's :func:`pyramid`."""
+        places, mask = self.places(points, size)
+        return sampled(levels[level_of(points, len(levels[0]), len(levels))], places), mask
+
+    def level(self, points: Float, delegate: Delegate) -> NDArray[np.uint8]:
+        """The level of a delegate's texture that is about as fine as a mesh ``points`` [478, 3] px."""
+        levels = self.levels(delegate)
+        return levels[level_of(points, len(levels[0]), len(levels))]
+
+    def places(self, points: Float, size: tuple[int, int]) -> tuple[Float, NDArray[np.bool_]]:
+        """Where in a texture of 256 px each pixel lies [h, w, 2], -1 beside the mesh; where the mesh is."""
         owners = owners_of(points, self.triangles, self.uv, size)
-        mask = owners > 0
         maps = inverse_maps(points[:, :2], self.uv, self.triangles).reshape(-1, 6)
         shown = np.flatnonzero(owners)
         y, x = np.divmod(shown, size[0])
         chosen = maps.take(owners.ravel()[shown] - 1, axis=0).T
-        texture = levels[level_of(points, len(levels[0]), len(levels))]
-        factor = texture.shape[0] / TEXTURE_PX
-        map_x, map_y = np.full((2, *mask.shape), -1, np.float32)
-        map_x.ravel()[shown] = (chosen[0] * x + chosen[1] * y + chosen[2] + 0.5) * factor - 0.5
-        map_y.ravel()[shown] = (chosen[3] * x + chosen[4] * y + chosen[5] + 0.5) * factor - 0.5
-        warped = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(warped, np.float32), mask
+        places = np.full((*owners.shape, 2), -1, np.float32)
+        flat = places.reshape(-1, 2)
+        flat[shown, 0] = chosen[0] * x + chosen[1] * y + chosen[2]
+        flat[shown, 1] = chosen[3] * x + chosen[4] * y + chosen[5]
+        return places, owners > 0
+
+
+def extended(places: Float, mask: NDArray[np.bool_]) -> Float:
+    """``places`` [h, w, 2] with those beside the mesh, [h, w] ``mask``, carried on from the nearby ones."""
+    inside = mask.astype(np.float32)
+    known = cv2.boxFilter(np.dstack([places * inside[..., None], inside]), -1, (BESIDE_PX,) * 2)
+    carried = known[..., :2] / np.maximum(known[..., 2:], 1e-3)
+    return np.where(mask[..., None], places, np.asarray(carried, np.float32))
+
+
+def sampled(texture: NDArray[np.uint8], places: Float) -> Float:
+    """A texture's colours [h, w, 3] at ``places`` [h, w, 2] px of one of 256 px."""
+    factor = np.float32(len(texture) / TEXTURE_PX)
+    x, y = cv2.split(places * factor + (factor - 1) / 2)
+    colours = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(colours, np.float32)
 
 
 def level_of(points: Float, side_px: int, count: int) -> int:
     """Which of a texture's ``count`` levels, the first ``side_px`` wide, is about as fine as the frame."""
     spread = float(np.ptp(points[:, 0]) + np.ptp(points[:, 1])) / 2
     return int(np.clip(np.log2(side_px / max(spread, 1.0)), 0, count - 1))
+
+
+def localising(region: tuple[int, int, int, int], size: tuple[int, int]) -> Float:
+    """The map [2, 3] from the frame to a region of it scaled to ``size``."""
+    x0, y0, x1, y1 = region
+    across, down = size[0] / (x1 - x0), size[1] / (y1 - y0)
+    return np.array(
+        [[across, 0, (0.5 - x0) * across - 0.5], [0, down, (0.5 - y0) * down - 0.5]], np.float32
+    )
 
 
 def localised(points: Float, region: tuple[int, int, int, int], size: tuple[int, int]) -> Float:

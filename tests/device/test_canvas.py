@@ -109,7 +109,7 @@ def test_a_painted_face_gets_as_much_grain_as_on_the_host() -> None:
     rgb = np.repeat(grey(0.0)[..., None], 3, axis=2)
     given = there(rgb.transpose(2, 0, 1).copy()), there(alpha)
     made = Grain(MEMORY).add(*given, there(frame))
-    expected = host_grain.add_grain(rgb, alpha, frame) - rgb
+    expected = host_grain.add_grain(rgb, alpha, host_grain.grain_of(frame, alpha)) - rgb
     added = here(made.permute(1, 2, 0)) - rgb
     assert added.std() == pytest.approx(expected.std(), rel=0.05)
     assert expected.std() > 3

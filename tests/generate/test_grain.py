@@ -24,20 +24,24 @@ def everywhere() -> np.ndarray:
     return np.ones(SIZE, np.float32)
 
 
+def grained(rgb: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    return add_grain(rgb, everywhere(), grain_of(grey, everywhere()))
+
+
 @pytest.mark.parametrize("level", [2.0, 5.0, 10.0])
 def test_a_smooth_face_becomes_as_grainy_as_the_frame(level: float) -> None:
-    made = add_grain(smooth(), everywhere(), noisy(level))
+    made = grained(smooth(), noisy(level))
     assert np.std(made[..., 0] - smooth()[..., 0]) == pytest.approx(level, rel=0.1)
 
 
 def test_a_face_that_is_grainy_enough_is_left_alone() -> None:
     face = noisy(5, seed=2)[..., None].repeat(3, axis=2)
-    assert add_grain(face, everywhere(), noisy(5)) is face
+    assert grained(face, noisy(5)) is face
 
 
 def test_clean_footage_gets_none() -> None:
     face = smooth()
-    assert add_grain(face, everywhere(), noisy(0.5)) is face
+    assert grained(face, noisy(0.5)) is face
 
 
 def test_edges_are_not_taken_for_grain() -> None:
@@ -53,8 +57,8 @@ def test_grain_is_not_looked_for_where_nothing_is_painted_or_pixels_are_clipped(
 
 
 def test_the_same_frame_gets_the_same_grain_and_the_next_another() -> None:
-    one, again = (add_grain(smooth(), everywhere(), noisy(6)) for _ in range(2))
-    other = add_grain(smooth(), everywhere(), noisy(6, seed=3))
+    one, again = (grained(smooth(), noisy(6)) for _ in range(2))
+    other = grained(smooth(), noisy(6, seed=3))
     np.testing.assert_array_equal(one, again)
     assert abs(np.corrcoef((one - smooth()).ravel(), (other - smooth()).ravel())[0, 1]) < 0.05
 
@@ -65,7 +69,9 @@ def test_a_textures_detail_becomes_as_strong_as_the_frames(level: float) -> None
     rising = np.linspace(0, 2, SIZE[1], dtype=np.float32)  # few places are quite without
     detail, fine = (rising * rng.normal(0, size, SIZE).astype(np.float32) for size in (level, 0.1))
     flat = np.full((*SIZE, 3), 100, np.float32)
-    gain = detail_gain(flat, fine, everywhere(), noisy(0) + detail)
+    gain = detail_gain(
+        flat, fine, everywhere(), noisy(0) + detail, grain_of(noisy(0) + detail, everywhere())
+    )
     assert np.std(100 * gain * fine) == pytest.approx(np.std(detail), rel=0.2)
 
 
@@ -74,7 +80,7 @@ def test_grain_is_not_taken_for_detail(level: float) -> None:
     """Detail as strong as the grain and the grain added to it would be too much."""
     fine = 0.1 * np.random.default_rng(4).normal(0, 1, SIZE).astype(np.float32)
     flat = np.full((*SIZE, 3), 100, np.float32)
-    gain = detail_gain(flat, fine, everywhere(), noisy(level))
+    gain = detail_gain(flat, fine, everywhere(), noisy(level), grain_of(noisy(level), everywhere()))
     detailed = flat * (1 + gain * fine)[..., None]
-    made = add_grain(detailed.astype(np.float32), everywhere(), noisy(level))
+    made = grained(detailed.astype(np.float32), noisy(level))
     assert np.std(made[..., 0]) == pytest.approx(level, rel=0.15)
