@@ -11,6 +11,8 @@ from streamanon.types import Faces
 #: A place of a thumbnail changed if it differs by more than so many levels of 255: a face that covers a
 #: quarter of the place differs by more, noise and compression by less.
 CHANGED_LEVELS = 3
+#: Where people are, so many levels in so much of the whole picture are more than a person who moves.
+MUCH_LEVELS, MUCH_SHARE = 10, 0.25
 #: A picture is known after so many passes: then every size, and tiles, have had their turn.
 KNOWN_PASSES = 6
 #: Finds of this probability are people, whose own movements tell of nobody else.
@@ -49,4 +51,6 @@ class Stillness:
             self._elsewhere[y0 : y1 + 1, x0 : x1 + 1] = False
 
     def _changed(self, first: NDArray[np.uint8], small: NDArray[np.uint8]) -> bool:
-        return bool((cv2.absdiff(first, small)[self._elsewhere] > CHANGED_LEVELS).any())
+        levels = cv2.absdiff(first, small)
+        much = float((levels > MUCH_LEVELS).mean()) > MUCH_SHARE
+        return much or bool((levels[self._elsewhere] > CHANGED_LEVELS).any())

@@ -70,6 +70,18 @@ def test_a_person_may_move_but_nobody_else() -> None:
     assert not any(known_after(Stillness(), elsewhere, faces()))
 
 
+def test_another_shot_is_not_known_however_large_the_face() -> None:
+    large = np.array([[160, 20, 480, 340]], np.float32)
+    close_up = Faces(
+        large, np.array([0.9], np.float32), np.full((1, 5, 2), 300, np.float32), np.array([-1])
+    )
+    stillness = Stillness()
+    assert known_after(stillness, [picture(seed) for seed in range(8)], close_up)[-1]
+    other = picture(9)
+    other.planes[0][:, 200:420] += 40
+    assert not stillness.is_known(thumbnail(other))
+
+
 def test_a_doubtful_find_is_no_person() -> None:
     moving = [picture(seed, (310 + 4 * seed, 120, 30)) for seed in range(10)]
     assert not any(known_after(Stillness(), moving, faces(0.3)))
