@@ -103,7 +103,7 @@ class CoverConfig:
         12.0, "narrower faces are filled from their surroundings", limits=(0, 10_000)
     )
     min_confidence: float = _setting(
-        0.42, "faces whose mesh confidence is lower are filled, too", limits=(0.0, 1.0)
+        0.35, "faces whose mesh confidence is lower are filled, too", limits=(0.0, 1.0)
     )
     max_yaw_deg: float = _setting(
         60.0, "faces turned farther than this are filled, too", limits=(0.0, 90.0)

@@ -19,7 +19,7 @@ Region = tuple[int, int, int, int]  # xyxy px
 
 #: A face already generated stays so down to this much less confidence (of 0..1), this much more turn, and
 #: this share less of the least size. Without the slack a face at a limit would flicker.
-CONFIDENCE_SLACK = 0.12
+CONFIDENCE_SLACK = 0.18
 YAW_SLACK_DEG = 7.0
 SIZE_SLACK = 0.15
 #: Boxes smaller than this share of the least generated face are not measured at all.

@@ -18,9 +18,9 @@ from streamanon.runtime.backends import Backend
 from streamanon.runtime.models import Engines
 from streamanon.types import Float, Geometry, Picture, Target
 
-#: Confidences between which a second look pays: above, it changes little; below, hardly one face in a
-#: hundred becomes usable.
-SECOND_LOOK = (0.1, 0.4)
+#: Confidences between which a second look pays: above, it changes little; below lie false finds and hardly
+#: one face in a hundred.
+SECOND_LOOK = (0.02, 0.4)
 
 
 class MeshModel(Protocol):

@@ -23,17 +23,22 @@ import torch
 
 from streamanon.config import ComputeConfig, CoverConfig
 from streamanon.geometry import CROP_PX, alignment, transform
-from streamanon.mesh.landmarks import EYE_CORNERS, KEYPOINTS, yaw_degrees
+from streamanon.media.yuv import from_rgb
+from streamanon.mesh.face_mesh import FaceMesh
+from streamanon.mesh.landmarks import EYE_CORNERS, KEYPOINTS, mesh_keypoints, yaw_degrees
 from streamanon.runtime.backends import Model, open_backend
 from streamanon.runtime.models import Engines
 from streamanon.training.mesh import face_units, presentation, scene_faces, turned_faces
+from streamanon.training.mesh_lookalikes import Lookalike, read_lookalikes
 from streamanon.training.portraits import Portrait, read_portraits
-from streamanon.types import Float
+from streamanon.types import Float, Target
 
 SETS = {"generated": "val", "faker": "val", "congress": "val", "utk": "val", "masked": "val", "lfw": "eval"}
 
 #: Limits of the turns that are told apart.
 TURNS_DEG = (0, 15, 30, 45, 60, 91)
+#: Thresholds of confidence that are compared.
+THRESHOLDS = (0.15, 0.18, 0.21, 0.24, 0.27, 0.3, 0.33, 0.36, 0.39, 0.42)
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,38 @@ def by_turn(model: Model, faces: list[Portrait], least: float, seed: int = 0) ->
     return rows
 
 
+def by_threshold(
+    mesh: FaceMesh, faces: list[Portrait], finds: list[Lookalike], seed: int = 0
+) -> list[dict[str, object]]:
+    """For each of ``THRESHOLDS`` the share of faces that would be generated, by turn, and of false finds.
+    The network looks as it does in use, twice where it is not sure.
+    """
+    rng = np.random.default_rng(seed)
+    shown = []
+    for face in faces:
+        noise = rng.normal(0, 0.03 * np.ptp(face.points[:, 1]), (5, 2)).astype(np.float32)
+        shown.append(Lookalike(face.image, mesh_keypoints(face.points) + noise))
+    yaws = np.array([abs(yaw_degrees(face.points)) for face in faces])
+    sure, false = _confidences(mesh, shown), _confidences(mesh, finds)
+    rows = []
+    for least in THRESHOLDS:
+        row: dict[str, object] = {"from": least}
+        for low, high in itertools.pairwise(TURNS_DEG):
+            those = (yaws >= low) & (yaws < high)
+            row[f"{low}-{high}"] = round(float((sure[those] >= least).mean()), 3)
+        rows.append(row | {"false finds": round(float((false >= least).mean()), 4), "of": len(finds)})
+    return rows
+
+
+def _confidences(mesh: FaceMesh, shown: list[Lookalike]) -> Float:
+    found = []
+    for one in shown:
+        picture = from_rgb(np.ascontiguousarray(one.image[..., ::-1]))
+        box = np.concatenate([one.keypoints.min(0), one.keypoints.max(0)])
+        found.append(mesh.measure_whole(picture, Target(0, box, one.keypoints, True)).confidence)
+    return np.array(found, np.float32)
+
+
 def risk_coverage(scores: Scores) -> dict[str, float]:
     """Mean NME of the surest 50, 80, 90, 95 and 100 %, and the threshold that keeps each share."""
     order = np.argsort(-scores.confidence)
@@ -135,15 +172,33 @@ def milliseconds(backend: str) -> float:
     return round(float(np.median(times[20:])), 2)
 
 
+def _print_thresholds(args: argparse.Namespace) -> None:
+    mesh = FaceMesh(open_backend(ComputeConfig(backend=args.backend)), Engines.open())
+    held_out = args.split == "train"
+    lookalikes = read_lookalikes(args.data, args.finds, args.split, held_out)
+    for row in by_threshold(mesh, scene_faces(args.scenes, held_out or None), lookalikes.finds):
+        print(json.dumps(row), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--backend", default="onnxruntime")
     parser.add_argument("--scenes", type=Path)
     parser.add_argument("--turned", type=Path)
+    parser.add_argument(
+        "--finds", type=Path, help="of verifier_mining: compare thresholds on --scenes and this"
+    )
+    parser.add_argument(
+        "--split", default="val", help="of --scenes and --finds; of train, the held-out scenes"
+    )
     args = parser.parse_args()
     config = ComputeConfig(backend=args.backend)
     model = open_backend(config).load(Engines.open().path("face-mesh"), precise=True)
+    if args.finds:
+        _print_thresholds(args)
+    if args.split == "train":
+        return
     everything: list[Scores] = []
     for source, split in SETS.items():
         portraits = list(read_portraits(args.data, (source,), (split,)))

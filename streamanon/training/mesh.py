@@ -2,10 +2,12 @@
 
     python -m streamanon.training.verifier_turned --data DATA --out TURNED --each 1 --seed 1
     MEDIAPIPE_PYTHON streamanon/training/mesh_scenes.py DATA SCENES.npz
-    python -m streamanon.training.mesh --data DATA --turned TURNED --scenes SCENES.npz --minutes 35
+    python -m streamanon.training.verifier_mining --data DATA --out FINDS --splits train --upright
+    python -m streamanon.training.mesh --data DATA --turned TURNED --scenes SCENES.npz \\
+        --finds FINDS --minutes 35
 
 The confidence learns the network's own error: its target is exp(-NME / 10 %), and 0 where there is no
-face.
+face: on background, on the detector's false finds, and beside and inside faces.
 """
 
 from __future__ import annotations
@@ -43,15 +45,19 @@ from streamanon.mesh.landmarks import (
     yaw_degrees,
 )
 from streamanon.training import blink
+from streamanon.training.mesh_lookalikes import Lookalike, Lookalikes, is_held_out, read_lookalikes
 from streamanon.training.portraits import Portrait, read_portraits
-from streamanon.training.scenes import Scene, degrade, read_scenes
+from streamanon.training.scenes import FLIPPED_KEYPOINTS, Scene, degrade, read_scenes
 from streamanon.training.session import Student, batches_of, export_onnx, options, restore, run, steps
 from streamanon.training.verifier_turned import turned_meshes
 
 SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 POINTS = 478
 Outputs = tuple[torch.Tensor, torch.Tensor]
+#: How many crops show no face: background; and, with look-alikes, less of it, false finds, and places
+#: beside faces.
 NEGATIVE_SHARE = 0.1
+BACKGROUND_SHARE, FIND_SHARE, BESIDE_SHARE = 0.05, 0.15, 0.05
 #: The source of portraits turned by their meshes.
 TURNED = "turned"
 BANK_SHARE = 0.65
@@ -165,19 +171,27 @@ class SampleSource:
         blinks: float = 0.0,
         turned: list[Portrait] | None = None,
         seen: list[Portrait] | None = None,
+        lookalikes: Lookalikes | None = None,
     ) -> None:
         """``turned``: portraits turned by their meshes; ``seen``: faces of the scenes."""
         self.rng = np.random.default_rng(seed)
         self.portraits, self.scenes, self.crop_px, self.bank = portraits, scenes, crop_px, bank
         self.blinks = blinks
-        self.turned, self.seen = turned or [], seen or []
+        self.turned, self.seen, self.lookalikes = turned or [], seen or [], lookalikes
         yaws = np.array([abs(yaw_degrees(face.points)) for face in self.seen])
         self._seen_weights = np.cumsum(1 + yaws / TWICE_DEG)
         frontal = np.stack([p.points for p in portraits if p.source == "generated"][:500])
         self.mirror = mirror_table(frontal)
 
     def draw(self) -> Sample:
-        if self.scenes and self.rng.random() < NEGATIVE_SHARE:
+        if self.lookalikes is not None:
+            roll = self.rng.random()
+            if roll < FIND_SHARE:
+                return self._lookalike(self.lookalikes.find(self.rng))
+            if roll < FIND_SHARE + BESIDE_SHARE:
+                return self._lookalike(self.lookalikes.beside(self.rng))
+        share = NEGATIVE_SHARE if self.lookalikes is None else BACKGROUND_SHARE
+        if self.scenes and self.rng.random() < share:
             return self._negative()
         if self.bank is not None and self.rng.random() < BANK_SHARE:
             return self._positive(self.bank[int(self.rng.integers(len(self.bank)))])
@@ -202,7 +216,7 @@ class SampleSource:
             depth = depth[self.mirror]
         if portrait.source in SETS and rng.random() < self.blinks:
             image, points = blink.blinked(image, points, blink.drawn(rng))
-        matrix = jittered_alignment(points, rng, self.crop_px)
+        matrix = jittered_alignment(mesh_keypoints(points), rng, self.crop_px)
         image, matrix = self._resampled(image, matrix)
         crop = cv2.warpAffine(image, matrix, (self.crop_px, self.crop_px), borderMode=self._border())
         moved = transform(matrix, np.column_stack([points * self._scale, depth * self._scale]))
@@ -230,7 +244,8 @@ class SampleSource:
             matrix[:, :2] /= self._scale
         return image, matrix
 
-    def _occlude(self, crop: np.ndarray) -> np.ndarray:
+    def _occlude(self, crop: np.ndarray, by_faces: bool = True) -> np.ndarray:
+        """Sometimes with something before it: a plain colour or, if ``by_faces``, a portrait."""
         rng = self.rng
         if rng.random() > 0.3:
             return crop
@@ -239,7 +254,7 @@ class SampleSource:
         centre = tuple(int(v) for v in rng.uniform(0.125, 0.875, 2) * self.crop_px)
         axes = tuple(int(v) for v in rng.uniform(0.05, 0.27, 2) * self.crop_px)
         cv2.ellipse(mask, centre, axes, float(rng.uniform(0, 180)), 0, 360, 255, -1)
-        if rng.random() < 0.5:
+        if not by_faces or rng.random() < 0.5:
             filling = np.full_like(crop, rng.integers(0, 256, 3))
         else:
             other = self.portraits[rng.integers(len(self.portraits))].image
@@ -261,14 +276,31 @@ class SampleSource:
         matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
         size = self.crop_px, self.crop_px
         crop = cv2.warpAffine(scene.image, matrix, size, borderMode=cv2.BORDER_REPLICATE)
-        crop = degrade(np.asarray(crop, np.uint8), rng)[..., ::-1]
+        return self._no_face(np.asarray(crop, np.uint8))
+
+    def _lookalike(self, what: Lookalike) -> Sample:
+        """It as the network would be shown it: aligned by the keypoints that a detector gives."""
+        image, keypoints = what.image, what.keypoints
+        if self.rng.random() < 0.5:
+            image = np.ascontiguousarray(image[:, ::-1])
+            keypoints = (keypoints * [-1, 1] + [image.shape[1] - 1, 0])[FLIPPED_KEYPOINTS]
+        image, matrix = self._resampled(image, jittered_alignment(keypoints, self.rng, self.crop_px))
+        crop = cv2.warpAffine(image, matrix, (self.crop_px, self.crop_px), borderMode=self._border())
+        return self._no_face(self._occlude(np.asarray(crop, np.uint8), by_faces=False))
+
+    def _no_face(self, crop: np.ndarray) -> Sample:
+        shown = degrade(crop, self.rng)[..., ::-1]
         nothing = np.zeros((POINTS, 3), np.float32)
-        return Sample(crop, nothing, False, False, math.nan, math.nan, np.zeros(EMBEDDING, np.float32))
+        return Sample(shown, nothing, False, False, math.nan, math.nan, np.zeros(EMBEDDING, np.float32))
 
 
-def jittered_alignment(points: np.ndarray, rng: np.random.Generator, crop_px: int = CROP_PX) -> np.ndarray:
-    """The alignment that a detector with noisy keypoints would give, and now and then a poor one."""
-    keypoints = mesh_keypoints(points).copy()
+def jittered_alignment(
+    keypoints: np.ndarray, rng: np.random.Generator, crop_px: int = CROP_PX
+) -> np.ndarray:
+    """The alignment that a detector with noisy ``keypoints`` [5, 2] would give, and now and then a poor
+    one.
+    """
+    keypoints = keypoints.copy()
     spread = float(np.ptp(keypoints[:, 1]) + np.ptp(keypoints[:, 0])) / 2
     noise = 0.03 if rng.random() < 0.6 else 0.09
     keypoints += rng.normal(0, noise * spread, (5, 2)) + rng.normal(0, 0.05 * spread, 2)
@@ -310,13 +342,15 @@ def turned_faces(data: Path, folder: Path) -> list[Portrait]:
     ]
 
 
-def scene_faces(path: Path) -> list[Portrait]:
-    """What :mod:`mesh_scenes` wrote."""
+def scene_faces(path: Path, held_out: bool | None = None) -> list[Portrait]:
+    """What :mod:`mesh_scenes` wrote; ``held_out``: only of pictures that are, or that are not."""
     none = np.zeros(EMBEDDING, np.float32)
     with np.load(path) as file:
-        packed, ends, points = (file[key] for key in ("packed", "ends", "points"))
+        packed, ends, points, names = (file[key] for key in ("packed", "ends", "points", "pictures"))
     found = []
     for row, mesh in enumerate(points):
+        if held_out is not None and is_held_out(str(names[row])) != held_out:
+            continue
         blob = packed[ends[row - 1] if row else 0 : ends[row]]
         image = np.asarray(cv2.imdecode(blob, cv2.IMREAD_COLOR), np.uint8)
         found.append(Portrait(image, mesh[:, :2], mesh[:, 2], none, "", "scenes", "train"))
@@ -337,7 +371,8 @@ class Samples(IterableDataset):
             seed,
             blinks=BLINKS,
             turned=turned_faces(args.data, args.turned) if args.turned else None,
-            seen=scene_faces(args.scenes) if args.scenes else None,
+            seen=scene_faces(args.scenes, held_out=False) if args.scenes else None,
+            lookalikes=read_lookalikes(args.data, args.finds) if args.finds else None,
         )
         while True:
             yield source.draw()
@@ -453,6 +488,7 @@ def main() -> None:
     parser = options(__doc__, "face-mesh", 35, 48, 1.5e-3, 2)
     parser.add_argument("--turned", type=Path, help="folder of verifier_turned")
     parser.add_argument("--scenes", type=Path, help="file of mesh_scenes")
+    parser.add_argument("--finds", type=Path, help="folder of verifier_mining")
     run(parser.parse_args(), train, export)
 
 

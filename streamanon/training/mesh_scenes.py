@@ -5,8 +5,8 @@ of which the portraits have few.
 
 ``PYTHON`` is that of an environment with ``mediapipe==0.10.14``, which needs NumPy 1; nothing else of the
 project is needed. Kept are meshes that agree with the scene's label: their box overlaps its box, and their
-eyes, nose and mouth lie by its keypoints. Written are ``packed`` (JPEG files, back to back), ``ends`` [N]
-and ``points`` [N, 478, 3] px of the crop, z in the scale of x.
+eyes, nose and mouth lie by its keypoints. Written are ``packed`` (JPEG files, back to back), ``ends`` [N],
+``points`` [N, 478, 3] px of the crop, z in the scale of x, and ``pictures`` [N], the scenes' files.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ EYES, NOSE, MOUTH = ((33, 133), (263, 362)), 1, (61, 291)
 SKIN_POINTS = 468
 
 
-def faces(data: Path, split: str) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-    """Picture (BGR) and label of each face of a split that is large enough."""
+def faces(data: Path, split: str) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
+    """File, picture (BGR) and label of each face of a split that is large enough."""
     for corpus in CORPORA:
         entries = {e["file"]: e for e in json.loads((data / f"{corpus}_labels.json").read_text())}
         with tarfile.open(data / f"{corpus}.tar") as archive:
@@ -49,7 +49,7 @@ def faces(data: Path, split: str) -> Iterator[tuple[np.ndarray, dict[str, Any]]]
                 image = cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_COLOR)
                 for face in entry["faces"]:
                     if size_of(face["box"]) >= LEAST_PX:
-                        yield np.asarray(image), face
+                        yield entry["file"], np.asarray(image), face
 
 
 def size_of(box: list[float]) -> float:
@@ -90,8 +90,8 @@ def main() -> None:
     teacher = mediapipe.solutions.face_mesh.FaceMesh(
         static_image_mode=True, max_num_faces=2, refine_landmarks=True, min_detection_confidence=0.3
     )
-    blobs, meshes, seen = [], [], 0
-    for image, face in faces(data, split):
+    blobs, meshes, names, seen = [], [], [], 0
+    for name, image, face in faces(data, split):
         seen += 1
         for context in CONTEXTS:
             crop, matrix = square(image, face["box"], context)
@@ -106,11 +106,13 @@ def main() -> None:
                 small = cv2.resize(crop, (px, px), interpolation=cv2.INTER_AREA)
                 blobs.append(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
                 meshes.append((points * px / side).astype(np.float32))
+                names.append(name)
                 break
         if seen % 500 == 0:
             print(f"{len(meshes)} of {seen} faces", flush=True)
     ends = np.cumsum([len(blob) for blob in blobs])
-    np.savez(out, packed=np.frombuffer(b"".join(blobs), np.uint8), ends=ends, points=np.stack(meshes))
+    packed = np.frombuffer(b"".join(blobs), np.uint8)
+    np.savez(out, packed=packed, ends=ends, points=np.stack(meshes), pictures=np.array(names))
     print(f"{len(meshes)} of {seen} faces")
 
 

