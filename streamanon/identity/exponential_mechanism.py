@@ -22,7 +22,7 @@ from streamanon.types import Account, Float, Geometry
 
 #: A step away from a person: in log-odds of presenting as masculine, of which the first are free, years,
 #: and degrees of skin tone.
-SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.25, 0.35, 3.5, 14.0
+SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.25, 0.35, 4.5, 14.0
 #: Log-odds of people count so many times: who is likelier one than the other is compared as one. Beyond
 #: that in either direction all are as clear: delegates seldom are clearer.
 DECIDED, CLEAREST = 2.0, 2.5
