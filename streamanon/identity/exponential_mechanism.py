@@ -38,7 +38,7 @@ SURE = 0.003
 MOST_ODDS = 30.0
 #: Nearness of identities: how far above the mean of those who would fit a delegate's cosine may be, in
 #: standard deviations, and in any case the cosine; and how much more is a step away.
-NEAR_FROM, NEAR_STEP, COSINE_FROM, COSINE_STEP = -0.2, 0.1, 0.35, 0.05
+NEAR_FROM, NEAR_STEP, COSINE_FROM, COSINE_STEP = -0.3, 0.08, 0.35, 0.05
 #: Those who would fit: steps away by which their weight falls (sigma). A spread of cosines is at least so
 #: large.
 FITTING_STEPS, LEAST_SPREAD = 2.0, 0.02
