@@ -4,16 +4,19 @@
 
 ``DIR`` is laid out as Labeled Faces in the Wild: ``person/photo.jpg``. Measured are the photos as they are,
 deface's blur, and streamanon's mosaic and generated faces, each by the same judge and recognisers. A
-method may be followed by settings: ``--methods none synthesize,epsilon=0 synthesize,geometry=1``.
+method may be followed by settings: ``--methods none synthesize,epsilon=0 synthesize,geometry=1``. With
+``--seed`` each photo's draw is the same in every run, so that two versions can be compared.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
 import subprocess
 import tempfile
+import zlib
 from pathlib import Path
 
 from streamanon.api import Anonymizer
@@ -27,6 +30,7 @@ from streamanon.audit.identities import (
     table,
 )
 from streamanon.audit.judges import OwnJudge
+from streamanon.audit.pairing import Image
 from streamanon.audit.recognisers import open_recognisers
 from streamanon.config import ComputeConfig, load_config
 from streamanon.mesh.face_mesh import FaceMesh
@@ -53,12 +57,22 @@ def defaced(program: str, folder: Path, target: Path) -> Cover:
     return covers_from(folder, target)
 
 
-def own(name: str, backend: str) -> Cover:
+def own(name: str, backend: str, seed: int | None = None) -> Cover:
     method, *changes = name.split(",")
     settings = [f"cover.method={method}", f"compute.backend={backend}"]  # no seed: each photo draws anew
     settings += [f"identity.{change}" for change in changes]
     anonymizer = Anonymizer(load_config(None, settings))
-    return lambda image, _path: anonymizer.image(image)
+    parts = anonymizer.parts
+
+    def cover(image: Image, path: Path) -> Image:
+        if seed is not None and parts is not None:
+            drawn = zlib.crc32(f"{seed} {path.name}".encode())
+            config = dataclasses.replace(parts.assigner.config, seed=drawn)
+            assigner = dataclasses.replace(parts.assigner, config=config)
+            anonymizer.parts = dataclasses.replace(parts, assigner=assigner)
+        return anonymizer.image(image)
+
+    return cover
 
 
 def main() -> None:
@@ -67,6 +81,7 @@ def main() -> None:
     parser.add_argument("--deface", default="deface", help="the deface program")
     parser.add_argument("--methods", nargs="+", default=["none", "deface", "mosaic", "synthesize"])
     parser.add_argument("--backend", default="auto")
+    parser.add_argument("--seed", type=int, help="of the draws; by default each run draws anew")
     parser.add_argument("--out", type=Path, help="write results as JSON and Markdown beside this name")
     args = parser.parse_args()
     compute = ComputeConfig(backend=args.backend)
@@ -79,7 +94,8 @@ def main() -> None:
             if method == "deface":
                 cover = defaced(args.deface, args.folder, Path(name))
             else:
-                cover = (lambda image, _path: image) if method == "none" else own(method, args.backend)
+                plain = method == "none"
+                cover = (lambda image, _path: image) if plain else own(method, args.backend, args.seed)
             tools = (judge, recognisers, mesh)
             results.append(audit_identities(originals, skipped, method, cover, *tools))
             print("\n".join(table(results)), flush=True)

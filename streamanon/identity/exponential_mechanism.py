@@ -22,7 +22,7 @@ from streamanon.types import Account, Float, Geometry
 
 #: A step away from a person: in log-odds of presenting as masculine, of which the first are free, years,
 #: and degrees of skin tone.
-SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.25, 0.35, 4.5, 14.0
+SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.25, 0.35, 3.5, 20.0
 #: Log-odds of people count so many times: who is likelier one than the other is compared as one. Beyond
 #: that in either direction all are as clear: delegates seldom are clearer.
 DECIDED, CLEAREST = 2.0, 2.5
@@ -37,8 +37,14 @@ SURE = 0.003
 #: And log-odds are bounded by that before probabilities are.
 MOST_ODDS = 30.0
 #: Nearness of identities: how far above the mean of those who would fit a delegate's cosine may be, in
-#: standard deviations, and in any case the cosine; and how much more is a step away.
-NEAR_FROM, NEAR_STEP, COSINE_FROM, COSINE_STEP = -0.3, 0.08, 0.35, 0.05
+#: standard deviations, and how much more is a step away.
+NEAR_FROM, NEAR_STEP = -0.3, 0.1
+#: And the cosine itself, for cosines of small, blurred faces differ less, and of some people nearly all who
+#: would fit are alike.
+COSINE_FROM, COSINE_STEP = -0.03, 0.03
+#: The same where others are compared with the person's kind of face: the person's own cosine differs from
+#: view to view, and must not change the draw unless a delegate is nearly the person.
+KIND_COSINE_FROM, KIND_COSINE_STEP = 0.35, 0.05
 #: Those who would fit: steps away by which their weight falls (sigma). A spread of cosines is at least so
 #: large.
 FITTING_STEPS, LEAST_SPREAD = 2.0, 0.02
@@ -114,7 +120,7 @@ def utilities(
     away = _steps_away(person, delegates)
     if likenesses is not None:
         own = np.nan_to_num(likenesses)
-        away = np.hypot(away, _nearness(own, own if of_kind is None else of_kind, away))
+        away = np.hypot(away, _nearness(own, of_kind, away))
     better = (away[None] < away[:, None] - SAME_STEPS).sum(axis=1)  # equal ones share a rank
     best = max(1, round(BEST_SHARE * len(away)))
     last = best - 1 + max(1, round(TAIL_SHARE * len(away)))
@@ -135,17 +141,19 @@ def _steps_away(person: Traits, delegates: Attributes) -> Float:
     return np.asarray(np.sqrt(squares.sum(axis=0)), np.float32)
 
 
-def _nearness(own: Float, compared: Float, away: Float) -> Float:
-    """In steps [D]: how near a delegate's cosine is to the person, and by how much it is nearer, of the
-    cosines ``compared``, than others' who would fit.
+def _nearness(own: Float, of_kind: Float | None, away: Float) -> Float:
+    """In steps [D]: how near a delegate's cosine is to the person, and by how much it is nearer, to the
+    person or to their kind of face, than others' who would fit.
     """
+    compared, start, step = own, COSINE_FROM, COSINE_STEP
+    if of_kind is not None:
+        compared, start, step = of_kind, KIND_COSINE_FROM, KIND_COSINE_STEP
     weight = np.exp(-((away - away.min()) ** 2) / (2 * FITTING_STEPS**2))
     weight = weight / weight.sum()
     mean = float(weight @ compared)
     spread = float(np.sqrt(weight @ (compared - mean) ** 2)) + LEAST_SPREAD
     relative = ((compared - mean) / spread - NEAR_FROM) / NEAR_STEP
-    alike = (own - COSINE_FROM) / COSINE_STEP
-    return np.asarray(np.hypot(relative.clip(0), alike.clip(0)), np.float32)
+    return np.asarray(np.hypot(relative.clip(0), ((own - start) / step).clip(0)), np.float32)
 
 
 def probabilities(

@@ -79,6 +79,28 @@ def test_who_is_alike_in_any_case_does_not_fit() -> None:
     assert (np.delete(fit, 7) == 1).all()
 
 
+def test_where_all_who_fit_are_alike_others_fit_better() -> None:
+    """However much: a face like theirs is what others look for."""
+    ages = np.array([30] * 30 + [55] * 30, np.float32)
+    crowd = Attributes(np.full(60, 0.9, np.float32), ages, np.full(60, 20, np.float32))
+    cosines = np.array([0.3] * 30 + [-0.1] * 30, np.float32)
+    fit = utilities(Traits(0.9, 30, 20), crowd, cosines)
+    assert (fit[30:] == 1).all()
+    assert (fit[:30] == 0).all()
+
+
+def test_a_view_does_not_change_who_fits_a_kind_unless_a_delegate_is_nearly_the_person() -> None:
+    crowd = Attributes(*(np.full(42, value, np.float32) for value in (0.9, 30, 20)))
+    kind = np.linspace(-0.3, 0.3, 42).astype(np.float32)
+    views = kind + np.float32(0.04), kind[::-1].copy()
+    one, two = (utilities(Traits(0.9, 30, 20), crowd, view, kind) for view in views)
+    np.testing.assert_array_equal(one, two)
+    near = kind.copy()
+    near[0] = 0.8
+    assert one[0] == 1
+    assert utilities(Traits(0.9, 30, 20), crowd, near, kind)[0] < 1
+
+
 def test_nothing_known_fits_nobody_better() -> None:
     fit = utilities(Traits(float("nan"), float("nan"), float("nan")), DELEGATES)
     assert (fit == fit[0]).all()
