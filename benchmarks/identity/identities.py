@@ -4,21 +4,22 @@
 
 ``DIR`` is laid out as Labeled Faces in the Wild: ``person/photo.jpg``. Measured are the photos as they are,
 deface's blur, and streamanon's mosaic and generated faces, each by the same judge and recognisers. A
-method may be followed by settings: ``--methods none synthesize,epsilon=0 synthesize,geometry=1``. With
-``--seed`` each photo's draw is the same in every run, so that two versions can be compared.
+method may be followed by settings: ``--methods none synthesize,epsilon=0 synthesize,geometry=1``.
+
+``--painted`` paints each face where it was measured, without searching the photo again; with ``--seed``
+each photo's draw is then the same in every run. So choices of delegates are compared.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import shutil
 import subprocess
 import tempfile
-import zlib
 from pathlib import Path
 
+from benchmarks.identity.painted import painted
 from streamanon.api import Anonymizer
 from streamanon.audit.gallery import find_photos
 from streamanon.audit.identities import (
@@ -57,22 +58,19 @@ def defaced(program: str, folder: Path, target: Path) -> Cover:
     return covers_from(folder, target)
 
 
-def own(name: str, backend: str, seed: int | None = None) -> Cover:
+def own(name: str, backend: str) -> Anonymizer:
     method, *changes = name.split(",")
     settings = [f"cover.method={method}", f"compute.backend={backend}"]  # no seed: each photo draws anew
     settings += [f"identity.{change}" for change in changes]
-    anonymizer = Anonymizer(load_config(None, settings))
-    parts = anonymizer.parts
+    return Anonymizer(load_config(None, settings))
 
-    def cover(image: Image, path: Path) -> Image:
-        if seed is not None and parts is not None:
-            drawn = zlib.crc32(f"{seed} {path.name}".encode())
-            config = dataclasses.replace(parts.assigner.config, seed=drawn)
-            assigner = dataclasses.replace(parts.assigner, config=config)
-            anonymizer.parts = dataclasses.replace(parts, assigner=assigner)
-        return anonymizer.image(image)
 
-    return cover
+def as_is(image: Image, _path: Path) -> Image:
+    return image
+
+
+def searched(anonymizer: Anonymizer) -> Cover:
+    return lambda image, _path: anonymizer.image(image)
 
 
 def main() -> None:
@@ -81,7 +79,10 @@ def main() -> None:
     parser.add_argument("--deface", default="deface", help="the deface program")
     parser.add_argument("--methods", nargs="+", default=["none", "deface", "mosaic", "synthesize"])
     parser.add_argument("--backend", default="auto")
-    parser.add_argument("--seed", type=int, help="of the draws; by default each run draws anew")
+    parser.add_argument("--painted", action="store_true", help="do not search the photos again")
+    parser.add_argument(
+        "--seed", type=int, help="of the draws of --painted; by default each run draws anew"
+    )
     parser.add_argument("--out", type=Path, help="write results as JSON and Markdown beside this name")
     args = parser.parse_args()
     compute = ComputeConfig(backend=args.backend)
@@ -93,9 +94,12 @@ def main() -> None:
         for method in args.methods:
             if method == "deface":
                 cover = defaced(args.deface, args.folder, Path(name))
+            elif method == "none":
+                cover = as_is
             else:
-                plain = method == "none"
-                cover = (lambda image, _path: image) if plain else own(method, args.backend, args.seed)
+                used = own(method, args.backend)
+                quick = args.painted and used.parts is not None
+                cover = painted(used, originals, args.seed) if quick else searched(used)
             tools = (judge, recognisers, mesh)
             results.append(audit_identities(originals, skipped, method, cover, *tools))
             print("\n".join(table(results)), flush=True)

@@ -22,7 +22,7 @@ from streamanon.types import Account, Float, Geometry
 
 #: A step away from a person: in log-odds of presenting as masculine, of which the first are free, years,
 #: and degrees of skin tone.
-SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.25, 0.35, 3.5, 20.0
+SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.25, 0.35, 3.5, 16.0
 #: Log-odds of people count so many times: who is likelier one than the other is compared as one. Beyond
 #: that in either direction all are as clear: delegates seldom are clearer.
 DECIDED, CLEAREST = 2.0, 2.5
@@ -41,7 +41,7 @@ MOST_ODDS = 30.0
 NEAR_FROM, NEAR_STEP = -0.3, 0.1
 #: And the cosine itself, for cosines of small, blurred faces differ less, and of some people nearly all who
 #: would fit are alike.
-COSINE_FROM, COSINE_STEP = -0.03, 0.03
+COSINE_FROM, COSINE_STEP = -0.02, 0.03
 #: The same where others are compared with the person's kind of face: the person's own cosine differs from
 #: view to view, and must not change the draw unless a delegate is nearly the person.
 KIND_COSINE_FROM, KIND_COSINE_STEP = 0.35, 0.05
