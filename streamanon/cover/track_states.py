@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from streamanon.cover.painted import Painted
 from streamanon.generate import DetailState
 from streamanon.track.tracker import MAX_LOST_SECONDS
 from streamanon.types import Float, RawFrame
@@ -16,13 +17,14 @@ LIFETIME_SECONDS = Fraction(str(MAX_LOST_SECONDS))
 @dataclass
 class TrackState:
     """``weight`` 0..1: how far its generated face has faded in, None for a new one; ``detail``: that
-    face's. ``visible``: shown in this frame, as the user asked. ``tone`` [3]: the mean skin of its
-    delegate, RGB. ``cells``: the colours of its mosaic, which are taken once: of many frames more could be
-    learned. ``last_seen``: the time, s.
+    face's; ``painted``: as it was painted last. ``visible``: shown in this frame, as the user asked.
+    ``tone`` [3]: the mean skin of its delegate, RGB. ``cells``: the colours of its mosaic, which are taken
+    once: of many frames more could be learned. ``last_seen``: the time, s.
     """
 
     weight: float | None = None
     detail: DetailState | None = None
+    painted: Painted | None = None
     visible: bool = False
     tone: Float | None = None
     cells: Float | None = None

@@ -111,7 +111,7 @@ def opaque_inside(patch: Patch, points: Float) -> Patch:
     """The patch, made opaque where the inner face lies and nothing is in front of it: nothing of the person
     shines through a painting that is only nearly opaque. A sound painting stays as it is.
     """
-    inner = _inner_face(patch, points)
+    inner = inner_face(patch, points, INNER_SHARE)
     if patch.front is not None and inner.any():
         reach = 1 + 2 * max(1, round(SOFT_SHARE * float(np.ptp(np.flatnonzero(inner.any(axis=0))))))
         shown = (patch.front > 1 - OPAQUE).astype(np.uint8)
@@ -120,10 +120,11 @@ def opaque_inside(patch: Patch, points: Float) -> Patch:
     return replace(patch, alpha=np.where(thin, np.float32(1), patch.alpha)) if thin.any() else patch
 
 
-def _inner_face(patch: Patch, points: Float) -> NDArray[np.bool_]:
+def inner_face(patch: Patch, points: Float, share: float) -> NDArray[np.bool_]:
+    """The outline of a mesh ``points`` [478, 3] px, drawn in to a ``share`` of its size, as a mask."""
     hull = cv2.convexHull(np.ascontiguousarray(points[:, :2], np.float32))[:, 0]
     middle = hull.mean(axis=0)
-    drawn_in = middle + INNER_SHARE * (hull - middle) - [patch.x0, patch.y0]
+    drawn_in = middle + share * (hull - middle) - [patch.x0, patch.y0]
     mask = np.zeros(patch.alpha.shape, np.uint8)
     cv2.fillConvexPoly(mask, np.rint(drawn_in).astype(np.int32), 1)
     return mask > 0

@@ -27,6 +27,9 @@ MAX_SECONDS = 0.4
 #: Interval while the picture shows nothing new, s, or half of what the look-ahead holds back, if that is
 #: less: whoever appears changes it, and is covered from the first frame on by the look-ahead.
 STILL_SECONDS = 0.24
+#: By how much the interval is longer while pass after pass sees the same faces in the same places, up to
+#: this share of what the look-ahead holds back.
+STEADY_FACTOR, STEADY_SHARE = 2.0, 0.25
 #: Longest interval at all, frames: the look-ahead follows a face no farther to its next detection.
 MAX_FRAMES = 10
 #: By how much the interval grows or shrinks at once, s.
@@ -74,6 +77,7 @@ class DetectionInterval:
         self._economy = 0
         self._base, self._most = base, max(base, min(MAX_SECONDS, lookahead))
         self._still = min(STILL_SECONDS, lookahead / 2)
+        self._steady = min(STEADY_FACTOR * base, STEADY_SHARE * lookahead)
         behind = BEHIND_SECONDS if behind_seconds is None else behind_seconds
         self._lag = _Lag(clock, behind) if live else None
         self._caught_up = CAUGHT_UP_SECONDS if behind_seconds is None else behind_seconds / 2
@@ -94,17 +98,24 @@ class DetectionInterval:
         return self._lag.follow(frames) if self._lag is not None else iter(frames)
 
     def extent(
-        self, frame: RawFrame, starts_shot: bool, may_start: bool, moves: bool, known: bool = False
+        self,
+        frame: RawFrame,
+        starts_shot: bool,
+        may_start: bool,
+        moves: bool,
+        known: bool = False,
+        steady: bool = False,
     ) -> Extent | None:
         """What of the next frame is searched; None: nothing. Call it once for each frame.
 
         ``starts_shot``: nothing is known of what it shows. ``may_start``: it may be so. ``moves``: much
         changed in it. ``known``: it shows what was searched before, as :class:`Stillness` tells.
+        ``steady``: the last passes have seen the same, as :class:`Steadiness` tells.
         """
         passed, since_skipped = self._passed.to(frame), self._skipping.to(frame)
         if starts_shot:
             return "all"
-        due = max(self.seconds, self._still) if known else self.seconds
+        due = max(self.seconds, self._still if known else 0.0, self._steady if steady else 0.0)
         late = passed >= due - ROUNDING_SECONDS or self._passed.frames >= MAX_FRAMES
         if self._failed or may_start or late:
             return "coarse" if self._economy >= _SMALLER_COPY else "next"
