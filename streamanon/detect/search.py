@@ -303,7 +303,8 @@ def observe(
     frames: Iterable[RawFrame], searcher: Searcher, interval: DetectionInterval
 ) -> Iterator[Observation]:
     """Run detection on the frames that ``interval`` says. A failure marks its frame, and so does damage."""
-    cuts, stillness, steadiness, before = CutDetector(), Stillness(), Steadiness(), None
+    cuts, stillness, steadiness = CutDetector(), Stillness(), Steadiness()
+    before, known = None, False
     for frame in interval.follow(frames):
         if frame.damaged:
             before = None
@@ -312,8 +313,8 @@ def observe(
             continue
         small = thumbnail(frame.picture)
         cut, moves = cuts.is_cut(small), before is not None and _moved(before, small)
-        known = stillness.is_known(small)
-        if cut or before is None or cuts.doubtful:
+        was_known, known = known, stillness.is_known(small)
+        if cut or before is None or cuts.doubtful or was_known > known:
             steadiness.restart()
         steady = steadiness.is_steady
         extent = interval.extent(frame, cut or before is None, cuts.doubtful, moves, known, steady)

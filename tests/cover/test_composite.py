@@ -15,7 +15,7 @@ from streamanon.cover.covering import Covering
 from streamanon.cover.keeping import Keeping
 from streamanon.cover.mosaic import MAX_CELLS, SOLID_RGB
 from streamanon.cover.outline import outline
-from streamanon.cover.synthesis import Synthesis
+from streamanon.cover.synthesis import LOADED_REPAINT_SECONDS, Synthesis
 from streamanon.errors import SynthesisError
 from streamanon.generate import DetailState, Patch
 from streamanon.identity.encoder import IdentityFeature
@@ -688,3 +688,36 @@ def test_who_is_kept_is_covered_where_the_recogniser_fails() -> None:
         assert method_of(frame) != "kept"
         assert leaked_pixels(frame.picture, [FACE]) == 0
     assert keeping.faults.counts
+
+
+def painting_calls(repaint_seconds: float, loaded: bool = False) -> int:
+    """How often a face of ten frames at 25 a second is painted; it is covered in all."""
+    painter = FakeGenerator()
+    parts = Synthesis(FakeMesh(), fake_assigner(), painter, lambda: loaded)
+    config = CoverConfig(min_confidence=0.5, repaint_seconds=repaint_seconds)
+    covering = Covering(config, parts, np.random.default_rng(0))
+    for index in range(10):
+        x0, y0, x1, y1 = FACE
+        box = (x0 + index, y0, x1 + index, y1)
+        assert is_painted(covered(covering, resolved([box], index)))
+    return len(painter.delegates)
+
+
+def test_faces_are_painted_as_often_as_asked() -> None:
+    assert painting_calls(0.0) == 10
+    assert painting_calls(0.05) == 5
+    assert painting_calls(0.1) == 4
+
+
+def test_less_often_on_an_overloaded_machine() -> None:
+    assert painting_calls(0.0, loaded=True) == -(-10 // (1 + int(25 * LOADED_REPAINT_SECONDS)))
+
+
+def test_a_painting_that_hides_nothing_is_not_moved() -> None:
+    covering = compositor(repaint_seconds=0.1)
+    covered(covering, resolved([FACE], 0))
+    state = covering.tracks.of(0)
+    assert state.painted is not None
+    thin = dataclasses.replace(state.painted.patch, alpha=np.zeros_like(state.painted.patch.alpha))
+    state.painted = dataclasses.replace(state.painted, patch=thin)
+    assert is_painted(covered(covering, resolved([FACE], 1)))

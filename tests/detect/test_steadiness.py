@@ -1,0 +1,84 @@
+"""When pass after pass has found the same, and how often such a view is searched."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from streamanon.detect.detection_interval import DetectionInterval
+from streamanon.detect.steadiness import ALIKE_PASSES, Steadiness
+from streamanon.testing.fakes import FakeSource, faces_at
+from streamanon.types import Faces
+
+PERSON, OTHER = (10.0, 10.0, 50.0, 60.0), (100.0, 20.0, 130.0, 58.0)
+
+
+def found(*boxes: tuple[float, ...], score: float = 0.97) -> Faces:
+    faces = faces_at(np.array(boxes, np.float32).reshape(-1, 4))
+    return Faces(faces.boxes, np.full(len(boxes), score, np.float32), faces.keypoints, faces.track_ids)
+
+
+def steady_after(*passes: Faces) -> bool:
+    steadiness = Steadiness()
+    for faces in passes:
+        steadiness.searched(faces)
+    return steadiness.is_steady
+
+
+@pytest.mark.parametrize("faces", [found(), found(PERSON), found(PERSON, OTHER)])
+def test_finds_that_stay_alike_are_steady(faces: Faces) -> None:
+    assert not steady_after(*[faces] * ALIKE_PASSES)
+    assert steady_after(*[faces] * (ALIKE_PASSES + 1))
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        found(PERSON, OTHER),
+        found(),
+        found((35, 10, 75, 60)),
+        found(PERSON).joined(found(OTHER, score=0.4)),
+        found(PERSON, score=0.8),
+    ],
+    ids=["one more", "one less", "elsewhere", "one in doubt", "not sure any more"],
+)
+def test_any_other_find_is_not(last: Faces) -> None:
+    assert not steady_after(*[found(PERSON)] * (ALIKE_PASSES + 1), last)
+
+
+def test_what_is_surely_none_does_not_matter() -> None:
+    noise = [found(PERSON).joined(found(OTHER, score=0.01)), found(PERSON)] * ALIKE_PASSES
+    assert steady_after(*noise)
+
+
+def test_it_begins_anew_after_a_restart() -> None:
+    steadiness = Steadiness()
+    for _ in range(ALIKE_PASSES + 1):
+        steadiness.searched(found(PERSON))
+    steadiness.restart()
+    assert not steadiness.is_steady
+
+
+@pytest.mark.parametrize(
+    ("base", "lookahead", "steady", "apart"),
+    [
+        (0.08, 1.8, False, 2),
+        (0.08, 1.8, True, 4),
+        (0.06, 0.6, True, 3),
+        (0.08, 0.4, True, 3),
+        (0.08, 0, True, 2),
+    ],
+)
+def test_a_steady_view_is_searched_less_often_as_far_as_the_look_ahead_reaches(
+    base: float, lookahead: float, steady: bool, apart: int
+) -> None:
+    interval, seen = DetectionInterval(base, lookahead), []
+    for frame in FakeSource(24, 64, 48, {}):
+        assert frame.time_base == Fraction(1, 25)
+        extent = interval.extent(frame, frame.index == 0, False, False, steady=steady)
+        if extent is not None:
+            seen.append(frame.index)
+            interval.searched(extent, True)
+    assert np.diff(seen).tolist() == [apart] * (len(seen) - 1)
