@@ -22,6 +22,7 @@ from streamanon.identity.encoder import IdentityFeature
 from streamanon.identity.rules import Rule
 from streamanon.identity.visible_people import Keeper
 from streamanon.media.yuv import to_rgb
+from streamanon.mesh.smoothing import NEIGHBOURS
 from streamanon.runtime.run_context import RunContext
 from streamanon.testing.covering import cover
 from streamanon.testing.fakes import (
@@ -127,6 +128,19 @@ def test_a_painted_face_does_not_rest() -> None:
     steady = compositor(FakeMesh(lambda call, _track: 0.02 if call == 3 else 0.9), fade_seconds=0.16)
     frames = [covered(steady, resolved([FACE], n)) for n in range(8)]
     assert {method_of(frame) for frame in frames} == {"synthesize"}
+
+
+@pytest.mark.parametrize(("dips", "bridged"), [((3,), True), ((3, 4), True), ((3, 4, 5), False)])
+def test_a_mesh_that_is_unsure_for_a_moment_takes_the_place_between_its_neighbours(
+    dips: tuple[int, ...], bridged: bool
+) -> None:
+    mesh = FakeMesh(lambda call, _track: 0.02 if call in dips else 0.9)
+    by = compositor(mesh, fade_seconds=0.16)
+    frames = [resolved([FACE], n) for n in range(9)]
+    done = list(cover(frames, by, NEIGHBOURS))
+    regions = {one.box for frame in done for one in frame.report.covers}
+    assert (len(regions) == 1) is bridged  # a fill beneath a face that fades is larger
+    assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in done)
 
 
 def test_a_face_too_small_to_be_painted_is_not_measured() -> None:
