@@ -327,7 +327,7 @@ def observe(
         if status == "seen":
             stillness.searched(small, faces, (frame.picture.width, frame.picture.height))
             if extent != "near":
-                steadiness.searched(faces)
+                steadiness.searched(faces, frame.pts_seconds)
         yield Observation(frame, faces, status, cut)
 
 

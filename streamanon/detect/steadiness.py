@@ -10,8 +10,9 @@ SURE_PROBABILITY, NO_PROBABILITY = 0.9, 0.1
 #: A face is in the same place if its box shares so much with the one of the last pass (intersection over
 #: union).
 SAME_PLACE = 0.6
-#: The finds are steady after so many passes that were alike.
-ALIKE_PASSES = 4
+#: The finds are steady once all of so long a time were alike, s: who is found now and then only, in profile,
+#: is not to be looked for yet less often.
+ALIKE_SECONDS = 1.2
 
 
 class Steadiness:
@@ -19,24 +20,25 @@ class Steadiness:
 
     def __init__(self) -> None:
         self._boxes: Float | None = None
-        self._alike = 0
+        self._since = self._last = 0.0
 
     @property
     def is_steady(self) -> bool:
-        return self._alike >= ALIKE_PASSES
+        return self._boxes is not None and self._last - self._since >= ALIKE_SECONDS
 
-    def searched(self, faces: Faces) -> None:
-        """A pass has found ``faces``."""
+    def searched(self, faces: Faces, seconds: float) -> None:
+        """A pass has found ``faces`` at a time."""
         sure = faces.scores >= SURE_PROBABILITY
         doubted = bool((~sure & (faces.scores > NO_PROBABILITY)).any())
         boxes, before = faces.boxes[sure], self._boxes
-        alike = before is not None and not doubted and _same_places(before, boxes)
-        self._alike = self._alike + 1 if alike else 0
-        self._boxes = None if doubted else boxes
+        alike = before is not None and _same_places(before, boxes)
+        if not alike or seconds < self._last:
+            self._since = seconds
+        self._boxes, self._last = None if doubted else boxes, seconds
 
     def restart(self) -> None:
         """What is seen now may be something else."""
-        self._boxes, self._alike = None, 0
+        self._boxes = None
 
 
 def _same_places(before: Float, now: Float) -> bool:

@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 
 from streamanon.detect.detection_interval import DetectionInterval
-from streamanon.detect.steadiness import ALIKE_PASSES, Steadiness
+from streamanon.detect.steadiness import ALIKE_SECONDS, Steadiness
 from streamanon.testing.fakes import FakeSource, faces_at
 from streamanon.types import Faces
 
 PERSON, OTHER = (10.0, 10.0, 50.0, 60.0), (100.0, 20.0, 130.0, 58.0)
+
+
+#: Between two passes, s; and how many it takes.
+APART = 0.1
+PASSES = round(ALIKE_SECONDS / APART) + 2
 
 
 def found(*boxes: tuple[float, ...], score: float = 0.97) -> Faces:
@@ -22,15 +27,15 @@ def found(*boxes: tuple[float, ...], score: float = 0.97) -> Faces:
 
 def steady_after(*passes: Faces) -> bool:
     steadiness = Steadiness()
-    for faces in passes:
-        steadiness.searched(faces)
+    for number, faces in enumerate(passes):
+        steadiness.searched(faces, number * APART)
     return steadiness.is_steady
 
 
 @pytest.mark.parametrize("faces", [found(), found(PERSON), found(PERSON, OTHER)])
 def test_finds_that_stay_alike_are_steady(faces: Faces) -> None:
-    assert not steady_after(*[faces] * ALIKE_PASSES)
-    assert steady_after(*[faces] * (ALIKE_PASSES + 1))
+    assert not steady_after(*[faces] * (PASSES - 2))
+    assert steady_after(*[faces] * PASSES)
 
 
 @pytest.mark.parametrize(
@@ -45,20 +50,27 @@ def test_finds_that_stay_alike_are_steady(faces: Faces) -> None:
     ids=["one more", "one less", "elsewhere", "one in doubt", "not sure any more"],
 )
 def test_any_other_find_is_not(last: Faces) -> None:
-    assert not steady_after(*[found(PERSON)] * (ALIKE_PASSES + 1), last)
+    assert not steady_after(*[found(PERSON)] * PASSES, last)
 
 
 def test_what_is_surely_none_does_not_matter() -> None:
-    noise = [found(PERSON).joined(found(OTHER, score=0.01)), found(PERSON)] * ALIKE_PASSES
+    noise = [found(PERSON).joined(found(OTHER, score=0.01)), found(PERSON)] * PASSES
     assert steady_after(*noise)
 
 
 def test_it_begins_anew_after_a_restart() -> None:
     steadiness = Steadiness()
-    for _ in range(ALIKE_PASSES + 1):
-        steadiness.searched(found(PERSON))
+    for number in range(PASSES):
+        steadiness.searched(found(PERSON), number * APART)
     steadiness.restart()
     assert not steadiness.is_steady
+    steadiness.searched(found(PERSON), PASSES * APART)
+    assert not steadiness.is_steady
+
+
+def test_who_is_seen_only_now_and_then_keeps_it_from_being_steady() -> None:
+    seldom = [found(PERSON, OTHER), *[found(PERSON)] * 6] * 6
+    assert not any(steady_after(*seldom[:end]) for end in range(len(seldom)))
 
 
 @pytest.mark.parametrize(
