@@ -17,11 +17,13 @@ from streamanon.types import Float, Geometry, Picture, Target
 
 Region = tuple[int, int, int, int]  # xyxy px
 
-#: A face already generated stays so down to this much less confidence (of 0..1), this much more turn, and
-#: this share less of the least size. Without the slack a face at a limit would flicker.
+#: A face already generated stays so down to this much less confidence (of 0..1), this much more turn, this
+#: share less of the least size, and so much less of its box covered. Without the slack a face at a limit would
+#: flicker.
 CONFIDENCE_SLACK = 0.18
-YAW_SLACK_DEG = 7.0
+YAW_SLACK_DEG = 10.0
 SIZE_SLACK = 0.15
+COVERED_SLACK = 0.15
 #: Boxes smaller than this share of the least generated face are not measured at all.
 LEAST_BOX = 0.8
 #: Share of the detected box that the mesh must cover. Carried boxes have grown, so less of them is face.
@@ -59,7 +61,7 @@ def trusts_mesh(
         and measured.confidence >= config.min_confidence - slack * CONFIDENCE_SLACK
         and abs(yaw_degrees(measured.points)) <= config.max_yaw_deg + slack * YAW_SLACK_DEG
         and min(extent[2:] - extent[:2]) >= config.min_face_px * (1 - SIZE_SLACK * slack)
-        and _agrees(target, points, extent)
+        and _agrees(target, points, extent, slack)
         and _share_inside(points, picture) >= LEAST_INSIDE
     )
 
@@ -139,11 +141,12 @@ def area(box: Float) -> float:
     return float(np.prod((box[2:] - box[:2]).clip(0)))
 
 
-def _agrees(target: Target, points: Float, extent: Float) -> bool:
+def _agrees(target: Target, points: Float, extent: Float, slack: float) -> bool:
     """Whether the mesh lies where the detector, which knows nothing of it, saw the face."""
     shared = np.minimum(extent[2:], target.box[2:]) - np.maximum(extent[:2], target.box[:2])
     covered = float(np.prod(shared.clip(0))) / max(area(target.box), 1.0)
-    if covered < (LEAST_COVERED if target.detected else LEAST_COVERED_CARRIED):
+    least = LEAST_COVERED - slack * COVERED_SLACK if target.detected else LEAST_COVERED_CARRIED
+    if covered < least:
         return False
     spread = float(np.sqrt(area(extent)))
     apart = np.linalg.norm(mesh_keypoints(points) - target.keypoints, axis=1).mean()

@@ -10,8 +10,8 @@ SURE_PROBABILITY, NO_PROBABILITY = 0.9, 0.1
 #: A face is in the same place if its box shares so much with the one of the last pass (intersection over
 #: union).
 SAME_PLACE = 0.6
-#: The finds are steady once all of so long a time were alike, s: who is found now and then only, in profile,
-#: is not to be looked for yet less often.
+#: The finds are steady once all of so long a time were alike, s: who is found only now and then is not to
+#: be looked for less often.
 ALIKE_SECONDS = 1.2
 
 
