@@ -18,8 +18,8 @@ from streamanon.types import Float, Geometry, Picture, Target
 Region = tuple[int, int, int, int]  # xyxy px
 
 #: A face already generated stays so down to this much less confidence (of 0..1), this much more turn, this
-#: share less of the least size, and so much less of its box covered. Without the slack a face at a limit would
-#: flicker.
+#: share less of the least size, and so much less of its box covered. Without the slack a face at a limit
+#: would flicker.
 CONFIDENCE_SLACK = 0.18
 YAW_SLACK_DEG = 10.0
 SIZE_SLACK = 0.15
