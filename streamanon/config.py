@@ -118,7 +118,7 @@ class CoverConfig:
         0.16, "how long a synthetic face takes to fade in over the fill, or out", limits=(0.0, 4.0)
     )
     repaint_seconds: float = _setting(
-        0.0,
+        0.05,
         "how long a synthetic face may move along with the person's as it was painted, before it is painted"
         " again; a quick turn or word is painted at once; 0: painted in every frame",
         limits=(0.0, 0.4),

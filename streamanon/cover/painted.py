@@ -31,6 +31,8 @@ LIGHT_CHANGE = 0.06
 #: Something is in front of a face if this much of a pixel shows it, within the mesh's outline drawn in to
 #: this share of its size. What lies about it, as hair does, goes along with the face.
 FRONT, INNER_SHARE = 0.5, 0.75
+#: So much of a pixel is no pixel more.
+ROUNDING_PX = 0.02
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -99,7 +101,9 @@ def _region(picture: Picture, region: Region, onward: Float) -> Region | None:
     x0, y0, x1, y1 = region
     corners = np.array([[x, y] for x in (x0, x1) for y in (y0, y1)], np.float32)
     placed = transform(onward, corners)
-    x0, y0, x1, y1 = snap(picture, np.concatenate([placed.min(0) - 1, placed.max(0) + 1]))
+    x0, y0, x1, y1 = snap(
+        picture, np.concatenate([placed.min(0) + ROUNDING_PX, placed.max(0) - ROUNDING_PX])
+    )
     return (x0, y0, x1, y1) if x1 - x0 >= 8 and y1 - y0 >= 8 else None
 
 

@@ -55,7 +55,7 @@ ROUNDING_SECONDS = 0.002
 class DetectionInterval:
     """Decides for each frame of one stream what of it is searched.
 
-    ``base``: the interval without load, s; 0: every frame. ``lookahead``: how far the look-ahead holds
+    ``base``: the interval without load, s; 0: every frame, whatever it shows. ``lookahead``: how far the look-ahead holds
     back, s. ``live``: whether the stream cannot wait; only then is there load. ``clock``: seconds.
     ``lost``: how many frames were lost so far, as the chain was too slow. ``behind_seconds``: the lag above
     which there is load, s; by default :data:`BEHIND_SECONDS`.
@@ -76,7 +76,7 @@ class DetectionInterval:
         self._lost_before, self._wary_until = lost(), float("-inf")
         self._economy = 0
         self._base, self._most = base, max(base, min(MAX_SECONDS, lookahead))
-        self._still = min(STILL_SECONDS, lookahead / 2)
+        self._still = min(STILL_SECONDS, lookahead / 2) if base else 0.0
         self._steady = min(STEADY_FACTOR * base, STEADY_SHARE * lookahead)
         behind = BEHIND_SECONDS if behind_seconds is None else behind_seconds
         self._lag = _Lag(clock, behind) if live else None

@@ -285,7 +285,7 @@ def test_an_error_while_painting_falls_at_once() -> None:
         if call == 3:
             raise SynthesisError("no face")
 
-    broken = compositor(generator=FakeGenerator(fails))
+    broken = compositor(generator=FakeGenerator(fails), repaint_seconds=0)
     frames = [covered(broken, resolved([FACE], n)) for n in range(6)]
     assert [method_of(f) for f in frames][:4] == ["synthesize"] * 3 + ["fill"]
     assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in frames)
@@ -294,7 +294,7 @@ def test_an_error_while_painting_falls_at_once() -> None:
 def test_a_track_has_one_delegate_and_another_track_another() -> None:
     generator = FakeGenerator()
     other: Box = (10, 30, 50, 80)
-    both = compositor(generator=generator)
+    both = compositor(generator=generator, repaint_seconds=0)
     for n in range(5):
         covered(both, resolved([FACE, other], n))
     assert len(set(generator.delegates[0::2])) == len(set(generator.delegates[1::2])) == 1

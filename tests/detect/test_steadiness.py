@@ -81,6 +81,7 @@ def test_who_is_seen_only_now_and_then_keeps_it_from_being_steady() -> None:
         (0.06, 0.6, True, 3),
         (0.08, 0.4, True, 3),
         (0.08, 0, True, 2),
+        (0, 1.8, True, 1),
     ],
 )
 def test_a_steady_view_is_searched_less_often_as_far_as_the_look_ahead_reaches(
