@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 
@@ -26,16 +27,38 @@ IN_VIEW_FRAMES = 3
 LOADED_REPAINT_SECONDS = 0.14
 
 
+class Load(Protocol):
+    """What an overloaded machine has to leave out now."""
+
+    @property
+    def rare_painting(self) -> bool:
+        """Whether faces are to be painted less often."""
+        ...
+
+    @property
+    def coarse_faces(self) -> bool:
+        """Whether faces are to be painted at half the size."""
+        ...
+
+
+@dataclass(frozen=True)
+class NoLoad:
+    """A machine that keeps up, or need not."""
+
+    rare_painting: bool = False
+    coarse_faces: bool = False
+
+
 @dataclass(frozen=True)
 class Synthesis:
-    """The parts that make a generated face. ``coarse``: whether faces are painted at half the size now;
-    ``canvas``: what the generator's patches are laid over.
+    """The parts that make a generated face. ``load``: what is left out; ``canvas``: what the generator's
+    patches are laid over.
     """
 
     mesh: MeshModel
     assigner: Assigner
     generator: Generator
-    coarse: Callable[[], bool] = lambda: False
+    load: Load = NoLoad()
     canvas: Callable[[Picture], Canvas] = HostCanvas
 
 
@@ -142,7 +165,7 @@ class Synthesiser:
             state.fall()
             return None
         state.tone = assignment.delegate.skin
-        return Job(measured, assignment, state.detail, self._parts.coarse())
+        return Job(measured, assignment, state.detail, self._parts.load.coarse_faces)
 
     def _faded(self, weight: float | None, trusted: bool) -> float:
         if weight is None:  # a new face: nothing to fade from
@@ -193,7 +216,7 @@ class Synthesiser:
 
     @property
     def _repaint_seconds(self) -> float:
-        loaded = self._parts is not None and self._parts.coarse()
+        loaded = self._parts is not None and self._parts.load.rare_painting
         return max(self._config.repaint_seconds, LOADED_REPAINT_SECONDS if loaded else 0.0)
 
     def _hides(self, patch: Patch, picture: Picture, job: Job) -> bool:

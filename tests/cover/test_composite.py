@@ -15,7 +15,7 @@ from streamanon.cover.covering import Covering
 from streamanon.cover.keeping import Keeping
 from streamanon.cover.mosaic import MAX_CELLS, SOLID_RGB
 from streamanon.cover.outline import outline
-from streamanon.cover.synthesis import LOADED_REPAINT_SECONDS, Synthesis
+from streamanon.cover.synthesis import LOADED_REPAINT_SECONDS, NoLoad, Synthesis
 from streamanon.errors import SynthesisError
 from streamanon.generate import DetailState, Patch
 from streamanon.identity.encoder import IdentityFeature
@@ -707,7 +707,7 @@ def test_who_is_kept_is_covered_where_the_recogniser_fails() -> None:
 def painting_calls(repaint_seconds: float, loaded: bool = False) -> int:
     """How often a face of ten frames at 25 a second is painted; it is covered in all."""
     painter = FakeGenerator()
-    parts = Synthesis(FakeMesh(), fake_assigner(), painter, lambda: loaded)
+    parts = Synthesis(FakeMesh(), fake_assigner(), painter, NoLoad(rare_painting=loaded))
     config = CoverConfig(min_confidence=0.5, repaint_seconds=repaint_seconds)
     covering = Covering(config, parts, np.random.default_rng(0))
     for index in range(10):
