@@ -62,8 +62,8 @@ class DetectionInterval:
 
     ``base``: the interval without load, s; 0: every frame, whatever it shows. ``lookahead``: how far the
     look-ahead holds back, s. ``live``: whether the stream cannot wait; only then is there load.
-    ``clock``: seconds. ``lost``: how many frames were lost so far, as the chain was too slow. ``behind_seconds``: the lag above
-    which there is load, s; by default :data:`BEHIND_SECONDS`.
+    ``clock``: seconds. ``lost``: how many frames were lost so far, as the chain was too slow.
+    ``behind_seconds``: the lag above which there is load, s; by default :data:`BEHIND_SECONDS`.
     ``seconds`` is the present interval, ``skipped`` the number of detections skipped because of load,
     ``coarse`` of those on a smaller copy, ``steps`` of changes because of load, by what they changed.
     """
