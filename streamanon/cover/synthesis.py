@@ -154,8 +154,9 @@ class Synthesiser:
         if self._parts is None or measured is None:
             state.fall()
             return None
-        trusted = trusts_mesh(self._config, frame.picture, target, measured, established=bool(state.weight))
-        state.weight = self._faded(state.weight, trusted)
+        known = bool(state.weight)
+        state.trusted = trusts_mesh(self._config, frame.picture, target, measured, established=known)
+        state.weight = self._faded(state.weight, state.trusted)
         if state.weight <= 0:
             return None
         try:

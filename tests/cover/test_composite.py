@@ -280,6 +280,29 @@ def test_a_face_that_becomes_sure_fades_in() -> None:
     assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in frames)
 
 
+def test_about_a_face_that_fades_in_the_fill_fades_out_and_not_about_one_that_fades_out() -> None:
+    """Beside the mesh, in the ellipse: there a trusted face shows no face, and a lost one may."""
+    beside = np.s_[int(FACE[1]) + 20 : int(FACE[1]) + 30, int(FACE[0]) - 6 : int(FACE[0]) - 3]
+
+    def changes(confidence: Callable[[int, int], float]) -> list[float]:
+        by, found = compositor(FakeMesh(confidence), fade_seconds=0.16), []
+        for n in range(8):
+            one = resolved([FACE], n)
+            done = covered(by, one)
+            planes = one.frame.picture.planes[0], done.picture.planes[0]
+            found.append(
+                float(np.abs(np.subtract(*(plane[beside].astype(int) for plane in planes))).mean())
+            )
+        return found
+
+    rising = changes(lambda call, _track: 0.9 if call else 0.1)[2:7]
+    assert rising == sorted(rising, reverse=True)
+    assert rising[-1] == 0 < rising[1] < rising[0]
+    falling = changes(lambda call, _track: 0.1 if call else 0.9)
+    assert falling[0] == 0 < min(falling[1:])
+    assert min(falling[1:]) > 0.7 * max(falling)
+
+
 def test_an_error_while_painting_falls_at_once() -> None:
     def fails(call: int) -> None:
         if call == 3:
