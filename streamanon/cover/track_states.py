@@ -17,9 +17,9 @@ LIFETIME_SECONDS = Fraction(str(MAX_LOST_SECONDS))
 @dataclass
 class TrackState:
     """``weight`` 0..1: how far its generated face has faded in, None for a new one; ``trusted``: whether
-    its mesh is in this frame; ``detail``: of the generated face; ``painted``: that face as it was painted last.
-    ``visible``: shown in this frame, as the user asked. ``tone`` [3]: the mean skin of its delegate, RGB.
-    ``cells``: the colours of its mosaic, which are taken once: of many frames more could be learned.
+    its mesh is in this frame; ``detail``: of the generated face; ``painted``: that face as it was painted
+    last. ``visible``: shown in this frame, as the user asked. ``tone`` [3]: the mean skin of its delegate,
+    RGB. ``cells``: the colours of its mosaic, which are taken once: of many frames more could be learned.
     ``last_seen``: the time, s.
     """
 
