@@ -2,8 +2,8 @@
 
 Each face is on one rung: a generated face, or a fill from its surroundings, or plain colour. Whatever fails
 or cannot be trusted falls to the next one. A generated face that fades lies on an opaque fill until it is
-fully there; about it the fill fades out as the face fades in, and is opaque at once where it is not trusted.
-With the methods mosaic, blur and solid the first two rungs are left out.
+fully there; about it the fill fades out as the face fades in, and is opaque at once where it is not
+trusted. With the methods mosaic, blur and solid the first two rungs are left out.
 """
 
 from __future__ import annotations
