@@ -18,7 +18,7 @@ from streamanon.cover.canvas import Canvas, HostCanvas
 from streamanon.cover.chosen_tracks import ChosenTracks, moment_of
 from streamanon.cover.covering import Covering
 from streamanon.cover.keeping import Keeping, area_of
-from streamanon.cover.synthesis import Synthesis
+from streamanon.cover.synthesis import Load, NoLoad, Synthesis
 from streamanon.detect.detection_interval import DetectionInterval
 from streamanon.detect.search import FaceSearch, Searcher
 from streamanon.detect.stills import StillSearch
@@ -241,12 +241,12 @@ class Anonymizer:
         rotation: int = 0,
         still: bool = False,
         assigner: Assigner | None = None,
-        coarse: Callable[[], bool] = lambda: False,
+        load: Load | None = None,
     ) -> Covering:
         """What covers one stream. ``size``: width and height of its frames, which players rotate by
         ``rotation`` degrees counter-clockwise; ``still``: a picture by itself. ``assigner``:
-        one that remembers people from before, by default a new one. ``coarse``: asked for each face,
-        whether it is painted at half the size.
+        one that remembers people from before, by default a new one. ``load``: what an overloaded
+        machine leaves out, by default nothing.
         """
         context = self.context() if context is None else context
         keeping = self._keeping(context, size, rotation, still)
@@ -254,7 +254,7 @@ class Anonymizer:
         if self.parts is None or assigner is None:
             return Covering(self.config.cover, None, context=context, keeping=keeping)
         parts = self.parts
-        synthesis = Synthesis(parts.mesh, assigner, parts.generator, coarse, parts.canvas)
+        synthesis = Synthesis(parts.mesh, assigner, parts.generator, load or NoLoad(), parts.canvas)
         return Covering(self.config.cover, synthesis, context=context, keeping=keeping)
 
     def _keeping(

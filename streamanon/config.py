@@ -117,6 +117,12 @@ class CoverConfig:
     fade_seconds: float = _setting(
         0.16, "how long a synthetic face takes to fade in over the fill, or out", limits=(0.0, 4.0)
     )
+    repaint_seconds: float = _setting(
+        0.05,
+        "how long a synthetic face may move along with the person's as it was painted, before it is painted"
+        " again; a quick turn or word is painted at once; 0: painted in every frame",
+        limits=(0.0, 0.4),
+    )
     on_error: Literal["cover", "stop"] = _setting(
         "cover",
         "when finding, measuring or painting a face fails: cover more and say so at the end, or stop with"

@@ -62,7 +62,7 @@ def anonymise(
     """
     context, pulse = covering.context, Pulse()
     clock, guarded = context.clock, GuardedSearcher(searcher, context.faults)
-    interval = interval or DetectionInterval(config.detect.interval_seconds)
+    interval = interval or DetectionInterval(config.detect.interval_seconds, config.lookahead.seconds)
     # Staggered time-outs, so that the error names the stalled stage and not one that waits for it.
     timeouts = itertools.count(stall_seconds)
     with ExitStack() as stack:

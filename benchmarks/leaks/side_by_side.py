@@ -68,7 +68,7 @@ def curve(footage: Clip, config: Config, sure: Sequence[float]) -> dict[str, Tal
     frames = list(footage.frames())
     raw = [to_raw(index, footage.rate, frame.rgb) for index, frame in enumerate(frames)]
     search = Anonymizer(config).face_search()
-    seen = observe(raw, search, DetectionInterval(config.detect.interval_seconds))
+    seen = observe(raw, search, DetectionInterval(config.detect.interval_seconds, config.lookahead.seconds))
     tracked = list(track(seen, config.detect, search.redetect))
     return {
         f"{one}": judge(_covered(frames, tracked, config, one, search.look_again), footage.rate, 0)

@@ -91,7 +91,7 @@ def run(anonymizer: Anonymizer, frames: list[RawFrame]) -> Iterator[int]:
     """The number of targets of each frame."""
     config = anonymizer.config
     search = anonymizer.face_search()
-    interval = DetectionInterval(config.detect.interval_seconds)
+    interval = DetectionInterval(config.detect.interval_seconds, config.lookahead.seconds)
     observed = observe(frames, search, interval)
     for one in resolve(track(observed, config.detect, search.redetect), config.lookahead):
         yield len(one.targets)

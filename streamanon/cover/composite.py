@@ -1,8 +1,9 @@
 """The stage that lays covers over a frame, and the last one that sees the raw one.
 
 Each face is on one rung: a generated face, or a fill from its surroundings, or plain colour. Whatever fails
-or cannot be trusted falls to the next one; a generated face that fades lies on an opaque fill until it is
-fully there. With the methods mosaic, blur and solid the first two rungs are left out.
+or cannot be trusted falls to the next one. A generated face that fades lies on an opaque fill until it is
+fully there; about it the fill fades out as the face fades in, and is opaque at once where it is not
+trusted. With the methods mosaic, blur and solid the first two rungs are left out.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ class Compositor:
             return Cover(target.track_id, snap(frame.picture, target.box), "kept", target.detected)
         weight = 0.0 if patch is None or state.weight is None else state.weight
         if patch is None or weight < 1:
-            region, method = self._plain(frame.picture, canvas, target, patch, outlines)
+            about = 1 - weight if patch is not None and state.trusted else 1.0
+            region, method = self._plain(frame.picture, canvas, target, patch, outlines, about)
         if patch is not None:
             alpha = patch.alpha * np.float32(weight)
             canvas.write(patch.x0, patch.y0, patch.rgb, alpha)
@@ -109,8 +111,11 @@ class Compositor:
         target: Target,
         patch: Patch | None,
         outlines: Sequence[Float],
+        about: float,
     ) -> tuple[Region, Method]:
-        """Cover the ellipse around a face, and all that is painted on it; in plain colour if that fails."""
+        """Cover the ellipse around a face, as far as ``about`` says, and wholly all that is painted on it;
+        in plain colour if that fails.
+        """
         box = outline(picture, target, self._config.margin)
         region = snap(picture, box + np.array([-1, -1, 2, 2], np.float32))
         if patch is not None:
@@ -119,7 +124,7 @@ class Compositor:
         if not (width and height):
             return region, "solid"
         centre, axes = _ellipse(box, region)
-        alpha = ellipse_alpha(width, height, centre, axes)
+        alpha = np.asarray(ellipse_alpha(width, height, centre, axes) * np.float32(about), np.float32)
         if patch is not None:
             part = alpha[_within(region_of(patch), region)]
             np.maximum(part, patch.alpha, out=part)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+
+import numpy as np
 
 from streamanon.config import CoverConfig
 from streamanon.cover.track_states import LIFETIME_SECONDS, time_of
@@ -17,6 +19,8 @@ from streamanon.types import Float, Geometry, RawFrame, Resolved, Target
 
 #: Below this confidence a face is far from being generated.
 HOPELESS_CONFIDENCE = 0.1
+#: An unsure mesh between sure ones is replaced if its middle lies this near to theirs, in sizes of a mesh.
+BRIDGED_APART = 0.2
 #: How long a face rests that is not generated before it is measured again, s: far from it, and near.
 HOPELESS_REST_SECONDS, REST_SECONDS = Fraction(32, 100), Fraction(12, 100)
 
@@ -136,10 +140,11 @@ class Measurer:
             state.past.clear()
             return found
         least = self._config.min_confidence - CONFIDENCE_SLACK
-        if found.confidence < least:
-            return found
         before = dict(state.past)
         after = {other.resolved.frame.index: other.mesh_of(target.track_id, least) for other in later}
+        if found.confidence < least:
+            bridged = _between(index, found.points, before, after)
+            return found if bridged is None else Geometry(bridged, least)
         pairs = []
         for step in range(1, NEIGHBOURS + 1):
             pair = before.get(index - step), after.get(index + step)
@@ -152,6 +157,25 @@ class Measurer:
             return replace(found, points=steadied(found.points, pairs))
         state.points = followed(state.points, found.points)
         return replace(found, points=state.points)
+
+
+def _between(
+    index: int, found: Float, before: Mapping[int, Float], after: Mapping[int, Float | None]
+) -> Float | None:
+    """A mesh [478, 3] that was not sure in a frame or two, from the sure ones before and after it; None
+    where there are none, or where it lies elsewhere.
+    """
+    earlier = [one for one in before if one < index]
+    later = [one for one, points in after.items() if one > index and points is not None]
+    if not earlier or not later or min(later) - max(earlier) > NEIGHBOURS + 1:
+        return None
+    first, last = before[max(earlier)], after[min(later)]
+    assert last is not None
+    share = np.float32((index - max(earlier)) / (min(later) - max(earlier)))
+    points = first + share * (last - first)
+    apart = np.linalg.norm((points - found)[:, :2].mean(axis=0))
+    size = np.sqrt(np.prod(np.ptp(points[:, :2], axis=0)))
+    return np.asarray(points, np.float32) if apart <= BRIDGED_APART * size else None
 
 
 def measure(frames: Iterable[Resolved], measurer: Measurer, ahead: int) -> Iterator[Measured]:

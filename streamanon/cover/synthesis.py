@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 
 from streamanon.config import CoverConfig
 from streamanon.cover.canvas import Canvas, HostCanvas
 from streamanon.cover.measure import Measured
+from streamanon.cover.painted import Painted
 from streamanon.cover.track_states import TrackStates, time_of
 from streamanon.cover.trust import area, hides, opaque_inside, trusts_mesh
 from streamanon.generate import Generator, Job, Painting, Patch
@@ -21,18 +23,42 @@ from streamanon.types import Geometry, Picture, RawFrame, Resolved, Target
 
 #: A face at most this many frames from its nearest detection is taken to be in view.
 IN_VIEW_FRAMES = 3
+#: ``cover.repaint_seconds`` on an overloaded machine, if it is not more.
+LOADED_REPAINT_SECONDS = 0.14
+
+
+class Load(Protocol):
+    """What an overloaded machine has to leave out now."""
+
+    @property
+    def rare_painting(self) -> bool:
+        """Whether faces are to be painted less often."""
+        ...
+
+    @property
+    def coarse_faces(self) -> bool:
+        """Whether faces are to be painted at half the size."""
+        ...
+
+
+@dataclass(frozen=True)
+class NoLoad:
+    """A machine that keeps up, or need not."""
+
+    rare_painting: bool = False
+    coarse_faces: bool = False
 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """The parts that make a generated face. ``coarse``: whether faces are painted at half the size now;
-    ``canvas``: what the generator's patches are laid over.
+    """The parts that make a generated face. ``load``: what is left out; ``canvas``: what the generator's
+    patches are laid over.
     """
 
     mesh: MeshModel
     assigner: Assigner
     generator: Generator
-    coarse: Callable[[], bool] = lambda: False
+    load: Load = NoLoad()
     canvas: Callable[[Picture], Canvas] = HostCanvas
 
 
@@ -128,8 +154,9 @@ class Synthesiser:
         if self._parts is None or measured is None:
             state.fall()
             return None
-        trusted = trusts_mesh(self._config, frame.picture, target, measured, established=bool(state.weight))
-        state.weight = self._faded(state.weight, trusted)
+        known = bool(state.weight)
+        state.trusted = trusts_mesh(self._config, frame.picture, target, measured, established=known)
+        state.weight = self._faded(state.weight, state.trusted)
         if state.weight <= 0:
             return None
         try:
@@ -139,7 +166,7 @@ class Synthesiser:
             state.fall()
             return None
         state.tone = assignment.delegate.skin
-        return Job(measured, assignment, state.detail, self._parts.coarse())
+        return Job(measured, assignment, state.detail, self._parts.load.coarse_faces)
 
     def _faded(self, weight: float | None, trusted: bool) -> float:
         if weight is None:  # a new face: nothing to fade from
@@ -149,10 +176,12 @@ class Synthesiser:
         return float(np.clip(weight + (step if trusted else -step), 0.0, 1.0))
 
     def _patches(self, resolved: Resolved, jobs: Mapping[int, Job | None]) -> dict[int, Patch]:
-        rows = [row for row, job in jobs.items() if job is not None]
-        wanted = [job for job in jobs.values() if job is not None]
+        asked = {row: job for row, job in jobs.items() if job is not None}
+        patches = self._moved(resolved, asked)
+        rows = [row for row in asked if row not in patches]
+        wanted = [asked[row] for row in rows]
         if self._parts is None or not wanted:
-            return {}
+            return patches
         picture = resolved.frame.picture
         made: list[Painting | None]
         try:
@@ -162,20 +191,39 @@ class Synthesiser:
         except Exception as error:
             self._faults.note("faces", "painting", error, len(rows))
             made = [None] * len(rows)
-        patches = {}
         for row, job, painting in zip(rows, wanted, made, strict=True):
             state = self._tracks.of(resolved.targets[row].track_id)
-            if painting is not None and self._hides(painting, picture, job):
+            if painting is not None and self._hides(painting.patch, picture, job):
                 state.detail = painting.detail
-                patches[row] = opaque_inside(painting.patch, job.geometry.points)
+                patches[row] = patch = opaque_inside(painting.patch, job.geometry.points)
+                if self._repaint_seconds:
+                    state.painted = Painted.of(patch, job, picture, time_of(resolved.frame))
             else:
                 state.fall()
         return patches
 
-    def _hides(self, painting: Painting, picture: Picture, job: Job) -> bool:
+    def _moved(self, resolved: Resolved, jobs: Mapping[int, Job]) -> dict[int, Patch]:
+        """The faces whose last painting moves along."""
+        picture, patches = resolved.frame.picture, {}
+        oldest = time_of(resolved.frame) - Fraction(self._repaint_seconds)
+        for row, job in jobs.items():
+            painted = self._tracks.of(resolved.targets[row].track_id).painted
+            if painted is None or painted.time <= oldest:
+                continue
+            patch = painted.moved(picture, job)
+            if patch is not None and self._hides(patch, picture, job):
+                patches[row] = opaque_inside(patch, job.geometry.points)
+        return patches
+
+    @property
+    def _repaint_seconds(self) -> float:
+        loaded = self._parts is not None and self._parts.load.rare_painting
+        return max(self._config.repaint_seconds, LOADED_REPAINT_SECONDS if loaded else 0.0)
+
+    def _hides(self, patch: Patch, picture: Picture, job: Job) -> bool:
         """Whether the painted face covers the person's. What is no patch at all does not."""
         try:
-            return hides(painting.patch, picture, job.geometry.points)
+            return hides(patch, picture, job.geometry.points)
         except Exception as error:
             self._faults.note("faces", "painting", error)
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from streamanon.cover.painted import Painted
 from streamanon.generate import DetailState
 from streamanon.track.tracker import MAX_LOST_SECONDS
 from streamanon.types import Float, RawFrame
@@ -15,14 +16,17 @@ LIFETIME_SECONDS = Fraction(str(MAX_LOST_SECONDS))
 
 @dataclass
 class TrackState:
-    """``weight`` 0..1: how far its generated face has faded in, None for a new one; ``detail``: that
-    face's. ``visible``: shown in this frame, as the user asked. ``tone`` [3]: the mean skin of its
-    delegate, RGB. ``cells``: the colours of its mosaic, which are taken once: of many frames more could be
-    learned. ``last_seen``: the time, s.
+    """``weight`` 0..1: how far its generated face has faded in, None for a new one; ``trusted``: whether
+    its mesh is in this frame; ``detail``: of the generated face; ``painted``: that face as it was painted
+    last. ``visible``: shown in this frame, as the user asked. ``tone`` [3]: the mean skin of its delegate,
+    RGB. ``cells``: the colours of its mosaic, which are taken once: of many frames more could be learned.
+    ``last_seen``: the time, s.
     """
 
     weight: float | None = None
+    trusted: bool = False
     detail: DetailState | None = None
+    painted: Painted | None = None
     visible: bool = False
     tone: Float | None = None
     cells: Float | None = None

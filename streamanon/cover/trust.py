@@ -17,11 +17,13 @@ from streamanon.types import Float, Geometry, Picture, Target
 
 Region = tuple[int, int, int, int]  # xyxy px
 
-#: A face already generated stays so down to this much less confidence (of 0..1), this much more turn, and
-#: this share less of the least size. Without the slack a face at a limit would flicker.
+#: A face already generated stays so down to this much less confidence (of 0..1), this much more turn, this
+#: share less of the least size, and so much less of its box covered. Without the slack a face at a limit
+#: would flicker.
 CONFIDENCE_SLACK = 0.18
-YAW_SLACK_DEG = 7.0
+YAW_SLACK_DEG = 10.0
 SIZE_SLACK = 0.15
+COVERED_SLACK = 0.15
 #: Boxes smaller than this share of the least generated face are not measured at all.
 LEAST_BOX = 0.8
 #: Share of the detected box that the mesh must cover. Carried boxes have grown, so less of them is face.
@@ -59,7 +61,7 @@ def trusts_mesh(
         and measured.confidence >= config.min_confidence - slack * CONFIDENCE_SLACK
         and abs(yaw_degrees(measured.points)) <= config.max_yaw_deg + slack * YAW_SLACK_DEG
         and min(extent[2:] - extent[:2]) >= config.min_face_px * (1 - SIZE_SLACK * slack)
-        and _agrees(target, points, extent)
+        and _agrees(target, points, extent, slack)
         and _share_inside(points, picture) >= LEAST_INSIDE
     )
 
@@ -111,7 +113,7 @@ def opaque_inside(patch: Patch, points: Float) -> Patch:
     """The patch, made opaque where the inner face lies and nothing is in front of it: nothing of the person
     shines through a painting that is only nearly opaque. A sound painting stays as it is.
     """
-    inner = _inner_face(patch, points)
+    inner = inner_face(patch, points, INNER_SHARE)
     if patch.front is not None and inner.any():
         reach = 1 + 2 * max(1, round(SOFT_SHARE * float(np.ptp(np.flatnonzero(inner.any(axis=0))))))
         shown = (patch.front > 1 - OPAQUE).astype(np.uint8)
@@ -120,10 +122,11 @@ def opaque_inside(patch: Patch, points: Float) -> Patch:
     return replace(patch, alpha=np.where(thin, np.float32(1), patch.alpha)) if thin.any() else patch
 
 
-def _inner_face(patch: Patch, points: Float) -> NDArray[np.bool_]:
+def inner_face(patch: Patch, points: Float, share: float) -> NDArray[np.bool_]:
+    """The outline of a mesh ``points`` [478, 3] px, drawn in to a ``share`` of its size, as a mask."""
     hull = cv2.convexHull(np.ascontiguousarray(points[:, :2], np.float32))[:, 0]
     middle = hull.mean(axis=0)
-    drawn_in = middle + INNER_SHARE * (hull - middle) - [patch.x0, patch.y0]
+    drawn_in = middle + share * (hull - middle) - [patch.x0, patch.y0]
     mask = np.zeros(patch.alpha.shape, np.uint8)
     cv2.fillConvexPoly(mask, np.rint(drawn_in).astype(np.int32), 1)
     return mask > 0
@@ -138,11 +141,12 @@ def area(box: Float) -> float:
     return float(np.prod((box[2:] - box[:2]).clip(0)))
 
 
-def _agrees(target: Target, points: Float, extent: Float) -> bool:
+def _agrees(target: Target, points: Float, extent: Float, slack: float) -> bool:
     """Whether the mesh lies where the detector, which knows nothing of it, saw the face."""
     shared = np.minimum(extent[2:], target.box[2:]) - np.maximum(extent[:2], target.box[:2])
     covered = float(np.prod(shared.clip(0))) / max(area(target.box), 1.0)
-    if covered < (LEAST_COVERED if target.detected else LEAST_COVERED_CARRIED):
+    least = LEAST_COVERED - slack * COVERED_SLACK if target.detected else LEAST_COVERED_CARRIED
+    if covered < least:
         return False
     spread = float(np.sqrt(area(extent)))
     apart = np.linalg.norm(mesh_keypoints(points) - target.keypoints, axis=1).mean()

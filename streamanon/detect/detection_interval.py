@@ -5,8 +5,9 @@ is a time, so as much is seen of a second whatever the frame rate. In between, w
 searched for near faces, and tracked ones are verified in place.
 
 A file can be read at any pace. A live stream cannot: a chain slower than it lags more and more, or loses
-frames. Detection is what can be done less often, as the look-ahead follows faces between detections; then
-faces are painted at half the size; then detection sees a smaller copy of the frame.
+frames. First faces are painted less often, which uncovers nothing; then detection is done less often, as
+the look-ahead follows faces between detections; then faces are painted at half the size; then detection
+sees a smaller copy of the frame.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ MAX_SECONDS = 0.4
 #: Interval while the picture shows nothing new, s, or half of what the look-ahead holds back, if that is
 #: less: whoever appears changes it, and is covered from the first frame on by the look-ahead.
 STILL_SECONDS = 0.24
+#: By how much the interval is longer while pass after pass sees the same faces in the same places, up to
+#: this share of what the look-ahead holds back.
+STEADY_FACTOR, STEADY_SHARE = 2.0, 0.25
 #: Longest interval at all, frames: the look-ahead follows a face no farther to its next detection.
 MAX_FRAMES = 10
 #: By how much the interval grows or shrinks at once, s.
@@ -36,9 +40,13 @@ BEHIND_SECONDS, CAUGHT_UP_SECONDS = 0.5, 0.1
 #: After a frame was lost for so long, s, nothing is taken back of what load made necessary, and then a step
 #: each shorter time.
 WARY_SECONDS, STEP_BACK_SECONDS = 5.0, 1.0
-#: What follows once the interval is at its longest: first what nobody is recognised by, faces at half the
-#: size; then a smaller copy of the frame for the detector, which finds fewer of the smallest faces.
-_COARSE_FACES, _SMALLER_COPY = 1, 2
+#: What is saved before the interval grows, and what follows once it is at its longest: first what nobody is
+#: recognised by, faces at half the size; then a smaller copy of the frame for the detector, which finds
+#: fewer of the smallest faces.
+_RARE_PAINTING, _COARSE_FACES, _SMALLER_COPY = 1, 2, 3
+#: A step of each down and up, by what it changes.
+_DOWN = {_RARE_PAINTING: "rarer painting", _COARSE_FACES: "coarser faces", _SMALLER_COPY: "smaller copy"}
+_UP = {_RARE_PAINTING: "more painting", _COARSE_FACES: "finer faces", _SMALLER_COPY: "larger copy"}
 #: A chain that spends this share of its time waiting for frames does not lag, whatever the time stamps say.
 IDLE_SHARE = 0.25
 #: A time stamp that goes back, or forward by more than this between two frames, is a jump, s.
@@ -52,10 +60,10 @@ ROUNDING_SECONDS = 0.002
 class DetectionInterval:
     """Decides for each frame of one stream what of it is searched.
 
-    ``base``: the interval without load, s; 0: every frame. ``lookahead``: how far the look-ahead holds
-    back, s. ``live``: whether the stream cannot wait; only then is there load. ``clock``: seconds.
-    ``lost``: how many frames were lost so far, as the chain was too slow. ``behind_seconds``: the lag above
-    which there is load, s; by default :data:`BEHIND_SECONDS`.
+    ``base``: the interval without load, s; 0: every frame, whatever it shows. ``lookahead``: how far the
+    look-ahead holds back, s. ``live``: whether the stream cannot wait; only then is there load.
+    ``clock``: seconds. ``lost``: how many frames were lost so far, as the chain was too slow.
+    ``behind_seconds``: the lag above which there is load, s; by default :data:`BEHIND_SECONDS`.
     ``seconds`` is the present interval, ``skipped`` the number of detections skipped because of load,
     ``coarse`` of those on a smaller copy, ``steps`` of changes because of load, by what they changed.
     """
@@ -73,7 +81,8 @@ class DetectionInterval:
         self._lost_before, self._wary_until = lost(), float("-inf")
         self._economy = 0
         self._base, self._most = base, max(base, min(MAX_SECONDS, lookahead))
-        self._still = min(STILL_SECONDS, lookahead / 2)
+        self._still = min(STILL_SECONDS, lookahead / 2) if base else 0.0
+        self._steady = min(STEADY_FACTOR * base, STEADY_SHARE * lookahead)
         behind = BEHIND_SECONDS if behind_seconds is None else behind_seconds
         self._lag = _Lag(clock, behind) if live else None
         self._caught_up = CAUGHT_UP_SECONDS if behind_seconds is None else behind_seconds / 2
@@ -85,6 +94,11 @@ class DetectionInterval:
         self.steps: Counter[str] = Counter()
 
     @property
+    def rare_painting(self) -> bool:
+        """Whether faces are to be painted less often."""
+        return self._economy >= _RARE_PAINTING
+
+    @property
     def coarse_faces(self) -> bool:
         """Whether faces are to be painted at half the size."""
         return self._economy >= _COARSE_FACES
@@ -94,17 +108,24 @@ class DetectionInterval:
         return self._lag.follow(frames) if self._lag is not None else iter(frames)
 
     def extent(
-        self, frame: RawFrame, starts_shot: bool, may_start: bool, moves: bool, known: bool = False
+        self,
+        frame: RawFrame,
+        starts_shot: bool,
+        may_start: bool,
+        moves: bool,
+        known: bool = False,
+        steady: bool = False,
     ) -> Extent | None:
         """What of the next frame is searched; None: nothing. Call it once for each frame.
 
         ``starts_shot``: nothing is known of what it shows. ``may_start``: it may be so. ``moves``: much
         changed in it. ``known``: it shows what was searched before, as :class:`Stillness` tells.
+        ``steady``: the last passes have seen the same, as :class:`Steadiness` tells.
         """
         passed, since_skipped = self._passed.to(frame), self._skipping.to(frame)
         if starts_shot:
             return "all"
-        due = max(self.seconds, self._still) if known else self.seconds
+        due = max(self.seconds, self._still if known else 0.0, self._steady if steady else 0.0)
         late = passed >= due - ROUNDING_SECONDS or self._passed.frames >= MAX_FRAMES
         if self._failed or may_start or late:
             return "coarse" if self._economy >= _SMALLER_COPY else "next"
@@ -140,23 +161,23 @@ class DetectionInterval:
 
     def _save(self) -> None:
         """One step less work."""
-        if self.seconds < self._most - ROUNDING_SECONDS:
+        if self._economy >= _RARE_PAINTING and self.seconds < self._most - ROUNDING_SECONDS:
             longer = self.seconds + STEP_SECONDS
             self.seconds = longer if longer < self._most - ROUNDING_SECONDS else self._most
             self.steps["longer interval"] += 1
         elif self._economy < _SMALLER_COPY:
             self._economy += 1
-            self.steps["smaller copy" if self._economy == _SMALLER_COPY else "coarser faces"] += 1
+            self.steps[_DOWN[self._economy]] += 1
 
     def _spend(self) -> None:
         """One step back."""
-        if self._economy:
-            self.steps["larger copy" if self._economy == _SMALLER_COPY else "finer faces"] += 1
-            self._economy -= 1
-        elif self.seconds > self._base:
+        if self._economy <= _RARE_PAINTING and self.seconds > self._base:
             shorter = self.seconds - STEP_SECONDS
             self.seconds = shorter if shorter > self._base + ROUNDING_SECONDS else self._base
             self.steps["shorter interval"] += 1
+        elif self._economy:
+            self.steps[_UP[self._economy]] += 1
+            self._economy -= 1
 
 
 class _Passed:

@@ -14,6 +14,7 @@ from streamanon.config import DetectConfig
 from streamanon.detect.detection_interval import DetectionInterval, Extent
 from streamanon.detect.orientation import EVIDENCE_PROBABILITY, Orientation, evidence_of
 from streamanon.detect.shot_cuts import CutDetector, thumbnail
+from streamanon.detect.steadiness import Steadiness
 from streamanon.detect.stillness import Stillness
 from streamanon.detect.tiling import PADDING
 from streamanon.detect.verifier import Verifier
@@ -302,7 +303,8 @@ def observe(
     frames: Iterable[RawFrame], searcher: Searcher, interval: DetectionInterval
 ) -> Iterator[Observation]:
     """Run detection on the frames that ``interval`` says. A failure marks its frame, and so does damage."""
-    cuts, stillness, before = CutDetector(), Stillness(), None
+    cuts, stillness, steadiness = CutDetector(), Stillness(), Steadiness()
+    before, known = None, False
     for frame in interval.follow(frames):
         if frame.damaged:
             before = None
@@ -311,8 +313,11 @@ def observe(
             continue
         small = thumbnail(frame.picture)
         cut, moves = cuts.is_cut(small), before is not None and _moved(before, small)
-        known = stillness.is_known(small)
-        extent = interval.extent(frame, cut or before is None, cuts.doubtful, moves, known)
+        was_known, known = known, stillness.is_known(small)
+        if cut or before is None or cuts.doubtful or was_known > known:
+            steadiness.restart()
+        steady = steadiness.is_steady
+        extent = interval.extent(frame, cut or before is None, cuts.doubtful, moves, known, steady)
         before = small
         if extent is None:
             yield Observation(frame, Faces.empty(), "skipped", cut)
@@ -321,6 +326,8 @@ def observe(
         interval.searched(extent, status == "seen")
         if status == "seen":
             stillness.searched(small, faces, (frame.picture.width, frame.picture.height))
+            if extent != "near":
+                steadiness.searched(faces, frame.pts_seconds)
         yield Observation(frame, faces, status, cut)
 
 

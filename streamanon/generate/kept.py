@@ -8,13 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.generate.raster import reach_of
-from streamanon.mesh.landmarks import IRIS_RINGS, IRISES
 from streamanon.types import Assignment, Float
 
 #: Share of what was painted that has to be seen.
 LEAST_SHOWN = 0.9
-#: Irises move alone and are not painted by the network.
-POINTS = np.setdiff1d(np.arange(478), [*IRISES, *(point for ring in IRIS_RINGS for point in ring)])
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -279,12 +279,7 @@ class Camera:
             feed.frames(),
             config,
             _Counted(anonymizer.face_search(0, context), self),
-            anonymizer.covering(
-                context,
-                (info.width, info.height),
-                assigner=self._assigner,
-                coarse=lambda: interval.coarse_faces,
-            ),
+            anonymizer.covering(context, (info.width, info.height), assigner=self._assigner, load=interval),
             stall_seconds=STALL_SECONDS if self._chains == 1 else CHAIN_STALL_SECONDS,
             interval=interval,
             ahead=FILE_AHEAD_FRAMES if self.settings.source.can_wait else AHEAD_FRAMES,

@@ -68,7 +68,7 @@ class Scene:
         )
 
     def observed(self) -> list[Observation]:
-        interval = DetectionInterval(self.config.detect.interval_seconds)
+        interval = DetectionInterval(self.config.detect.interval_seconds, self.config.lookahead.seconds)
         return list(observe(self.source, self.detector, interval))
 
     def promised(self) -> list[list[Box]]:

@@ -15,13 +15,14 @@ from streamanon.cover.covering import Covering
 from streamanon.cover.keeping import Keeping
 from streamanon.cover.mosaic import MAX_CELLS, SOLID_RGB
 from streamanon.cover.outline import outline
-from streamanon.cover.synthesis import Synthesis
+from streamanon.cover.synthesis import LOADED_REPAINT_SECONDS, NoLoad, Synthesis
 from streamanon.errors import SynthesisError
 from streamanon.generate import DetailState, Patch
 from streamanon.identity.encoder import IdentityFeature
 from streamanon.identity.rules import Rule
 from streamanon.identity.visible_people import Keeper
 from streamanon.media.yuv import to_rgb
+from streamanon.mesh.smoothing import NEIGHBOURS
 from streamanon.runtime.run_context import RunContext
 from streamanon.testing.covering import cover
 from streamanon.testing.fakes import (
@@ -127,6 +128,19 @@ def test_a_painted_face_does_not_rest() -> None:
     steady = compositor(FakeMesh(lambda call, _track: 0.02 if call == 3 else 0.9), fade_seconds=0.16)
     frames = [covered(steady, resolved([FACE], n)) for n in range(8)]
     assert {method_of(frame) for frame in frames} == {"synthesize"}
+
+
+@pytest.mark.parametrize(("dips", "bridged"), [((3,), True), ((3, 4), True), ((3, 4, 5), False)])
+def test_a_mesh_that_is_unsure_for_a_moment_takes_the_place_between_its_neighbours(
+    dips: tuple[int, ...], bridged: bool
+) -> None:
+    mesh = FakeMesh(lambda call, _track: 0.02 if call in dips else 0.9)
+    by = compositor(mesh, fade_seconds=0.16)
+    frames = [resolved([FACE], n) for n in range(9)]
+    done = list(cover(frames, by, NEIGHBOURS))
+    regions = {one.box for frame in done for one in frame.report.covers}
+    assert (len(regions) == 1) is bridged  # a fill beneath a face that fades is larger
+    assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in done)
 
 
 def test_a_face_too_small_to_be_painted_is_not_measured() -> None:
@@ -266,12 +280,35 @@ def test_a_face_that_becomes_sure_fades_in() -> None:
     assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in frames)
 
 
+def test_about_a_face_that_fades_in_the_fill_fades_out_and_not_about_one_that_fades_out() -> None:
+    """Beside the mesh, in the ellipse: there a trusted face shows no face, and a lost one may."""
+    beside = np.s_[int(FACE[1]) + 20 : int(FACE[1]) + 30, int(FACE[0]) - 6 : int(FACE[0]) - 3]
+
+    def changes(confidence: Callable[[int, int], float]) -> list[float]:
+        by, found = compositor(FakeMesh(confidence), fade_seconds=0.16), []
+        for n in range(8):
+            one = resolved([FACE], n)
+            done = covered(by, one)
+            planes = one.frame.picture.planes[0], done.picture.planes[0]
+            found.append(
+                float(np.abs(np.subtract(*(plane[beside].astype(int) for plane in planes))).mean())
+            )
+        return found
+
+    rising = changes(lambda call, _track: 0.9 if call else 0.1)[2:7]
+    assert rising == sorted(rising, reverse=True)
+    assert rising[-1] == 0 < rising[1] < rising[0]
+    falling = changes(lambda call, _track: 0.1 if call else 0.9)
+    assert falling[0] == 0 < min(falling[1:])
+    assert min(falling[1:]) > 0.7 * max(falling)
+
+
 def test_an_error_while_painting_falls_at_once() -> None:
     def fails(call: int) -> None:
         if call == 3:
             raise SynthesisError("no face")
 
-    broken = compositor(generator=FakeGenerator(fails))
+    broken = compositor(generator=FakeGenerator(fails), repaint_seconds=0)
     frames = [covered(broken, resolved([FACE], n)) for n in range(6)]
     assert [method_of(f) for f in frames][:4] == ["synthesize"] * 3 + ["fill"]
     assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in frames)
@@ -280,7 +317,7 @@ def test_an_error_while_painting_falls_at_once() -> None:
 def test_a_track_has_one_delegate_and_another_track_another() -> None:
     generator = FakeGenerator()
     other: Box = (10, 30, 50, 80)
-    both = compositor(generator=generator)
+    both = compositor(generator=generator, repaint_seconds=0)
     for n in range(5):
         covered(both, resolved([FACE, other], n))
     assert len(set(generator.delegates[0::2])) == len(set(generator.delegates[1::2])) == 1
@@ -688,3 +725,36 @@ def test_who_is_kept_is_covered_where_the_recogniser_fails() -> None:
         assert method_of(frame) != "kept"
         assert leaked_pixels(frame.picture, [FACE]) == 0
     assert keeping.faults.counts
+
+
+def painting_calls(repaint_seconds: float, loaded: bool = False) -> int:
+    """How often a face of ten frames at 25 a second is painted; it is covered in all."""
+    painter = FakeGenerator()
+    parts = Synthesis(FakeMesh(), fake_assigner(), painter, NoLoad(rare_painting=loaded))
+    config = CoverConfig(min_confidence=0.5, repaint_seconds=repaint_seconds)
+    covering = Covering(config, parts, np.random.default_rng(0))
+    for index in range(10):
+        x0, y0, x1, y1 = FACE
+        box = (x0 + index, y0, x1 + index, y1)
+        assert is_painted(covered(covering, resolved([box], index)))
+    return len(painter.delegates)
+
+
+def test_faces_are_painted_as_often_as_asked() -> None:
+    assert painting_calls(0.0) == 10
+    assert painting_calls(0.05) == 5
+    assert painting_calls(0.1) == 4
+
+
+def test_less_often_on_an_overloaded_machine() -> None:
+    assert painting_calls(0.0, loaded=True) == -(-10 // (1 + int(25 * LOADED_REPAINT_SECONDS)))
+
+
+def test_a_painting_that_hides_nothing_is_not_moved() -> None:
+    covering = compositor(repaint_seconds=0.1)
+    covered(covering, resolved([FACE], 0))
+    state = covering.tracks.of(0)
+    assert state.painted is not None
+    thin = dataclasses.replace(state.painted.patch, alpha=np.zeros_like(state.painted.patch.alpha))
+    state.painted = dataclasses.replace(state.painted, patch=thin)
+    assert is_painted(covered(covering, resolved([FACE], 1)))

@@ -61,3 +61,16 @@ def test_no_face_is_painted_on_what_may_be_none() -> None:
     for sure in (True, False):
         one = replace(target, sure=sure)
         assert trusts_mesh(CoverConfig(), PICTURE, one, measured, established=True) == sure
+
+
+@pytest.mark.parametrize(
+    ("share", "new", "established"), [(0.7, True, True), (0.5, False, True), (0.4, False, False)]
+)
+def test_a_face_already_painted_may_cover_less_of_its_box(
+    share: float, new: bool, established: bool
+) -> None:
+    x0, y0, x1, y1 = BOX
+    wider = np.array([x0, y0, x1, y0 + (y1 - y0) / share], np.float32)
+    target, measured = Target(0, wider, mesh_keypoints(POINTS), True), Geometry(POINTS, 0.9)
+    for known, trusted in ((False, new), (True, established)):
+        assert trusts_mesh(CoverConfig(), PICTURE, target, measured, established=known) is trusted

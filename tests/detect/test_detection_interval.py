@@ -154,14 +154,15 @@ def test_lost_frames_are_load_though_none_is_late() -> None:
     one = Overloaded()
     one.run(50)
     assert one.interval.seconds > 0.04
-    assert not one.interval.coarse_faces, "first detections become rarer"
+    assert one.interval.rare_painting, "which uncovers nothing, so it comes first"
+    assert not one.interval.coarse_faces, "then detections become rarer"
     extents = one.run(400)
     assert one.interval.seconds == pytest.approx(0.4)
     assert one.interval.coarse_faces
     assert set(extents[-100:]) == {"coarse", None}
     assert one.interval.coarse > 0
     down = one.interval.steps.copy()
-    assert down == {"longer interval": 9, "coarser faces": 1, "smaller copy": 1}
+    assert down == {"rarer painting": 1, "longer interval": 9, "coarser faces": 1, "smaller copy": 1}
 
 
 def test_what_load_made_necessary_is_taken_back_step_by_step_and_not_at_once() -> None:
@@ -176,6 +177,8 @@ def test_what_load_made_necessary_is_taken_back_step_by_step_and_not_at_once() -
     assert one.interval.seconds == pytest.approx(0.04)
     assert one.interval.steps["shorter interval"] == 9
     assert one.interval.steps["larger copy"] == one.interval.steps["finer faces"] == 1
+    assert one.interval.steps["more painting"] == 1
+    assert not one.interval.rare_painting
 
 
 def test_detections_skipped_are_counted() -> None:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from streamanon.config import Config, CoverConfig, LookaheadConfig, as_dict
 from streamanon.cover.covering import Covering
+from streamanon.cover.synthesis import Load
 from streamanon.detect.detection_interval import Extent
 from streamanon.identity.assignment import Assigner
 from streamanon.live.connection import SourceOptions
@@ -119,7 +120,7 @@ class FakeAnonymizer:
         rotation: int = 0,
         still: bool = False,
         assigner: Assigner | None = None,
-        coarse: Callable[[], bool] = lambda: False,
+        load: Load | None = None,
     ) -> Covering:
         return Covering(self.config.cover, None, context=context)
 
