@@ -110,7 +110,7 @@ def tremble(ahead: int) -> float:
     """How much the painted meshes move from frame to frame."""
     generator = NotingGenerator()
     synthesis = Synthesis(TremblingMesh(), fake_assigner(), generator)
-    frames = cover(map(resolved, range(24)), Covering(CoverConfig(), synthesis), ahead)
+    frames = cover(map(resolved, range(24)), Covering(CoverConfig(repaint_seconds=0), synthesis), ahead)
     assert [frame.index for frame in frames] == list(range(24))
     steps = np.diff(np.stack(generator.meshes)[4:-4], axis=0)
     return float(np.abs(steps).mean())
@@ -125,6 +125,6 @@ def test_tracks_do_not_steady_one_another() -> None:
     generator = NotingGenerator()
     synthesis = Synthesis(FakeMesh(), fake_assigner(), generator)
     frames = [resolved(n, track_id=n // 3, shift=n // 3) for n in range(6)]
-    list(cover(frames, Covering(CoverConfig(), synthesis), NEIGHBOURS))
+    list(cover(frames, Covering(CoverConfig(repaint_seconds=0), synthesis), NEIGHBOURS))
     for number, mesh in enumerate(generator.meshes):
         np.testing.assert_allclose(mesh[:, :2], face(number // 3)[:, :2], atol=1e-4)

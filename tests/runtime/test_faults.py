@@ -54,7 +54,9 @@ from streamanon.types import Faces, Geometry, Observation, Picture, RawFrame, Re
 COUNT, FIRST, LAST = 14, 5, 8
 TRUTH = {0: moving((20, 20, 60, 70), (1, 0), COUNT), 1: moving((110, 30, 150, 80), (0, 0.5), COUNT)}
 SOURCE = FakeSource(COUNT, 200, 120, TRUTH)
-CONFIG = Config(DetectConfig(interval_seconds=0), LookaheadConfig(0.12, 0.12), CoverConfig())
+CONFIG = Config(
+    DetectConfig(interval_seconds=0), LookaheadConfig(0.12, 0.12), CoverConfig(repaint_seconds=0)
+)
 NAN, INF = np.float32("nan"), np.float32("inf")
 DEMO = Path(__file__).parents[1] / "data" / "demo.mp4"
 
@@ -372,7 +374,7 @@ def test_targets_that_are_none_cover_the_whole_frame(fault: str, monkeypatch: py
 
 
 def test_stop_ends_the_run_at_the_first_failure() -> None:
-    config = replace(CONFIG, cover=CoverConfig(on_error="stop"))
+    config = replace(CONFIG, cover=CoverConfig(on_error="stop", repaint_seconds=0))
     stops: dict[str, dict[str, Any]] = {
         "detection": {"detector": Spoilt(FakeDetector(TRUTH), "detect", ERRORS["MemoryError"], False)},
         "measuring": {"mesh": Spoilt(FakeMesh(), "measure", ERRORS["MemoryError"], False)},
