@@ -193,7 +193,7 @@ class Synthesiser:
             made = [None] * len(rows)
         for row, job, painting in zip(rows, wanted, made, strict=True):
             state = self._tracks.of(resolved.targets[row].track_id)
-            if painting is not None and self._hides(painting.patch, picture, job):
+            if painting is not None and self._hides(painting, picture, job):
                 state.detail = painting.detail
                 patches[row] = patch = opaque_inside(painting.patch, job.geometry.points)
                 if self._repaint_seconds:
@@ -211,7 +211,7 @@ class Synthesiser:
             if painted is None or painted.time <= oldest:
                 continue
             patch = painted.moved(picture, job)
-            if patch is not None and self._hides(patch, picture, job):
+            if patch is not None and hides(patch, picture, job.geometry.points):
                 patches[row] = opaque_inside(patch, job.geometry.points)
         return patches
 
@@ -220,10 +220,10 @@ class Synthesiser:
         loaded = self._parts is not None and self._parts.load.rare_painting
         return max(self._config.repaint_seconds, LOADED_REPAINT_SECONDS if loaded else 0.0)
 
-    def _hides(self, patch: Patch, picture: Picture, job: Job) -> bool:
+    def _hides(self, painting: Painting, picture: Picture, job: Job) -> bool:
         """Whether the painted face covers the person's. What is no patch at all does not."""
         try:
-            return hides(patch, picture, job.geometry.points)
+            return hides(painting.patch, picture, job.geometry.points)
         except Exception as error:
             self._faults.note("faces", "painting", error)
             return False
