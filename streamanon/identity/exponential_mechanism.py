@@ -41,7 +41,7 @@ MOST_ODDS = 30.0
 NEAR_FROM, NEAR_STEP = -0.3, 0.1
 #: And the cosine itself, for cosines of small, blurred faces differ less, and of some people nearly all who
 #: would fit are alike.
-COSINE_FROM, COSINE_STEP = -0.02, 0.03
+COSINE_FROM, COSINE_STEP = 0.0, 0.04
 #: The same where others are compared with the person's kind of face: the person's own cosine differs from
 #: view to view, and must not change the draw unless a delegate is nearly the person.
 KIND_COSINE_FROM, KIND_COSINE_STEP = 0.35, 0.05
