@@ -38,6 +38,8 @@ _STREAMED = {"mpegts": ".ts", "matroska": ".mkv", "mp4": ".mp4", "mov": ".mov", 
 
 #: Settings that a live output does not have: it is always H.264 and AAC.
 _NOT_LIVE = ("output.codec", "output.audio", "output.subtitles", "output.keep_metadata")
+#: The demo's people, who are nobody, become the same in every run, unless options say otherwise.
+DEMO_SEED = 7
 #: Settings of the draw of a delegate, which there is none of where one is given for everybody.
 _OF_DRAWS = ("identity.epsilon", "identity.seed", "identity.key", "identity.ttl_seconds")
 
@@ -417,6 +419,8 @@ def _demo(args: argparse.Namespace) -> int:
     from streamanon.bench.clips import demo_clip
 
     args.input = str(demo_clip())
+    if args.profile is None and not _asked(args, "identity.", "cover.method"):
+        vars(args)["identity.seed"] = DEMO_SEED
     return _run(args)
 
 
