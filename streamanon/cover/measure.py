@@ -21,6 +21,8 @@ from streamanon.types import Float, Geometry, RawFrame, Resolved, Target
 HOPELESS_CONFIDENCE = 0.1
 #: An unsure mesh between sure ones is replaced if its middle lies this near to theirs, in sizes of a mesh.
 BRIDGED_APART = 0.2
+#: And if these are at most so far apart, s.
+BRIDGED_SECONDS = 0.125
 #: How long a face rests that is not generated before it is measured again, s: far from it, and near.
 HOPELESS_REST_SECONDS, REST_SECONDS = Fraction(32, 100), Fraction(12, 100)
 
@@ -143,7 +145,9 @@ class Measurer:
         before = dict(state.past)
         after = {other.resolved.frame.index: other.mesh_of(target.track_id, least) for other in later}
         if found.confidence < least:
-            bridged = _between(index, found.points, before, after)
+            frame = (later[0] if later else one).resolved.frame
+            most = _frames_within(BRIDGED_SECONDS, float(time_of(frame) - time_of(one.resolved.frame)))
+            bridged = _between(index, found.points, before, after, most)
             return found if bridged is None else Geometry(bridged, least)
         pairs = []
         for step in range(1, NEIGHBOURS + 1):
@@ -159,15 +163,20 @@ class Measurer:
         return replace(found, points=state.points)
 
 
+def _frames_within(seconds: float, step: float) -> int:
+    """How many frames last so long, if one lasts a ``step``, s; 0 where that is not known."""
+    return int(seconds / step) if step > 0 else 0
+
+
 def _between(
-    index: int, found: Float, before: Mapping[int, Float], after: Mapping[int, Float | None]
+    index: int, found: Float, before: Mapping[int, Float], after: Mapping[int, Float | None], most: int
 ) -> Float | None:
     """A mesh [478, 3] that was not sure in a frame or two, from the sure ones before and after it; None
-    where there are none, or where it lies elsewhere.
+    where there are none within ``most`` frames, or where it lies elsewhere.
     """
     earlier = [one for one in before if one < index]
     later = [one for one, points in after.items() if one > index and points is not None]
-    if not earlier or not later or min(later) - max(earlier) > NEIGHBOURS + 1:
+    if not earlier or not later or min(later) - max(earlier) > most:
         return None
     first, last = before[max(earlier)], after[min(later)]
     assert last is not None

@@ -130,13 +130,18 @@ def test_a_painted_face_does_not_rest() -> None:
     assert {method_of(frame) for frame in frames} == {"synthesize"}
 
 
-@pytest.mark.parametrize(("dips", "bridged"), [((3,), True), ((3, 4), True), ((3, 4, 5), False)])
+@pytest.mark.parametrize(
+    ("dips", "rate", "bridged"),
+    [((3,), 25, True), ((3, 4), 25, True), ((3, 4, 5), 25, False), ((3,), 16, True), ((3,), 5, False)],
+)
 def test_a_mesh_that_is_unsure_for_a_moment_takes_the_place_between_its_neighbours(
-    dips: tuple[int, ...], bridged: bool
+    dips: tuple[int, ...], rate: int, bridged: bool
 ) -> None:
     mesh = FakeMesh(lambda call, _track: 0.02 if call in dips else 0.9)
-    by = compositor(mesh, fade_seconds=0.16)
+    by = compositor(mesh, fade_seconds=4 / rate)
     frames = [resolved([FACE], n) for n in range(9)]
+    slow = [dataclasses.replace(one.frame, time_base=Fraction(1, rate)) for one in frames]
+    frames = [dataclasses.replace(one, frame=frame) for one, frame in zip(frames, slow, strict=True)]
     done = list(cover(frames, by, NEIGHBOURS))
     regions = {one.box for frame in done for one in frame.report.covers}
     assert (len(regions) == 1) is bridged  # a fill beneath a face that fades is larger
