@@ -27,7 +27,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from streamanon.errors import SourceError
-from streamanon.live.addresses import reason, why_not_opened, with_encoded_login
+from streamanon.live.addresses import reason, why_no_device, why_not_opened, with_encoded_login
 from streamanon.live.damage import Trust
 from streamanon.live.times import LEAST_STEP, StreamTimes
 from streamanon.live.wire import CLOCK_HZ
@@ -183,10 +183,13 @@ class Connection:
         packets = packets_of(self._container, *streams)
         capture = av.logging.Capture(local=True)
         while not should_stop():
+            asked = clock()
             with capture as lines:
                 packet = self._next(packets)
             if packet is None:
                 return
+            if clock() - asked >= self._options.read_seconds and not self._options.is_file:
+                raise self._silent()  # FFmpeg first lets go what it held back
             if packet.stream_index != self._video.index:
                 yield from self._sounds(packet, times)
             else:
@@ -207,14 +210,16 @@ class Connection:
         except av.error.EOFError:
             return None
         except av.error.ExitError:
-            seconds = self._options.read_seconds
-            raise SourceError(
-                f"{self._options.shown} sent nothing for {seconds:g} seconds; check the network"
-            ) from None
+            raise self._silent() from None
         except (av.error.FFmpegError, OSError) as error:
+            what = "that it is plugged in" if self._options.is_device else "the network"
             raise SourceError(
-                f"reading {self._options.shown} failed ({reason(error)}); check the network"
+                f"reading {self._options.shown} failed ({reason(error)}); check {what}"
             ) from None
+
+    def _silent(self) -> SourceError:
+        seconds = self._options.read_seconds
+        return SourceError(f"{self._options.shown} sent nothing for {seconds:g} seconds; check the network")
 
     def _pictures(
         self, packet: Packet[Any], capture: av.logging.Capture, lines: list[tuple[int, str, str]]
@@ -361,6 +366,8 @@ def _open(options: SourceOptions, stack: ExitStack) -> InputContainer:
         )
         return opened
     except (av.error.FFmpegError, OSError) as error:
+        if options.is_device:
+            raise SourceError(why_no_device(error, shown)) from None
         raise SourceError(why_not_opened(error, shown, options.open_seconds)) from None
 
 

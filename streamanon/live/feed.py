@@ -84,6 +84,11 @@ class Feed:
         self._thread.start()
 
     @property
+    def waiting(self) -> int:
+        """Decoded frames that wait for the chain."""
+        return len(self._waiting)
+
+    @property
     def alive(self) -> bool:
         return self._thread.is_alive()
 
