@@ -8,8 +8,10 @@ RUN python -m venv /opt/streamanon \
  && /opt/streamanon/bin/pip install --no-cache-dir '/src[trt-rtx]' 'torch>=2.4' 'nvidia-ml-py>=12' \
  && rm -rf /src \
  && useradd --create-home streamanon
-# Plans for the usual GPUs, so that the first run need not build them.
-RUN /opt/streamanon/bin/streamanon engines build --target sm86,sm89,sm120 --out /opt/plans --quiet
+# Plans for the usual GPUs in the cache folder of a run, which finds them there and adds compiled kernels.
+ENV XDG_CACHE_HOME=/opt/cache
+RUN /opt/streamanon/bin/streamanon engines build --target sm86,sm89,sm120 --quiet \
+ && chown -R streamanon /opt/cache
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
 USER streamanon
 WORKDIR /data

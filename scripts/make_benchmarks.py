@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from streamanon.bench.result import Result, read_result, table, tables
+from streamanon.bench.result import Result, read_result, table, tables, was_busy
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "bench"
@@ -29,8 +29,10 @@ _ABOUT = """\
 `streamanon bench --json benchmarks/results/bench/NAME.json` on a machine, then `python
 scripts/make_benchmarks.py`. An empty row is a machine that nobody has measured; nothing here is
 estimated. What the columns mean: synthetic people side by side, decode to encode, median of three
-rounds (slowest and fastest); every output is checked before it is timed (all frames, all faces covered
-by the method named, the rest of the picture unchanged). What a GPU could do at best, on paper:
+rounds (slowest and fastest), processor time of all cores; every output is checked before it is timed (all
+frames, all faces covered by the method named, the rest of the picture unchanged), and deface's as well (all
+frames, all faces changed). A result of `--quick` is one short clip, timed once, beside deface three times:
+it shows that all of it runs, and has no row. What a GPU could do at best, on paper:
 [roofline](roofline.md)."""
 _USUAL = (1920, 1080, 4, "synthesize", "auto")
 
@@ -39,6 +41,7 @@ def page(results: dict[str, Result]) -> str:
     """``results`` by the name of their file."""
     names = [*MACHINES.values(), *(name for name in results if name not in MACHINES.values())]
     titles = {file: title for title, file in MACHINES.items()}
+    titles |= {name: f"{name}, --quick" for name, result in results.items() if result.get("quick")}
     head = (
         "machine",
         "1920×1080, 4 faces, frames/s",
@@ -46,7 +49,14 @@ def page(results: dict[str, Result]) -> str:
         "first frame, s",
         "measured",
     )
-    rows = [head, *(_row(titles.get(name, name), results.get(name)) for name in names)]
+    rows = [
+        head,
+        *(
+            _row(titles.get(name, name), results.get(name))
+            for name in names
+            if not results.get(name, {}).get("quick")
+        ),
+    ]
     parts = ["# Benchmarks", _NOTE, _ABOUT, table(rows)]
     for name in names:
         if name in results:
@@ -66,7 +76,7 @@ def _row(title: str, result: Result | None) -> tuple[str, ...]:
         f"{case['frames_per_second']} ({case['backend']})",
         str(streams[0]) if streams else "",
         str(case["first_frame_seconds"]),
-        result["made"],
+        result["made"] + (", busy with other work" if was_busy(result) else ""),
     )
 
 

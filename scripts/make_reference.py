@@ -82,6 +82,7 @@ def _commands(
 
 def _named(action: argparse.Action) -> str:
     metavar = action.metavar or action.dest.upper()
+    metavar = metavar if isinstance(metavar, str) else " ".join(metavar)
     value = "" if action.nargs == 0 else f" {metavar}"
     named = ", ".join(action.option_strings) + value if action.option_strings else str(metavar)
     return _cell(named)

@@ -9,8 +9,10 @@ what GPUs can do by their makers' data sheets. Nothing is timed.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +21,28 @@ import onnx
 import onnxruntime
 
 from streamanon.bench.result import table
+from streamanon.config import load_config
+from streamanon.detect.detection_interval import DetectionInterval
+from streamanon.detect.orientation import Orientation
+from streamanon.detect.view_schedule import ViewSchedule
+from streamanon.detect.yolo import FaceDetector
+from streamanon.media.yuv import from_rgb
+from streamanon.model_list import Recorder
 from streamanon.runtime.example_inputs import VIEW_PX, example
 from streamanon.runtime.models import Engines
 from streamanon.runtime.onnx_header import read_onnx_header
+from streamanon.types import RawFrame
 
 PAGE = Path(__file__).parents[1] / "docs" / "roofline.md"
 #: Networks by how often they run: once a detection pass, once a detection, once a face.
 PER_VIEW, PER_FACE = ("face-detector",), ("face-mesh", "face-parts", "face-occlusion", "generator")
 RARE = ("face-verifier", "identity-encoder", "generator-style")
-#: Bytes of a value, and the frames a second and faces of a stream.
+#: Bytes of a value.
 BYTES = {"fp16": 2, "int8": 1}
-RATE, FACES = 30, 2
-#: Detection passes a frame in the profile livestream: two views of each third frame.
-VIEWS_A_FRAME = 2 / 3
+#: A stream: frames a second, faces, the profile, and the picture's width and height px.
+RATE, FACES, PROFILE, STREAM_PX = 30, 2, "livestream", (1920, 1080)
+#: Views are counted over so many seconds; the first search of a shot, which is in full, is left out.
+COUNTED_SECONDS = 60
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -76,10 +87,10 @@ class Work:
         return BYTES[precision] * (self.weights / batch + (self.ends if fused else self.layers))
 
 
-def work_of(path: Path) -> Work:
-    """Counted on the shapes that the network has when it runs."""
+def work_of(path: Path, sides: tuple[int, int] = VIEW_PX) -> Work:
+    """Counted on the shapes that the network has when it runs; ``sides``: height and width px of a view."""
     model = onnx.load(str(path))
-    inputs = example(path.stem, read_onnx_header(path).inputs, 1)
+    inputs = example(path.stem, read_onnx_header(path).inputs, 1, sides)
     weights = {one.name: tuple(one.dims) for one in model.graph.initializer}
     shapes = _shapes(model, inputs) | weights
     flop, layers = 0.0, 0
@@ -90,6 +101,27 @@ def work_of(path: Path) -> Work:
             layers += sum(_size(shapes.get(name, ())) for name in named)
     ends = [one.name for one in (*model.graph.input, *model.graph.output)]
     return Work(flop, sum(map(_size, weights.values())), sum(_size(shapes[name]) for name in ends), layers)
+
+
+def views_a_frame(engines: Engines) -> dict[tuple[int, int], float]:
+    """How often a stream's frame is seen by the detector, by the view's height and width px: as the chain
+    decides it while everything moves a little and nobody is new.
+    """
+    config = load_config(PROFILE)
+    detector = FaceDetector(Recorder(), engines, config.detect)
+    schedule, orientation = ViewSchedule(detector), Orientation()
+    interval = DetectionInterval(config.detect.interval_seconds, config.lookahead.seconds)
+    picture = from_rgb(np.zeros((STREAM_PX[1], STREAM_PX[0], 3), np.uint8))
+    count, views = COUNTED_SECONDS * RATE, Counter[tuple[int, int]]()
+    for number in range(count):
+        frame = RawFrame(number, number, Fraction(1, RATE), picture)
+        extent = interval.extent(frame, starts_shot=False, may_start=False, moves=False)
+        if extent is None:
+            continue
+        interval.searched(extent, succeeded=True)
+        for look in schedule.looks(frame, extent, orientation):
+            views.update((view.size[1], view.size[0]) for view in look.views)
+    return {sides: times / count for sides, times in views.items()}
 
 
 def _shapes(model: onnx.ModelProto, inputs: Sequence[np.ndarray[Any, Any]]) -> Shapes:
@@ -151,14 +183,32 @@ _FACE = "## A face\n\nMesh, eyes and mouth, occlusion, generator; batches of 8 f
 _STREAMS = f"""\
 ## Streams
 
-Streams of {RATE} frames a second with {FACES} faces each, by the profile livestream: two views of each
-third frame, every face in every frame."""
+Streams of {STREAM_PX[0]}×{STREAM_PX[1]} px at {RATE} frames a second with {FACES} faces each, by the
+profile {PROFILE}, every face in every frame. The detector's views are those of the chain where people
+move; where nothing does, it sees fewer:"""
 _HALVED = (
     "Figures with sparsity are halved, and FP16 is taken as half of INT8 where only that is published."
 )
 
 
-def page(works: dict[str, Work]) -> str:
+@dataclass(frozen=True)
+class Seen:
+    """A detector's view: its height and width px, its work, and how often a frame is seen so."""
+
+    sides: tuple[int, int]
+    work: Work
+    times: float
+
+
+def seen(engines: Engines) -> list[Seen]:
+    """All views of a stream, the smallest first."""
+    path = engines.path(PER_VIEW[0])
+    return [
+        Seen(sides, work_of(path, sides), times) for sides, times in sorted(views_a_frame(engines).items())
+    ]
+
+
+def page(works: dict[str, Work], views: Sequence[Seen]) -> str:
     parts = [
         "# Roofline",
         "<!-- Made by python scripts/make_roofline.py; do not edit. -->",
@@ -167,7 +217,8 @@ def page(works: dict[str, Work]) -> str:
         _FACE,
         table(_face_rows(works)),
         _STREAMS,
-        table(_stream_rows(works)),
+        table(_view_rows(views)),
+        table(_stream_rows(works, views)),
         "## Sources",
         "\n".join(f"- {gpu.name}: {gpu.source}." for gpu in GPUS),
         _HALVED,
@@ -201,15 +252,25 @@ def _face_rows(works: dict[str, Work]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _stream_rows(works: dict[str, Work]) -> list[tuple[str, ...]]:
+def _view_rows(views: Sequence[Seen]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("view, px", "times a frame", "GFLOP")]
+    for view in views:
+        size = f"{view.sides[1]}×{view.sides[0]}"
+        rows.append((size, f"{view.times:.2f}", f"{view.work.flop / 1e9:.3f}"))
+    return rows
+
+
+def _stream_rows(works: dict[str, Work], views: Sequence[Seen]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("GPU", "precision", "streams, fused", "streams, layer by layer")]
     for gpu in GPUS:
         for precision in BYTES:
             cells = []
             for fused in (True, False):
                 face, _ = _together(works, PER_FACE, gpu, precision, 8, fused)
-                view, _ = _together(works, PER_VIEW, gpu, precision, 1, fused)
-                cells.append(_rounded(1 / (RATE * (FACES * face + VIEWS_A_FRAME * view))))
+                detected = sum(
+                    view.times * seconds(view.work, gpu, precision, 1, fused)[0] for view in views
+                )
+                cells.append(_rounded(1 / (RATE * (FACES * face + detected))))
             rows.append((gpu.name, precision.upper(), *cells))
     return rows
 
@@ -234,7 +295,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     engines = Engines.open()
     names = [*PER_VIEW, *RARE, *PER_FACE]
-    args.out.write_text(page({name: work_of(engines.path(name)) for name in names}), encoding="utf-8")
+    works = {name: work_of(engines.path(name)) for name in names}
+    args.out.write_text(page(works, seen(engines)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -338,6 +338,7 @@ def _add_bench_options(parser: argparse.ArgumentParser) -> None:
     add("--compare", nargs=2, type=Path, metavar=("A.json", "B.json"), help="time nothing; set two beside")
     add("--vs", choices=["deface"], help="time this program on the same clips, where it is installed")
     add("--profile", default="livestream", help="as of streamanon run; default livestream")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="as of streamanon run")
     add("--backend", default="auto", help="auto (all that work), tensorrt, openvino or onnxruntime")
     add("--quiet", action="store_true", help="no progress bar and no tables")
 

@@ -25,7 +25,7 @@ class Loaded:
     precise: bool
 
 
-class _Recorder:
+class Recorder:
     """A backend that loads nothing and notes what it was asked for."""
 
     name = "recorder"
@@ -45,7 +45,7 @@ class _NoModel:
 
 def chain_models(engines: Engines) -> list[Loaded]:
     """All models as the chain loads them, so that a plan built for one is the plan that it asks for."""
-    recorder = _Recorder()
+    recorder = Recorder()
     FaceDetector(recorder, engines, DetectConfig())
     Verifier(recorder, engines)
     FaceMesh(recorder, engines)

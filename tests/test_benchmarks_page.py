@@ -31,3 +31,14 @@ def test_a_result_fills_its_row() -> None:
         },
     }  # fmt: skip
     assert "| L4 | 90.0 (tensorrt) | 3 | 3.0 | 2026-01-01 |" in page({"l4": result}).splitlines()
+    busy = page({"l4": result | {"load": 8.0}}).splitlines()
+    assert "| L4 | 90.0 (tensorrt) | 3 | 3.0 | 2026-01-01, busy with other work |" in busy
+    quick = page({"cpu-quick": result | {"quick": True}}).splitlines()
+    assert "## cpu-quick, --quick" in quick
+    assert not any(line.startswith("| cpu-quick") for line in quick)
+
+
+def test_there_is_a_result_and_its_outputs_were_verified() -> None:
+    result = read_results(RESULTS)["cpu-quick"]
+    assert [case["verified"]["by_method"]["synthesize"] for case in result["cases"]] == [20, 20]
+    assert set(result["deface"][0]["frames_per_second"]) == {"streamanon", "deface"}

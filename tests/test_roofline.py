@@ -6,7 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_roofline import GPUS, PAGE, PER_FACE, PER_VIEW, RARE, Gpu, Work, page, seconds, work_of
+from make_roofline import (
+    GPUS,
+    PAGE,
+    PER_FACE,
+    PER_VIEW,
+    RARE,
+    Gpu,
+    Work,
+    page,
+    seconds,
+    seen,
+    views_a_frame,
+    work_of,
+)
 from onnx import TensorProto, helper, numpy_helper
 
 from streamanon.runtime.models import Engines
@@ -44,5 +57,17 @@ def test_weights_are_read_once_a_batch() -> None:
 def test_the_page_is_up_to_date(engines: Engines) -> None:
     """If not: python scripts/make_roofline.py"""
     works = {name: work_of(engines.path(name)) for name in (*PER_VIEW, *RARE, *PER_FACE)}
-    assert PAGE.read_text(encoding="utf-8") == page(works)
-    assert all(gpu.source in page(works) for gpu in GPUS)
+    made = page(works, seen(engines))
+    assert PAGE.read_text(encoding="utf-8") == made
+    assert all(gpu.source in made for gpu in GPUS)
+
+
+def test_views_are_those_of_the_profile(engines: Engines) -> None:
+    """At 30 frames a second each second frame is searched in one size, coarsely and in a tile; in all four
+    orientations each 36 frames.
+    """
+    times = views_a_frame(engines)
+    assert times.keys() == {(128, 224), (224, 128), (320, 576), (576, 320), (480, 576)}
+    assert times[480, 576] == pytest.approx(1 / 2)
+    assert times[320, 576] == times[128, 224] == pytest.approx(1 / 2 + 1 / 36, abs=0.01)
+    assert times[576, 320] == times[224, 128] == pytest.approx(2 / 36, abs=0.01)

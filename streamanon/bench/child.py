@@ -12,7 +12,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from streamanon.api import Anonymizer
 from streamanon.bench.cases import Case
 from streamanon.bench.latency import LatencyClock, batches_of, percentiles, time_network
 from streamanon.bench.verify import Covers, verify
-from streamanon.config import ComputeConfig, load_config
+from streamanon.config import load_config
 from streamanon.errors import sentence
 from streamanon.model_list import chain_models
 from streamanon.runtime.backends import open_backend
@@ -32,6 +32,14 @@ from streamanon.types import SafeFrame
 
 #: How long each network is timed, s.
 SECONDS, QUICK_SECONDS = 1.0, 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """What all cases have in common: a profile, and settings as of ``streamanon run --set``."""
+
+    profile: Path | None
+    settings: Sequence[str]
 
 
 class _Timed(Anonymizer):
@@ -46,17 +54,18 @@ class _Timed(Anonymizer):
 
 
 def run_case(
-    case: Case, folder: Path, profile: str | None, begun: float, ready: Callable[[], None]
+    case: Case, folder: Path, given: Given, begun: float, ready: Callable[[], None]
 ) -> dict[str, Any]:
     """``begun``: when the process was started, seconds since the epoch. ``ready`` is called before what is
     timed. Raises StreamanonError.
     """
     settings = [
+        *given.settings,
         f"cover.method={case.method}",
         f"compute.backend={case.backend}",
         f"compute.precision={case.precision}",
     ]
-    anonymizer = _Timed(load_config(Path(profile) if profile else None, settings))
+    anonymizer = _Timed(load_config(given.profile, settings))
     loaded = time.time() - begun
     source, output = folder / case.clip_name, folder / f"out-{time.monotonic_ns()}.mp4"
     first: list[float] = []
@@ -70,11 +79,12 @@ def run_case(
         report = anonymizer.run(source, output, note)
         verified = verify(source, output, report, covers, case.faces, case.method)
         ready()
-        seconds, stages = [], dict[str, list[float]]()
+        seconds, work, stages = [], [], dict[str, list[float]]()
         for _ in range(case.rounds):
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.process_time()
             anonymizer.run(source, output, overwrite=True)
             seconds.append(time.perf_counter() - started)
+            work.append(time.process_time() - worked)
             for stage, values in anonymizer.clock.milliseconds().items():
                 stages.setdefault(stage, []).extend(values)
     finally:
@@ -83,6 +93,7 @@ def run_case(
     return {
         "frames_per_second": round(statistics.median(rates), 2),
         "rounds": [round(rate, 2) for rate in rates],
+        "processor_ms": round(1000 * statistics.median(work) / report.frames_in, 2),
         "load_seconds": round(loaded, 2),
         "first_frame_seconds": round(first[0], 2),
         "peak_memory_mb": peak_memory_mb(),
@@ -91,11 +102,11 @@ def run_case(
     }
 
 
-def run_networks(backend: str, precision: str, quick: bool) -> list[dict[str, Any]]:
+def run_networks(given: Given, backend: str, precision: str, quick: bool) -> list[dict[str, Any]]:
     """Each network alone, on batches; ``quick``: for a moment, on one face."""
     seconds = QUICK_SECONDS if quick else SECONDS
-    config = ComputeConfig(backend, precision=precision)  # type: ignore[arg-type]
-    opened, rows = open_backend(config), []
+    settings = [*given.settings, f"compute.backend={backend}", f"compute.precision={precision}"]
+    opened, rows = open_backend(load_config(given.profile, settings).compute), []
     for one in chain_models(Engines.open()):
         model = opened.load(one.path, precise=one.precise)
         inputs = read_onnx_header(one.path).inputs
@@ -127,25 +138,28 @@ def _go_on() -> None:
 
 def main() -> None:
     task = json.loads(sys.stdin.readline())
+    given = Given(Path(task["profile"]) if task["profile"] else None, task["settings"])
     try:
         if task["what"] == "networks":
-            answer: Any = {"networks": run_networks(task["backend"], task["precision"], task["quick"])}
+            rows = run_networks(given, task["backend"], task["precision"], task["quick"])
+            answer: Any = {"networks": rows}
         else:
             case = Case(**task["case"])
             ready = _wait if task.get("wait") else _go_on
-            answer = run_case(case, Path(task["folder"]), task["profile"], task["begun"], ready)
+            answer = run_case(case, Path(task["folder"]), given, task["begun"], ready)
     except Exception as error:
         answer = {"error": sentence(error)}
     print(json.dumps(answer), flush=True)
 
 
-def task_of(case: Case, folder: Path, profile: Path | None) -> dict[str, Any]:
-    """What :func:`main` reads; ``begun`` is added when the process starts."""
+def task_of(case: Case, folder: Path) -> dict[str, Any]:
+    """What :func:`main` reads, besides the profile and the settings; ``begun`` is added when the process
+    starts.
+    """
     return {
         "what": "case",
         "case": dataclasses.asdict(case),
         "folder": str(folder),
-        "profile": str(profile) if profile is not None else None,
     }
 
 

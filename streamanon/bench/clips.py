@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from streamanon.errors import SinkError, SourceError
 
 Rgb = NDArray[np.uint8]
+Boxes = NDArray[np.int64]
 
 #: Frames a second of a clip.
 RATE = 25
 #: Frames of the demo clip, and the part of them (xyxy px), that show one person alone.
 _FIRST, _COUNT = 125, 75
 _PART = (415, 60, 595, 330)
+#: What of that part is face in every frame, in shares of its width and height (xyxy).
+_FACE = (0.32, 0.26, 0.58, 0.48)
 _ENCODED = {"preset": "ultrafast", "crf": "16"}
 #: Share of its place that a person fills, and how far, in shares of it, they sway to and fro.
 _FILLS, _SWAYS = 0.9, 0.04
@@ -70,20 +73,35 @@ def _person() -> list[Rgb]:
 
 
 def _picture(person: Rgb, size: tuple[int, int], faces: int, number: int) -> Rgb:
+    picture = _wall(*size)
+    for x, y, wide, tall in _places(size, faces, number):
+        drawn = cv2.resize(person, (wide, tall), interpolation=cv2.INTER_AREA)
+        picture[y : y + tall, x : x + wide] = drawn
+    return picture
+
+
+def face_boxes(size: tuple[int, int], faces: int, number: int) -> Boxes:
+    """Where the middles of the faces are in a clip's frame: [N, 4] xyxy px."""
+    places = np.reshape(_places(size, faces, number), (-1, 4))
+    boxes = places[:, [0, 1, 0, 1]] + places[:, [2, 3, 2, 3]] * np.array(_FACE)
+    return np.asarray(boxes.round(), np.int64)
+
+
+def _places(size: tuple[int, int], faces: int, number: int) -> list[tuple[int, int, int, int]]:
+    """Left, top, width and height px of each person."""
     width, height = size
     columns, rows = grid(size, faces)
-    picture = _wall(width, height)
+    cell = width / columns, height / rows
+    person = _PART[2] - _PART[0], _PART[3] - _PART[1]
+    scale = _FILLS * min(cell[0] / person[0], cell[1] / person[1])
+    wide, tall = round(scale * person[0]), round(scale * person[1])
+    places = []
     for place in range(faces):
-        cell = width / columns, height / rows
-        scale = _FILLS * min(cell[0] / person.shape[1], cell[1] / person.shape[0])
-        drawn = cv2.resize(person, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        tall, wide = drawn.shape[:2]
         sway = _SWAYS * wide * math.sin(0.1 * number + place)
         x = int((place % columns + 0.5) * cell[0] - wide / 2 + sway)
         y = int((place // columns + 0.5) * cell[1] - tall / 2)
-        x, y = max(0, min(x, width - wide)), max(0, min(y, height - tall))
-        picture[y : y + tall, x : x + wide] = drawn
-    return picture
+        places.append((max(0, min(x, width - wide)), max(0, min(y, height - tall)), wide, tall))
+    return places
 
 
 def grid(size: tuple[int, int], faces: int) -> tuple[int, int]:

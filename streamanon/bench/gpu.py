@@ -5,6 +5,7 @@ nothing where there is none. https://docs.nvidia.com/deploy/nvml-api/
 from __future__ import annotations
 
 import importlib
+import os
 import threading
 from collections.abc import Callable, Mapping
 from types import ModuleType, TracebackType
@@ -34,9 +35,23 @@ def open_nvml() -> ModuleType | None:
         return None
 
 
+def handle_of(nvml: ModuleType, device: int) -> Any:
+    """NVML's handle of the CUDA device of that number. NVML knows nothing of ``CUDA_VISIBLE_DEVICES``, by
+    which CUDA's numbers may be others; of several kinds of GPU, both count alike with
+    ``CUDA_DEVICE_ORDER=PCI_BUS_ID``.
+    """
+    visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one.strip()]
+    name = visible[device] if device < len(visible) else str(device)
+    return (
+        nvml.nvmlDeviceGetHandleByIndex(int(name))
+        if name.isdigit()
+        else nvml.nvmlDeviceGetHandleByUUID(name)
+    )
+
+
 def describe(nvml: ModuleType, device: int = 0) -> dict[str, Any]:
     """Name, driver and memory of a GPU."""
-    handle = nvml.nvmlDeviceGetHandleByIndex(device)
+    handle = handle_of(nvml, device)
     return {
         "name": _text(nvml.nvmlDeviceGetName(handle)),
         "driver": _text(nvml.nvmlSystemGetDriverVersion()),
@@ -57,7 +72,7 @@ class GpuSampler:
     ) -> None:
         self._rails = dict(rails or {})
         self._nvml, self._samples = nvml, list[dict[str, float]]()
-        self._handle = nvml.nvmlDeviceGetHandleByIndex(device) if nvml is not None else None
+        self._handle = handle_of(nvml, device) if nvml is not None else None
         self._stop, self._reasons = threading.Event(), set[str]()
         self._thread = threading.Thread(target=self._watch, name="gpu sampler", daemon=True)
 

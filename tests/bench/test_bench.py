@@ -13,13 +13,14 @@ import jsonschema
 import pytest
 
 import streamanon.bench
+from streamanon.bench import deface
 from streamanon.bench import run as bench
 from streamanon.bench.cases import Case
 from streamanon.bench.child import task_of
 from streamanon.bench.result import SCHEMA, compare, read_result, tables
 from streamanon.bench.verify import Covers, NotAsExpectedError, verify
 from streamanon.cli import main
-from streamanon.errors import ConfigError
+from streamanon.errors import ConfigError, ModelError
 from streamanon.runtime.backends import Verdict
 from streamanon.runtime.run_context import Tally
 from streamanon.types import Cover
@@ -28,6 +29,7 @@ STAGES = {"detect": {"p50": 1.0, "p95": 2.0, "p99": 3.0}}
 ANSWER: dict[str, Any] = {
     "frames_per_second": 20.0,
     "rounds": [19.0, 20.0, 21.0],
+    "processor_ms": 40.0,
     "load_seconds": 1.0,
     "first_frame_seconds": 2.0,
     "peak_memory_mb": 300,
@@ -83,7 +85,7 @@ def children(monkeypatch: pytest.MonkeyPatch) -> type[FakeChild]:
         Verdict("onnxruntime", True, "works"),
     ]
     monkeypatch.setattr(bench, "_Child", FakeChild)
-    monkeypatch.setattr(bench, "examine_backends", lambda: verdicts)
+    monkeypatch.setattr(bench, "examine_backends", lambda _compute: verdicts)
     monkeypatch.setattr(bench, "write_clip", lambda path, *_: path.write_bytes(b""))
     return FakeChild
 
@@ -129,7 +131,7 @@ def test_a_case_that_fails_is_told_and_the_others_go_on(
     assert run() == 1
     told = capsys.readouterr().out
     assert "| mosaic | onnxruntime | auto | it failed |" in told
-    assert "| solid | onnxruntime | auto | 100.0 (19.0–21.0) |" in told
+    assert "| solid | onnxruntime | auto | 100.0 (19.0–21.0) | 40.0 |" in told
 
 
 @pytest.mark.usefixtures("children")
@@ -148,8 +150,18 @@ def test_nothing_is_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--json", "no/such/b.json"], "make its folder first"),
         (["--plot", "b.txt"], "--plot writes png, svg or pdf, not b.txt"),
         (["--profile", "none"], "there is no profile 'none'"),
-        (["--backend", "tensorrt"], "no backend can be timed (tensorrt: no CUDA device is available; "),
+        (["--backend", "tensorrt"], "no backend can be timed (tensorrt: no CUDA device is available); see"),
+        (["--backend", "cuda"], "no backend 'cuda'; known: auto, tensorrt, openvino, onnxruntime"),
+        (
+            ["--set", "cover.method=solid"],
+            "--set cover.method does nothing here, as the benchmark",
+        ),
+        (["--set", "compute.backend=openvino"], "as the benchmark varies it; use --backend"),
+        (["--set", "compute.thread=2"], "compute.thread"),
+        (["--set", "compute.providers=[cuda]", "--backend", "openvino"], "compute.providers is for the"),
         (["--compare", "a.json", "b.json", "--quick"], "--compare times nothing: leave --quick out"),
+        (["--compare", "a.json", "b.json", "--backend", "openvino"], "leave --backend out"),
+        (["--compare", "a.json", "b.json", "--set", "output.crf=20"], "leave --set out"),
         (["--compare", "a.json", "b.json"], "cannot read a.json: No such file or directory"),
     ],
 )
@@ -174,30 +186,112 @@ def test_deface_has_to_be_there(
     assert "--vs deface needs deface: pip install deface" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("children")
-def test_deface_is_timed_in_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    seconds = {"deface": 2.0}
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of those run, each of which writes an empty file; deface takes twice as long."""
     ran: list[str] = []
 
-    def timed(words: list[str]) -> float:
+    def run_program(words: list[str]) -> deface.Taken:
         ran.append(Path(words[0]).name)
         Path(words[words.index("-o") + 1]).write_bytes(b"")
-        return seconds.get(ran[-1], 1.0)
+        return deface.Taken(*((10.0, 8.0) if ran[-1] == "deface" else (5.0, 2.0)))
 
     monkeypatch.setattr(shutil, "which", lambda name: name)
-    monkeypatch.setattr(bench, "_seconds_of", timed)
-    assert run("--quick", "--vs", "deface", "--json", str(tmp_path / "b.json"), "--quiet") == 0
-    result = read_result(tmp_path / "b.json")
-    jsonschema.validate(result, schema())
-    assert [row["frames_per_second"] for row in result["deface"]] == [{"streamanon": 20.0, "deface": 10.0}]
-    assert "| 20.0 | 10.0 | 2.00 |" in tables(result)
+    monkeypatch.setattr(deface, "run_program", run_program)
+    monkeypatch.setattr(deface, "verify_faces", lambda *_: None)
+    return ran
 
 
 @pytest.mark.usefixtures("children")
-def test_a_plot_is_drawn(tmp_path: Path) -> None:
+def test_deface_is_timed_in_turn(programs: list[str], tmp_path: Path) -> None:
+    assert run("--quick", "--vs", "deface", "--json", str(tmp_path / "b.json"), "--quiet") == 0
+    assert programs == [Path(sys.executable).name, "deface"] * 3
+    result = read_result(tmp_path / "b.json")
+    jsonschema.validate(result, schema())
+    row = result["deface"][0]
+    assert row["frames_per_second"] == {"streamanon": 20.0, "deface": 10.0}
+    assert row["processor_ms"] == {"streamanon": 20.0, "deface": 80.0}
+    told = "| 20.0 (20.0–20.0) | 10.0 (10.0–10.0) | 2.00 | 20.0 | 80.0 | 0.25 |"
+    assert told in tables(result)
+
+
+@pytest.mark.usefixtures("children")
+def test_a_wrong_output_beside_deface_is_told_and_the_rest_is_kept(
+    programs: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(program: str, *_: Any) -> None:
+        if program == "deface":
+            raise NotAsExpectedError("deface changed only 3 of 100 faces")
+
+    monkeypatch.setattr(deface, "verify_faces", refuse)
+    assert run("--quick", "--vs", "deface", "--json", str(tmp_path / "b.json")) == 1
+    assert len(programs) == 2
+    result = read_result(tmp_path / "b.json")
+    jsonschema.validate(result, schema())
+    assert "frames_per_second" in result["cases"][0]
+    assert "| deface changed only 3 of 100 faces |  |" in capsys.readouterr().out
+
+
+def test_a_programs_processor_time_is_that_of_its_own() -> None:
+    pytest.importorskip("resource")
+    taken = deface.run_program([sys.executable, "-c", "sum(range(2_000_000))"])
+    assert taken.processor_seconds is not None
+    assert 0 < taken.processor_seconds < 10
+    with pytest.raises(ModelError, match=r"failed on the benchmark's clip: bad$"):
+        deface.run_program([sys.executable, "-c", "import sys; sys.exit('bad')"])
+
+
+@pytest.mark.usefixtures("children")
+def test_settings_reach_every_process(children: type[FakeChild], tmp_path: Path) -> None:
+    given = ["output.crf=30", "compute.threads=1"]
+    options = [word for one in given for word in ("--set", one)]
+    assert run("--quick", "--json", str(tmp_path / "b.json"), "--quiet", *options) == 0
+    assert {task["what"] for task in children.tasks} == {"case", "networks"}
+    assert all(task["settings"] == tuple(given) for task in children.tasks)
+    result = read_result(tmp_path / "b.json")
+    assert result["settings"] == given
+    assert "profile livestream, output.crf=30, compute.threads=1, " in tables(result)
+
+
+@pytest.mark.usefixtures("children")
+def test_providers_are_timed_by_onnx_runtime_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    verdicts = [Verdict("openvino", True, "works"), Verdict("onnxruntime", True, "works")]
+    monkeypatch.setattr(bench, "examine_backends", lambda _compute: verdicts)
+    options = ["--set", "compute.providers=[cuda]", "--json", str(tmp_path / "b.json")]
+    assert run("--quick", "--quiet", *options) == 0
+    assert [case["backend"] for case in read_result(tmp_path / "b.json")["cases"]] == ["onnxruntime"]
+
+
+@pytest.mark.usefixtures("children")
+@pytest.mark.parametrize(("load", "busy"), [(0.1, False), (64.0, True), (None, False)])
+def test_a_busy_machine_is_told(
+    load: float | None,
+    busy: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(bench, "load_of_others", lambda: load)
+    path = str(tmp_path / "b.json")
+    assert run("--quick", "--json", path) == 0
+    assert ("busy with other work" in capsys.readouterr().out) is busy
+    assert run("--compare", path, path) == 0
+    assert ("the second machine was busy" in capsys.readouterr().out) is busy
+
+
+@pytest.mark.parametrize("quick", [["--quick"], []])
+@pytest.mark.usefixtures("children", "programs")
+def test_a_plot_is_drawn(quick: list[str], tmp_path: Path) -> None:
+    """Sizes, ways and stages, with a line a number of faces; deface among the ways."""
     pytest.importorskip("matplotlib")
-    assert run("--plot", str(tmp_path / "b.png"), "--quiet") == 0
-    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+    path = tmp_path / "b.svg"
+    with_text = ["--json", str(tmp_path / "b.json"), "--quiet", "--vs", "deface"]
+    assert run("--plot", str(path), *with_text, *quick) == 0
+    drawn = path.read_text(encoding="utf-8")
+    for text in ("640×360", "1 face", "deface, 1 face, with start-up", "ms of work a frame", "detect"):
+        assert f"<!-- {text} -->" in drawn, text
+    for text in ("16 faces", "3840×2160", "mosaic, onnxruntime auto", "synthesize, onnxruntime fp32"):
+        assert (f"<!-- {text} -->" in drawn) is not bool(quick), text
 
 
 @pytest.mark.usefixtures("children")
@@ -210,7 +304,7 @@ def test_two_results_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[
     two.write_text(json.dumps(changed))
     assert run("--compare", str(one), str(two)) == 0
     told = capsys.readouterr().out
-    assert "| 100.0 | 150.0 | 1.50 |" in told
+    assert "| 100.0 | 150.0 | 1.50 | 40.0 | 40.0 | 1.00 |" in told
     assert "different versions" in told
     assert "different machine" not in told
 
@@ -227,6 +321,44 @@ def test_other_files_are_no_results(text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"give a file of streamanon bench --json"):
         read_result(tmp_path / "a.json")
     assert SCHEMA.endswith("/1")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cases": 5},
+        {"cases": [{"width": 1}]},
+        {"machine": None},
+        {"versions": []},
+        {"networks": [{"model": "a"}]},
+        {"deface": None},
+    ],
+)
+@pytest.mark.usefixtures("children")
+def test_a_result_that_lacks_something_is_one_sentence(
+    change: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = tmp_path / "a.json", tmp_path / "b.json"
+    assert run("--quick", "--json", str(one), "--quiet") == 0
+    two.write_text(json.dumps(read_result(one) | change))
+    assert run("--compare", str(one), str(two)) == 2
+    assert capsys.readouterr().err.endswith(
+        "b.json is not complete: give a file as streamanon bench --json wrote it\n"
+    )
+
+
+def test_results_of_before_are_still_read(tmp_path: Path) -> None:
+    """Keys that were added later may be missing."""
+    case = {"width": 1, "height": 1, "faces": 0, "method": "solid", "backend": "a", "precision": "auto"}
+    timed = {"rounds": [0.0], "frames_per_second": 0.0, "first_frame_seconds": 1, "peak_memory_mb": None}
+    machine = {"board": None, "processor": "a CPU", "cores": 2, "memory_gb": 8, "gpu": None, "system": ""}
+    result = {
+        "schema": SCHEMA, "made": "2026-01-01", "profile": "file", "machine": machine, "models": {},
+        "versions": {"streamanon": "0.1.0"}, "backends": [], "networks": [], "streams": [], "deface": [],
+        "cases": [case | timed | {"gpu": None, "stages_ms": {}}],
+    }  # fmt: skip
+    (tmp_path / "a.json").write_text(json.dumps(result))
+    assert compare(read_result(tmp_path / "a.json"), result).endswith("| 0.0 | 0.0 |  |  |  |  |")
 
 
 def _report(frames: int = 12, **tally: Any) -> Any:
@@ -279,5 +411,5 @@ def test_a_child_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     case = Case(64, 64, 0, "solid", "onnxruntime", "auto", 1, 1)
     with bench._Child() as child:
-        answer = child.ask(task_of(case, Path(), None))
+        answer = child.ask(task_of(case, Path()))
     assert answer == {"error": "the process ended without an answer, with code 1"}

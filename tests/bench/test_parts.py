@@ -113,6 +113,9 @@ class FakeNvml:
     def nvmlDeviceGetHandleByIndex(self, number: int) -> int:  # noqa: N802
         return number
 
+    def nvmlDeviceGetHandleByUUID(self, name: str) -> str:  # noqa: N802
+        return name
+
     def nvmlDeviceGetMemoryInfo(self, _handle: int) -> SimpleNamespace:  # noqa: N802
         self.used += 100e6
         return SimpleNamespace(used=self.used)
@@ -145,6 +148,18 @@ def test_a_gpu_is_sampled_and_what_it_does_not_tell_is_left_out(monkeypatch: pyt
     assert found["clock_mhz"] == {"most": 1500.0, "mean": 1500.0}
     assert "watts" not in found
     assert found["throttled"] == ["SwThermalSlowdown"]
+
+
+@pytest.mark.parametrize(
+    ("visible", "device", "found"),
+    [("", 1, 1), ("3,1", 0, 3), ("3, 1", 1, 1), ("GPU-8a5f", 0, "GPU-8a5f"), ("2", 1, 1)],
+)
+def test_the_gpu_sampled_is_the_one_that_computes(
+    visible: str, device: int, found: int | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    fake: Any = FakeNvml()
+    assert gpu.handle_of(fake, device) == found
 
 
 def test_nvml_has_all_that_is_asked_of_it() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,36 @@ def test_wrong_options_are_one_sentence(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("file", "file is a file: give --out a folder"),
+        ("file/plans", "plans: Not a directory; give --out another"),
+        ("closed", "closed: Permission denied; give --out another folder"),
+    ],
+)
 @pytest.mark.usefixtures("library")
 def test_a_folder_that_cannot_be_written_is_one_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    out: str,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Before anything is built. Rights bind no root, so they are asked for."""
     (tmp_path / "file").write_bytes(b"")
-    assert main(["engines", "build", "--target", "sm86", "--out", str(tmp_path / "file"), "--quiet"]) == 2
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path).name != "closed")
+    monkeypatch.setattr(command, "build_plan", lambda *_: pytest.fail("it builds"))
+    assert main(["engines", "build", "--target", "sm86", "--out", str(tmp_path / out), "--quiet"]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("library")
+def test_a_full_disk_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "store_plan", lambda *_: False)
+    assert main(["engines", "build", "--target", "sm86", "--out", str(tmp_path), "--quiet"]) == 2
     assert "check that the folder is writable and the disk not full" in capsys.readouterr().err
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch
 
 import torch
 from devices import DEVICE, MEMORY, here
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from streamanon.config import ComputeConfig
 from streamanon.cover.canvas import Canvas, HostCanvas
@@ -207,3 +209,40 @@ def test_a_pictures_planes_go_to_the_device_once_and_colours_never_come_back() -
     assert sum(one in planes for one in up) == 3
     generator.paint(picture, JOBS[:1])
     assert sum(one in planes for one in up) == 3
+
+
+class Operations(TorchDispatchMode):  # type: ignore[misc]
+    """Counts what is work for the device: all but views and what only makes room."""
+
+    _IDLE = (
+        torch.ops.aten.empty,
+        torch.ops.aten.empty_strided,
+        torch.ops.aten.detach,
+        torch.ops.aten._unsafe_view,
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view and func.overloadpacket not in self._IDLE
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("faces", "most"),
+    [
+        ([(105, (200, 200))], 1000),
+        ([(240, (300, 240))], 1000),
+        ([(60, (80, 80)), (105, (250, 100)), (140, (480, 120)), (240, (200, 330)), (90, (520, 380))], 2400),
+    ],
+)
+def test_painting_is_so_many_operations(faces: list[tuple[int, tuple[int, int]]], most: int) -> None:
+    """On a GPU the host starts each of them, some microseconds apiece; ``docs/gpu.md`` says how many."""
+    jobs = [job(width, middle, number=number) for number, (width, middle) in enumerate(faces, 2)]
+    picture, generator = picture_of(jobs), on_device(Pictures(MEMORY))
+    generator.paint(picture, jobs)
+    with MEMORY.active(), Operations() as operations:
+        assert None not in generator.paint(picture, jobs)
+    assert 0.8 * most < operations.count <= most

@@ -64,7 +64,7 @@ def test_the_generator_has_both_its_sizes(engines: Engines) -> None:
 def test_the_detectors_usual_views_have_profiles_of_their_own(engines: Engines) -> None:
     """For each setting of ``detect.size``, upright and turned."""
     detector = profiles(engines, "face-detector")
-    sides = {COARSE_LONG_SIDE, LONG_SIDES["medium"], LONG_SIDES["large"]}
+    sides = {COARSE_LONG_SIDE, *LONG_SIDES.values()}
     exact = set()
     for turn in (0, 1):
         for side in sides:

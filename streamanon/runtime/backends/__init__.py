@@ -89,6 +89,8 @@ _CANDIDATES = {
     "openvino": ((("openvino",),), "streamanon.runtime.backends.openvino"),
     "onnxruntime": ((("onnxruntime",),), "streamanon.runtime.backends.onnxruntime"),
 }
+#: Names that ``compute.backend`` takes besides "auto".
+BACKENDS = tuple(_CANDIDATES)
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,8 @@ def choose_backend(config: ComputeConfig) -> Choice:
         verdicts.append(Verdict(name, False, reason))
     reasons = "; ".join(f"{one.name}: {one.reason}" for one in verdicts)
     remedy = "see streamanon doctor" if named == "auto" else "leave it to auto, which takes one that works"
+    if config.providers:
+        remedy = "or leave out compute.providers"
     raise ModelError(f"no backend can be used ({reasons}); {remedy}")
 
 

@@ -14,7 +14,7 @@ from streamanon.runtime.onnx_header import Port
 BATCHES = (1, 4, 8)
 #: Height and width of the detector's input for 16:9 pictures, by ``detect.size``: those of
 #: ``detect/tiling.LONG_SIDES``, and the coarse one. Each is built upright and turned by a quarter.
-VIEW_SIDES = ((128, 224), (320, 576), (576, 1024))
+VIEW_SIDES = ((128, 224), (224, 384), (320, 576), (576, 1024))
 #: All other views, tiles and close-ups: from the network's grid to the largest square.
 VIEW_RANGE = ((32, 32), (576, 1024), (1024, 1024))
 #: The generator's two sizes, of which the network takes any.
