@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 import av.error
 
 from streamanon.errors import ConfigError
+from streamanon.live.srt import check_installed
 
 #: What follows the login in an address.
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[\w.\-]+)(:\d+)?([/?#]|$)")
@@ -63,14 +64,17 @@ def check_server(address: str, shown: str, listens: bool) -> None:
 
 
 def check_srt(address: str, shown: str) -> None:
-    """Raises :class:`ConfigError` for a passphrase of SRT: the program that speaks SRT here takes it only
-    as an argument, which every user of the machine can read.
+    """Raises :class:`ConfigError` where the program that speaks SRT here is missing, and for a passphrase:
+    it takes that only as an argument, which every user of the machine can read.
     """
-    if re.match(r"(?is)srt:.*passphrase", address):
+    if not re.match(r"(?i)srt:", address):
+        return
+    if "passphrase" in address.lower():
         raise ConfigError(
             f"{shown}: a passphrase of SRT would be seen in the process list; let a gateway such as"
             " MediaMTX speak SRT, and use its rtsp:// address"
         )
+    check_installed()
 
 
 def _encoded(text: str) -> str:

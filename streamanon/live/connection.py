@@ -29,6 +29,7 @@ from av.video.frame import VideoFrame
 from streamanon.errors import SourceError
 from streamanon.live.addresses import reason, why_no_device, why_not_opened, with_encoded_login
 from streamanon.live.damage import Trust
+from streamanon.live.srt import transmit
 from streamanon.live.times import LEAST_STEP, StreamTimes
 from streamanon.live.wire import CLOCK_HZ
 from streamanon.media.address import is_address, redact_url
@@ -391,17 +392,7 @@ class SrtReader:
     def __init__(self, address: str, read_seconds: float) -> None:
         self.name = "srt"
         self._seconds = read_seconds
-        try:
-            self._process = subprocess.Popen(
-                ["srt-live-transmit", "-q", "-a:no", address, "file://con"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
-        except FileNotFoundError:
-            raise SourceError(
-                "srt:// needs the program srt-live-transmit: install the package srt-tools"
-            ) from None
+        self._process = transmit(address, "file://con", subprocess.DEVNULL, subprocess.PIPE)
         assert self._process.stdout is not None
         self._pipe = self._process.stdout.fileno()
 

@@ -31,6 +31,7 @@ from av.stream import Stream
 from streamanon.errors import StreamanonError
 from streamanon.live.acknowledged import Acknowledged
 from streamanon.live.retention import Retention, remove_empty
+from streamanon.live.srt import transmit
 from streamanon.live.wire import CLOCK_HZ, VIDEO, Encoded, Hello, packets
 from streamanon.media.output_file import OutputFile
 
@@ -143,12 +144,7 @@ class _SrtPipe(io.RawIOBase):
     name = "srt"
 
     def __init__(self, address: str) -> None:
-        self._process = subprocess.Popen(
-            ["srt-live-transmit", "-q", "-a:no", "file://con", address],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        self._process = transmit("file://con", address, subprocess.PIPE, subprocess.DEVNULL)
         assert self._process.stdin is not None
         self._pipe = self._process.stdin
 

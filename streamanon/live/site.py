@@ -217,7 +217,6 @@ def _from_file(text: str) -> str:
 
 
 def _check_source(source: SourceOptions, section: CameraSection) -> None:
-    check_srt(source.address, source.shown)
     if source.is_file and not Path(source.address.removeprefix("file://")).is_file():
         raise ConfigError(f"there is no file {source.shown}; check the path")
     if (section.realtime or section.loop) and not source.is_file:
@@ -226,6 +225,7 @@ def _check_source(source: SourceOptions, section: CameraSection) -> None:
         raise ConfigError(f"rtsp_transport does nothing with {source.shown}; leave it out")
     if not source.is_file and not source.is_device:
         check_server(source.address, source.shown, listens=True)
+        check_srt(source.address, source.shown)
 
 
 def seconds_of(text: str, name: str) -> float:

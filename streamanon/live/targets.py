@@ -62,8 +62,8 @@ def target_of(text: str, archiving: Archiving | None = None, overwrite: bool = F
     if scheme == "mjpeg":
         return _mjpeg(text, shown)
     if scheme == "srt":
-        check_srt(text, shown)
         check_server(text, shown, listens=True)
+        check_srt(text, shown)
         return Target("srt", text, shown, "mpegts", {"muxdelay": "0"})
     if scheme in _NETWORK:
         return _network(scheme, text, shown)

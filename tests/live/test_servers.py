@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -338,6 +338,26 @@ def test_srt_in_and_out(tmp_path: Path, recording: Path) -> None:
         assert taking.process.wait(100) == 0, (taking.lines, sending.lines)
         sending.end()
     assert_safe(output, 5)
+
+
+def test_a_killed_process_leaves_no_listener_for_srt_behind(tmp_path: Path) -> None:
+    """It would keep the port, and the next start would fail."""
+    if shutil.which("srt-live-transmit") is None:
+        pytest.skip("srt-live-transmit is not installed (srt-tools)")
+    address = f"srt://127.0.0.1:{free_port(socket.SOCK_DGRAM)}?mode=listener"
+
+    def listeners() -> list[bytes]:
+        lines = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                lines.append(path.read_bytes())
+        return [line for line in lines if line.startswith(b"srt-live") and address.encode() in line]
+
+    with live(address, "--to", tmp_path / "out.mkv") as one:
+        assert wait_for(lambda: len(listeners()) == 1, 30)
+        one.process.kill()
+        one.process.wait()
+        assert wait_for(lambda: not listeners(), 10)
 
 
 def test_udp_in_and_out(tmp_path: Path, recording: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -123,9 +124,18 @@ def test_what_is_wrong_is_told(tmp_path: Path, text: str, said: str) -> None:
 @pytest.mark.parametrize(
     "address", ["udp://:9000", "udp://@239.0.0.1:9000", "srt://:9000?mode=listener", "rtsp://u:p@s/:#@c/s"]
 )
-def test_addresses_that_are_right(tmp_path: Path, address: str) -> None:
+def test_addresses_that_are_right(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _program: "/usr/bin/srt-live-transmit")
     text = f"cameras: {{a: {{source: '{address}', to: 'hls://TMP/a'}}}}"
     assert check_site(write(tmp_path, text)) == []
+
+
+def test_a_missing_program_is_told_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _program: None)
+    (fault,) = check_site(write(tmp_path, "cameras: {a: {source: 'srt://c:1', to: 'hls://TMP/a'}}"))
+    assert "install the package srt-tools" in fault
 
 
 def test_the_files_that_a_section_names_are_part_of_it(tmp_path: Path) -> None:
