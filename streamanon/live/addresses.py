@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import socket
 from urllib.parse import quote, urlsplit
 
 import av.error
@@ -112,13 +113,27 @@ def why_not_opened(error: Exception, shown: str, seconds: float) -> str:
         if shown.lower().startswith("rtsp"):  # FFmpeg tells a time-out of RTSP so
             return silent
         return f"{shown} sends no video that can be read; check that it plays"
-    if isinstance(error, PermissionError):
+    rtmp = shown.lower().startswith("rtmp")
+    if getattr(error, "errno", None) == errno.EIO and _is_unknown(shown):
+        return f"the server of {shown} is not known by that name; check its spelling and the network"
+    if isinstance(error, PermissionError) or (rtmp and getattr(error, "errno", None) == errno.EIO):
         return f"{shown} may not be read, or nothing is published there yet; check the name and the rights"
     if isinstance(error, FileNotFoundError):
         return f"there is no {shown}; check the path"
     if isinstance(error, ConnectionRefusedError):
         return f"{shown} refuses the connection; check that the server runs, and its port"
     return f"{shown} cannot be opened ({reason(error)}); check the address and the network"
+
+
+def _is_unknown(shown: str) -> bool:
+    """Whether the server's name leads to no address; FFmpeg calls that an error of input or output."""
+    try:
+        socket.getaddrinfo(urlsplit(shown).hostname, None)
+    except socket.gaierror:
+        return True
+    except ValueError:
+        return False
+    return False
 
 
 def reason(error: Exception) -> str:

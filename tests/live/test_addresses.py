@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 
 import av.error
 import pytest
@@ -48,11 +49,24 @@ def test_logins_are_encoded_for_the_user(given: str, encoded: str) -> None:
         (OSError(5, "Input/output error", "rtsp://u:secret@cam"), "Input/output error"),
     ],
 )
-def test_why_a_source_does_not_open(error: Exception, said: str) -> None:
+def test_why_a_source_does_not_open(error: Exception, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _host, _port: [])
     sentence = why_not_opened(error, "rtsp://***@cam/s", 3)
     assert said in sentence
     assert "secret" not in sentence
     assert redact_text(sentence) == sentence
+
+
+def test_a_server_whose_name_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_host: str, _port: None) -> None:
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    error = OSError(errno.EIO, "Input/output error", "rtmp://u:secret@cam/app/key")
+    sentence = why_not_opened(error, "rtmp://***@cam/***", 3)
+    assert "is not known by that name" in sentence
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _host, _port: [])
+    assert "nothing is published there yet" in why_not_opened(error, "rtmp://***@cam/***", 3)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,14 @@ def test_each_metric_of_the_dashboard_exists() -> None:
     assert len(named) > 10
 
 
+def test_prometheus_takes_its_file() -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed (prometheus)")
+    command = ["promtool", "check", "config", str(DEPLOY / "prometheus.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_other_files_are_yaml() -> None:
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     assert compose["services"]["streamanon"]["command"][0] == "live"
