@@ -86,17 +86,18 @@ class Service:
             self.wanted = len(self._plans)
 
     def reload(self, plans: Sequence[Plan]) -> None:
-        """Stop cameras that are gone or changed, start those that are new or changed; the others are not
-        touched. One whose models do not load is told, and goes on as it was.
+        """Stop cameras that are gone or changed, start those that are new or changed, or had ended by an
+        error; the others are not touched. One whose models do not load is told, and goes on as it was.
         """
         new = {one.settings.name: one for one in plans}
         with self._changing:
             old = dict(self._plans)
+            failed = {name for name, one in self.cameras.items() if one.is_over and one.error is not None}
         for name in [name for name in old if name not in new]:
             self._journal.note(name, "removed")
             self._end(name)
         for name, one in new.items():
-            if old.get(name) == one:
+            if old.get(name) == one and name not in failed:
                 continue
             made = with_threads(one, len(new), self._cores)
             try:
