@@ -255,7 +255,7 @@ def _add_live_options(parser: argparse.ArgumentParser) -> None:
     add("--loop", action="store_true", help="a file again and again")
     add("--duration", metavar="TIME", help="stop after so much output: 60s, 10m, 6h")
     add("--give-up-after", metavar="TIME", help="end with an error after so long without a picture")
-    add("--segment", metavar="TIME", default="10m", help="length of files whose name holds %%Y%%m%%d…")
+    add("--segment", metavar="TIME", help="length of files whose name holds %%Y%%m%%d…; default 10m")
     add("--keep-files", metavar="TIME", help="remove such files when they are older: 7d")
     add("--overwrite", action="store_true", help="replace files that exist")
     add("--status", metavar="HOST:PORT", help="serve /metrics, /healthz and /readyz")

@@ -18,6 +18,7 @@ from streamanon.live.site import (
     CameraSection,
     Plan,
     check_site,
+    files_of,
     load_site,
     parse_status,
     plan,
@@ -64,10 +65,7 @@ def run_live(args: argparse.Namespace, config: Config) -> int:
         in_time = service.stop()
         if flags.stop:
             journal.note("all", "stopped", reason="" if in_time else "not all ended in time")
-    errors = service.errors()
-    if len(plans) == 1 and site is None and errors:
-        tell(f"streamanon: {redact_text(sentence(errors[0]))}")
-    code = EXIT_ERROR if errors and not flags.stop else 0
+    code = EXIT_ERROR if service.errors() and not flags.stop else 0  # each was told when its camera ended
     if not in_time:
         # A thread that hangs in a library would hang the interpreter's end, too.
         sys.stderr.flush()
@@ -99,7 +97,9 @@ def record(args: argparse.Namespace, config: Config, output: Path) -> int:
         service.stop()
     camera = service.cameras["camera"]
     if camera.error is not None and not flags.stop:
-        raise camera.error
+        if args.quiet:
+            raise camera.error
+        return EXIT_ERROR  # it was told when the camera ended
     if args.report is not None and camera.info is not None:
         camera.context.interrupted = flags.stop
         facts = {"name": output.name, "frames": camera.egress_counts.frames}
@@ -115,7 +115,8 @@ def _nothing(*_: object) -> None: ...
 def _check(path: Path) -> int:
     faults = check_site(path)
     for fault in faults:
-        tell(f"streamanon: {path}: {redact_text(fault)}")
+        where = "" if str(path) in fault else f"{path}: "
+        tell(f"streamanon: {where}{redact_text(fault)}")
     if not faults:
         count = len(load_site(path).sections)
         tell(f"{path}: {count} camera{'s' if count > 1 else ''}, no fault found", sys.stdout)
@@ -179,25 +180,26 @@ class _Site:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._sections: dict[str, CameraSection] = {}
+        self._read: dict[str, tuple[CameraSection, tuple[str, ...]]] = {}
         self._plans: dict[str, Plan] = {}
         self.status: str | None = None
         self._stamp = self._read_stamp()
 
     def plans(self) -> list[Plan]:
-        """Read the file. Cameras whose section is unchanged keep their plan. Raises
-        :class:`ConfigError`.
+        """Read the file. Cameras keep their plan whose section and the files that it names are unchanged.
+        Raises :class:`ConfigError`.
         """
         self._stamp = self._read_stamp()
         site = load_site(self.path)
         made: dict[str, Plan] = {}
+        read = {name: (section, files_of(section)) for name, section in site.sections.items()}
         for name, section in site.sections.items():
-            same = self._sections.get(name) == section
+            same = self._read.get(name) == read[name]
             made[name] = self._plans[name] if same else plan(name, section)
-        faults = shared_targets(made.values())
+        faults = shared_targets(made.values(), site.status)
         if faults:
             raise ConfigError(faults[0])
-        self._sections, self._plans, self.status = dict(site.sections), made, site.status
+        self._read, self._plans, self.status = read, made, site.status
         return list(made.values())
 
     def has_changed(self) -> bool:
@@ -224,9 +226,12 @@ class _Reloading:
         if not due and not self._flags.reload:
             return
         self._flags.reload = False
+        status = self._site.status
         try:
             plans = self._site.plans()
         except StreamanonError as error:
             self._journal.note("all", "not reloaded", reason=redact_text(sentence(error)))
             return
+        if self._site.status != status:
+            self._journal.note("all", "not reloaded", reason="status is read at the start only")
         self._service.reload(plans)

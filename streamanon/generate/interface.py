@@ -36,8 +36,8 @@ class Patch:
 @dataclass(frozen=True, eq=False, repr=False)
 class DetailState:
     """What is carried from a face's frame to its next: how strong and how sharp detail is in this footage,
-    smoothed; ``front`` [32, 32]: the crop's cells that showed something in front; ``mouth`` [2, 3]: the
-    mean colours between the lips (:func:`streamanon.generate.mouth.mouth_colours`), smoothed; ``white``:
+    smoothed; ``front`` [32, 32]: the crop's cells that showed something in front; ``mouth`` [3, 3]: colours
+    between the lips (:func:`streamanon.generate.mouth.mouth_colours`), smoothed; ``white``:
     how bright eyes are (:func:`streamanon.generate.eyes.eye_white`), smoothed; ``kept``: the painting, for
     the next frame if the face rests.
     """

@@ -1,9 +1,9 @@
 """What shows between parted lips: teeth, tongue, the dark, at the frame's own resolution.
 
 A row of teeth comes from an atlas of synthetic smiles, one for each delegate. It hangs from the upper lip's
-edge at the scale of the head, not of the mouth: lips move over teeth. Of the person two colours are used,
-the means between the upper and between the lower lips' halves: how bright it is there, whether teeth show,
-and whether a tongue does.
+edge at the scale of the head, not of the mouth: lips move over teeth; a second one stands on the lower lip.
+Of the person three colours are used, the means of the upper and of the lower half between the lips, and of
+what is whitest: how bright teeth are, how much of either half shows them, and whether a tongue shows.
 """
 
 from __future__ import annotations
@@ -43,26 +43,41 @@ PARTED = (0.015, 0.05)
 #: So narrow a gap, px, shows hardly more than the one colour that is there, and from the second on teeth,
 #: tongue and dark; how much of their contrast it shows.
 GAPS_PX, LEAST_TOLD = (2.5, 7.0), 0.4
-#: Brightness between the upper (lower) halves of the lips, of the skin's light, at which no teeth show and
-#: at which they do so wholly.
-UPPER_TEETH, LOWER_TEETH = (0.3, 0.62), (0.55, 0.8)
+#: The share of the pixels between the lips that count as the whitest; how white they are, of the skin's
+#: light, and how much greener than it, from where on they are teeth, and surely so: lips and tongues are
+#: redder than skin.
+WHITEST, TEETH_WHITE, TEETH_GREEN = 0.2, (0.42, 0.62), (0.86, 0.98)
+#: The luma, of the skin's, of what is no tooth; and the mean luma of teeth, of that of the whitest ones:
+#: lips shade them.
+NO_TOOTH, SHADED = 0.22, 0.8
+#: By how much more of the lower half than of the upper one shows teeth, from where on they are lower teeth,
+#: and surely so; else the upper ones reach down.
+LOWER_MORE = (0.05, 0.3)
+#: Mean lumas between lips without teeth, of the skin's, at which all is dark, and at which all is filled by
+#: a tongue or the lips.
+FILLED = (0.35, 0.55)
 #: Saturation of the colour below, from which it is a tongue.
 TONGUE = (0.3, 0.5)
 #: How much of its length a row shows at least, how much of it a lower row does at most, and how far apart
 #: the two are at least, in units.
-LEAST_SHOWN, LOWER_SHOWN, ROWS_APART = 0.25, 0.6, 0.05
+LEAST_SHOWN, LOWER_SHOWN, ROWS_APART = 0.12, 0.75, 0.02
 #: Colours 0..255 of the dark and of a tongue, at a skin's luma of 150.
 DARK, TONGUE_RGB, REFERENCE = (46.0, 20.0, 19.0), (150.0, 78.0, 76.0), 150.0
 #: The bounds of teeth's brightness, of the skin's light.
-TEETH_LIGHT = (0.85, 1.3)
+TEETH_LIGHT = (0.6, 1.3)
+#: How much brighter teeth are before the lips shade them.
+SHADE_GAIN = 1.12
 #: How much of the skin's tint teeth take on (a power), and how much of their own colour they keep.
 TINTED, OWN_TINT = 0.5, 0.55
 #: A row's teeth are so wide, in units; wider smiles stretch it.
 SEEN_WIDTH = 0.84
 #: A row is so much longer at most where teeth fill the opening.
-LONGEST = 1.6
+LONGEST = 1.25
 #: How far the brightness of either half may be brought to the original's.
-GAINS = (0.7, 1.35)
+GAINS = (0.8, 1.25)
+#: A lower row is the upper one upside down, with narrower, darker teeth and a flatter arc: by so many units
+#: a square unit from the middle.
+LOWER_WIDTH, LOWER_LIGHT, ARC = 1.15, 0.95, 0.25
 #: Softness of the opening's edge, in units and px; how far the lip's shadow reaches, in units, and how
 #: strong it is; how much darker it is at the corners, from which share of the way to them.
 SOFT, SOFT_PX, SHADOW, SHADOW_SHARE, CORNER_SHARE, CORNER_FROM = 0.012, 0.5, 0.045, 0.4, 0.5, 0.7
@@ -154,27 +169,39 @@ def gape(points: Float) -> float:
 
 
 def mouth_colours(crop: Float, light: Float, points: Float) -> Float | None:
-    """The mean colours [2, 3] between the upper and the lower halves of parted lips, of the luma of the
-    skin about, ``light`` [3]; None where they are closed. ``points``: the person's own in the crop, px.
+    """The mean colours [3, 3] of the upper and the lower half between parted lips, and of the whitest
+    pixels there, of the luma of the skin about, ``light`` [3]; None where they are closed. ``points``: the
+    person's own in the crop, px.
     """
     if gape(points) < PARTED[0]:
         return None
     ring = points[list(INNER_LIPS), :2]
     upper, lower = points[list(UPPER_EDGE), :2], points[list(LOWER_EDGE), :2]
     between = (upper + lower) / 2
-    skin = float(light @ LUMA)
-    halves = [np.concatenate([edge, between[::-1]]) for edge in (upper, lower)]
+    skin = max(float(light @ LUMA), 1.0)
     (x0, y0), (x1, y1) = np.floor(ring.min(0)).astype(int) - 1, np.ceil(ring.max(0)).astype(int) + 2
     x0, y0 = max(0, x0), max(0, y0)
     part = np.ascontiguousarray(crop[y0:y1, x0:x1])
     if not part.size:
         return None
-    means = []
-    for half in halves:
+    means, inside = [], np.zeros(part.shape[:2], np.uint8)
+    for edge in (upper, lower):
+        half = np.rint(16 * (np.concatenate([edge, between[::-1]]) - [x0, y0])).astype(np.int32)
         mask = np.zeros(part.shape[:2], np.uint8)
-        cv2.fillPoly(mask, [np.rint(16 * (half - [x0, y0])).astype(np.int32)], 1, cv2.LINE_8, 4)
+        cv2.fillPoly(mask, [half], 1, cv2.LINE_8, 4)
         means.append(cv2.mean(part, mask)[:3])
-    return np.asarray(means, np.float32) / max(skin, 1.0)
+        inside |= mask
+    seen = part[inside > 0]
+    if not len(seen):
+        return None
+    white = _whiteness(seen, light)
+    means.append(seen[np.argsort(white)[-max(1, round(WHITEST * len(seen))) :]].mean(axis=0))
+    return np.asarray(means, np.float32) / np.float32(skin)
+
+
+def _whiteness(colours: Float, light: Float) -> Float:
+    """How white colours [..., 3] are in a ``light`` [3] that makes white skin 1."""
+    return np.asarray((colours / np.maximum(light, TINY)).min(axis=-1), np.float32)
 
 
 def mouth_layers(
@@ -197,7 +224,7 @@ def mouth_layers(
         return []
     weight = np.float32(amount) * softly_filled(ring, place, soft)
     inner = _interior(frame.local(grid(place)), points, frame, light, teeth, colours)
-    mean = np.asarray(colours.mean(axis=0) * (light @ LUMA), np.float32)
+    mean = np.asarray(colours[:2].mean(axis=0) * (light @ LUMA), np.float32)
     gap = float(np.linalg.norm(points[LIP_MIDDLES[0], :2] - points[LIP_MIDDLES[1], :2]))
     told = replace(look, contrast=look.contrast * float(np.interp(gap, GAPS_PX, (LEAST_TOLD, 1))))
     return [Layer(place[0], place[1], told.seen(inner, mean), weight)]
@@ -226,26 +253,48 @@ def _interior(
     round_ = np.exp(-((u / 0.3) ** 2) - ((1 - down) / 0.55) ** 2)[..., None]
     inner += tongue * round_ * (np.array(TONGUE_RGB, np.float32) - inner)
     inner *= np.float32(skin / REFERENCE)
+    surely = _teeth_share(colours[2], light)
+    seen = colours[0] + np.clip(2 * down - 0.5, 0, 1)[..., None] * (colours[1] - colours[0])
+    filled = (1 - surely) * float(np.interp(luma[:2].mean(), FILLED, (0, 1)))
+    inner += np.float32(filled) * (np.float32(skin) * seen - inner)
     row, length = teeth
     tint = (light / skin) ** TINTED
-    gain = np.float32(np.clip(1.1 * luma[0], *TEETH_LIGHT) * skin / BRIGHT) * tint / float(tint @ LUMA)
+    gain = (
+        np.float32(np.clip(SHADE_GAIN * (colours[2] @ LUMA), *TEETH_LIGHT) * skin / BRIGHT)
+        * tint
+        / float(tint @ LUMA)
+    )
     gap = float(np.polyval(lower, 0.0) - np.polyval(upper, 0.0))
-    wide = float(np.interp(luma[1], LOWER_TEETH, (0, 1))) * (1 - tongue)
-    longer = 1 + wide * float(np.clip(gap / length - 1, 0, LONGEST - 1))
-    length *= longer
-    shown = LEAST_SHOWN + (1 - LEAST_SHOWN) * float(np.interp(luma[0], UPPER_TEETH, (0, 1)))
+    above, below = _rows(colours, surely, gap, length)
     ends = frame.local(points[list(INNER_MOUTH_CORNERS), :2])[:, 0]
     narrower = np.float32(min(1.0, SEEN_WIDTH / max(float(ends[1] - ends[0]), TINY)))
-    inner = _lay(inner, row, narrower * u, (v - top + (1 - shown) * length) / longer, gain)
-    lower_shown = LOWER_SHOWN * wide
-    if lower_shown and gap > (shown + lower_shown) * length + ROWS_APART:
-        inner = _lay(inner, row, 1.15 * u, bottom - v + (1 - lower_shown) * length, np.float32(0.88) * gain)
+    longer = max(1.0, above / length)
+    inner = _lay(inner, row, narrower * u, (v - top + longer * length - above) / longer, gain)
+    if below:
+        along = np.float32(LOWER_WIDTH) * narrower * u
+        deep = np.asarray(bottom - v + length - below - ARC * along**2, np.float32)
+        inner = _lay(inner, row, along, deep, np.float32(LOWER_LIGHT) * gain)
     depth = (v - top) / SHADOW
     shade = 1 - SHADOW_SHARE * np.exp(-np.maximum(depth, 0))
-    along = np.abs((2 * u - ends.sum()) / max(float(ends[1] - ends[0]), TINY))
-    shade *= 1 - CORNER_SHARE * np.clip((along - CORNER_FROM) / (1 - CORNER_FROM), 0, 1)
+    outwards = np.abs((2 * u - ends.sum()) / max(float(ends[1] - ends[0]), TINY))
+    shade *= 1 - CORNER_SHARE * np.clip((outwards - CORNER_FROM) / (1 - CORNER_FROM), 0, 1)
     inner = inner * shade[..., None].astype(np.float32)
     return _as_bright(inner, down, luma * skin)
+
+
+def _rows(colours: Float, surely: float, gap: float, length: float) -> tuple[float, float]:
+    """How much of the upper and of the lower row of teeth shows, in units, where lips are ``gap`` apart and
+    teeth ``length`` long; ``surely``: how surely any show.
+    """
+    most = max(SHADED * float(colours[2] @ LUMA) - NO_TOOTH, TINY)
+    shares = surely * ((colours[:2] @ LUMA - NO_TOOTH) / most).clip(0, 1)
+    shares[1] *= 1 - _tongue_share(colours[1])
+    lower = float(np.interp(shares[1] - shares[0], LOWER_MORE, (0, 1)))
+    teeth = float(shares.sum()) * gap / 2
+    below = lower * float(shares[1]) * gap / 2
+    above = float(np.clip(teeth - below, LEAST_SHOWN * length, LONGEST * length))
+    below = min(max(below, teeth - above), LOWER_SHOWN * length, gap - above - ROWS_APART)
+    return above, max(0.0, below)
 
 
 def _lay(inner: Float, row: Float, u: Float, v: Float, gain: Float) -> Float:
@@ -269,6 +318,15 @@ def _as_bright(inner: Float, down: Float, wanted: Float) -> Float:
         gains.append(float(np.clip(float(level) / max(own, 1.0), *GAINS)))
     gain = np.interp(down, (0.25, 0.75), gains).astype(np.float32)
     return np.asarray(inner * gain[..., None], np.float32)
+
+
+def _teeth_share(colour: Float, light: Float) -> float:
+    """How surely the whitest ``colour`` [3] between the lips, of the luma of skin in ``light`` [3], is a
+    tooth's.
+    """
+    red, green, blue = colour * (light @ LUMA) / np.maximum(light, TINY)
+    white = np.interp(min(red, green, blue), TEETH_WHITE, (0, 1))
+    return float(white * np.interp(green / max(red, TINY), TEETH_GREEN, (0, 1)))
 
 
 def _tongue_share(colour: Float) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import re
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import av.error
 
@@ -40,6 +41,27 @@ def with_encoded_login(address: str) -> str:
     return f"{scheme}://{_encoded(user)}{colon}{_encoded(password)}@{rest[at + 1 :]}"
 
 
+#: Schemes that have no usual port, and those that may be listened at, without a server's name.
+_NEED_PORT, _MAY_LISTEN = ("udp", "tcp", "srt"), re.compile(r"(?i)(udp|tcp|srt|https?|rtmp)://")
+
+
+def check_server(address: str, shown: str, listens: bool) -> None:
+    """Raises :class:`ConfigError` for an address without a server, or with a port that cannot be one.
+    ``listens``: whether the server's name may be missing where the protocol can wait for the other side.
+    """
+    try:
+        parts = urlsplit(with_encoded_login(address))
+        scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
+    except ValueError:
+        raise ConfigError(
+            f"{shown} has no server and port that can be read; check what stands after ://"
+        ) from None
+    if not host and not (listens and _MAY_LISTEN.match(address)):
+        raise ConfigError(f"{shown} names no server: its name or address belongs after ://")
+    if not port and scheme in _NEED_PORT:
+        raise ConfigError(f"{shown} names no port: write it after the server, as in {scheme}://HOST:9000")
+
+
 def check_srt(address: str, shown: str) -> None:
     """Raises :class:`ConfigError` for a passphrase of SRT: the program that speaks SRT here takes it only
     as an argument, which every user of the machine can read.
@@ -56,6 +78,17 @@ def _encoded(text: str) -> str:
         part if re.fullmatch(r"%[0-9A-Fa-f]{2}", part) else quote(part, safe="")
         for part in re.split(r"(%[0-9A-Fa-f]{2})", text)
     )
+
+
+def why_no_device(error: Exception, device: str) -> str:
+    """One sentence on why a camera at this machine could not be opened."""
+    if isinstance(error, PermissionError):
+        return f"{device} may not be read; add your user to the group video"
+    if getattr(error, "errno", None) == errno.EBUSY:
+        return f"{device} is used by another program; close that, or give another camera"
+    if getattr(error, "errno", None) in (errno.ENOTTY, errno.EINVAL, errno.ENODEV):
+        return f"{device} is no camera ({reason(error)}); list them with v4l2-ctl --list-devices"
+    return f"{device} cannot be opened ({reason(error)}); check that it is plugged in"
 
 
 def why_not_opened(error: Exception, shown: str, seconds: float) -> str:

@@ -136,6 +136,15 @@ class Camera:
         return self.settings.name
 
     @property
+    def waiting(self) -> dict[str, int]:
+        """Frames that wait: decoded ones for the chain, and anonymised ones for the encoder."""
+        feed, egress = self._feed, self._egress
+        return {
+            "source": 0 if feed is None else feed.waiting,
+            "encoder": 0 if egress is None else egress.waiting,
+        }
+
+    @property
     def is_over(self) -> bool:
         return not self._thread.is_alive() and self.status.state is State.ENDED
 
@@ -213,8 +222,6 @@ class Camera:
             self.reconnects[kind] += 1
             self.status.be(State.LOST, reason)
             self._pause(backoff.pause(healthy))
-            if not self._stop.is_set():
-                self.status.be(State.STARTING)
 
     def _one_connection(self) -> tuple[str, str, float]:
         """Run one connection to its end: what kind of end, the reason, and how long it was healthy, s."""
@@ -385,6 +392,11 @@ class Camera:
             output.close()
         for output in self.outputs:
             output.join(4.0)
+        failures = {one.target.shown: one.failure for one in self.outputs if one.failure}
+        if self.error is None and failures:
+            self.error = SinkError(
+                "; ".join(f"{shown} is not complete: {why}" for shown, why in failures.items())
+            )
 
 
 class _Counted:

@@ -9,8 +9,8 @@ import os
 import select
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -27,7 +27,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from streamanon.errors import SourceError
-from streamanon.live.addresses import reason, why_not_opened, with_encoded_login
+from streamanon.live.addresses import reason, why_no_device, why_not_opened, with_encoded_login
 from streamanon.live.damage import Trust
 from streamanon.live.times import LEAST_STEP, StreamTimes
 from streamanon.live.wire import CLOCK_HZ
@@ -170,7 +170,9 @@ class Connection:
             audio_streams=len(self._container.streams.audio),
         )
 
-    def read(self, should_stop: Callable[[], bool], begin: float | None = None) -> Iterator[Got | Heard]:
+    def read(
+        self, should_stop: Callable[[], bool], begin: float | None = None
+    ) -> Generator[Got | Heard, None, None]:
         """What comes, until the source ends or ``should_stop``. Raises :class:`SourceError` where reading
         fails, and where packets come without a picture. ``begin``: the time of the first frame of a file
         that is not read at its own speed; by default when it arrives.
@@ -180,41 +182,47 @@ class Connection:
         pace = _Pace(clock, should_stop) if self._paced else None
         picture_at = clock()
         streams = [self._video, *([self._audio] if self._audio is not None else [])]
-        packets = packets_of(self._container, *streams)
         capture = av.logging.Capture(local=True)
-        while not should_stop():
-            with capture as lines:
-                packet = self._next(packets)
-            if packet is None:
-                return
-            if packet.stream_index != self._video.index:
-                yield from self._sounds(packet, times)
-            else:
-                for frame, trusted in self._pictures(packet, capture, lines):
-                    stamp = None if self._by_arrival else _seconds(frame)
-                    if pace is not None and stamp is not None:
-                        pace.wait(stamp)
-                    picture_at = arrival = clock()
-                    yield Got(frame, times.video(stamp, arrival), arrival, not trusted)
-            lines.clear()
-            if clock() - picture_at > self._options.read_seconds:
-                shown = self._options.shown
-                raise SourceError(f"{shown} sends packets but no picture; check that it plays")
+        with closing(packets_of(self._container, *streams)) as packets:
+            while not should_stop():
+                asked = clock()
+                with capture as lines:
+                    packet = self._next(packets)
+                if packet is None:
+                    return
+                if clock() - asked >= self._options.read_seconds and not self._options.is_file:
+                    raise self._silent()  # FFmpeg first lets go what it held back
+                if packet.stream_index != self._video.index:
+                    yield from self._sounds(packet, times)
+                else:
+                    for frame, trusted in self._pictures(packet, capture, lines):
+                        stamp = None if self._by_arrival else _seconds(frame)
+                        if pace is not None and stamp is not None:
+                            pace.wait(stamp)
+                        picture_at = arrival = clock()
+                        yield Got(frame, times.video(stamp, arrival), arrival, not trusted)
+                lines.clear()
+                if clock() - picture_at > self._options.read_seconds:
+                    shown = self._options.shown
+                    raise SourceError(f"{shown} sends packets but no picture; check that it plays")
 
     def _next(self, packets: Iterator[Packet[Any]]) -> Packet[Any] | None:
         try:
-            return next(packets, None)
+            packet = next(packets, None)
+            return _copied(packet) if packet is not None and self._options.is_device else packet
         except av.error.EOFError:
             return None
         except av.error.ExitError:
-            seconds = self._options.read_seconds
-            raise SourceError(
-                f"{self._options.shown} sent nothing for {seconds:g} seconds; check the network"
-            ) from None
+            raise self._silent() from None
         except (av.error.FFmpegError, OSError) as error:
+            what = "that it is plugged in" if self._options.is_device else "the network"
             raise SourceError(
-                f"reading {self._options.shown} failed ({reason(error)}); check the network"
+                f"reading {self._options.shown} failed ({reason(error)}); check {what}"
             ) from None
+
+    def _silent(self) -> SourceError:
+        seconds = self._options.read_seconds
+        return SourceError(f"{self._options.shown} sent nothing for {seconds:g} seconds; check the network")
 
     def _pictures(
         self, packet: Packet[Any], capture: av.logging.Capture, lines: list[tuple[int, str, str]]
@@ -309,6 +317,17 @@ class _Pace:
             time.sleep(min(left, 0.1))
 
 
+def _copied(packet: Packet[Any]) -> Packet[Any]:
+    """The packet with memory of its own. A device's packets, and the raw frames decoded from them, lie in
+    buffers that are gone when the device is closed: whoever frees one later ends the process.
+    """
+    copy: Packet[Any] = Packet(bytes(packet))
+    copy.stream, copy.time_base = packet.stream, packet.time_base
+    copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
+    copy.is_keyframe = packet.is_keyframe
+    return copy
+
+
 def quiet_ffmpeg() -> None:
     """Let FFmpeg's lines reach :class:`Trust` and nobody else: they quote addresses with their
     passwords.
@@ -361,6 +380,8 @@ def _open(options: SourceOptions, stack: ExitStack) -> InputContainer:
         )
         return opened
     except (av.error.FFmpegError, OSError) as error:
+        if options.is_device:
+            raise SourceError(why_no_device(error, shown)) from None
         raise SourceError(why_not_opened(error, shown, options.open_seconds)) from None
 
 

@@ -90,6 +90,11 @@ class Egress:
         self._thread = threading.Thread(target=self._run, name="egress", daemon=True)
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """Frames that wait for the encoder."""
+        return self._frames.qsize()
+
     def put(self, frame: SafeFrame, born: float) -> None:
         """Take a frame whose picture arrived at ``born``, s; waits while the encoder is busy."""
         while not self.done.is_set():

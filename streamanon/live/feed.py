@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -84,6 +85,11 @@ class Feed:
         self._thread.start()
 
     @property
+    def waiting(self) -> int:
+        """Decoded frames that wait for the chain."""
+        return len(self._waiting)
+
+    @property
     def alive(self) -> bool:
         return self._thread.is_alive()
 
@@ -147,10 +153,13 @@ class Feed:
                 self._changed.notify_all()
 
     def _read_once(self) -> None:
-        with self._connect(self._options, self._clock) as connection:
+        with (
+            self._connect(self._options, self._clock) as connection,
+            closing(connection.read(lambda: self._stopped, self._begin)) as items,
+        ):
             self.has_sound = connection.has_sound
             try:
-                for item in connection.read(lambda: self._stopped, self._begin):
+                for item in items:
                     if not isinstance(item, Got):
                         if self._listen is not None:
                             self._listen(item.frame, item.time - self._origin)

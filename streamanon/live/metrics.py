@@ -95,7 +95,10 @@ def _chain(cameras: Iterable[Camera]) -> Iterator[Metric]:
     latency = HistogramMetricFamily(
         "streamanon_latency_seconds", "from a frame's arrival until it is encoded", labels=("camera",)
     )
+    waiting = GaugeMetricFamily("streamanon_waiting_frames", "frames that wait", labels=("camera", "for"))
     for camera in cameras:
+        for queue, count in camera.waiting.items():
+            waiting.add_metric((camera.name, queue), float(count))
         tally = camera.context.tally
         carried.add_metric((camera.name,), float(tally.faces - tally.detected))
         if camera.interval is not None:
@@ -106,7 +109,7 @@ def _chain(cameras: Iterable[Camera]) -> Iterator[Metric]:
             total += count
             buckets.append((edge, float(total)))
         latency.add_metric((camera.name,), buckets, camera.egress_counts.latency.total)
-    yield from (carried, interval, latency)
+    yield from (carried, interval, waiting, latency)
 
 
 def _outputs(cameras: Iterable[Camera]) -> Iterator[Metric]:

@@ -33,6 +33,7 @@ class MjpegOutput:
         self.target, self.counts = target, OutputCounts()
         self.status = Status(tell)
         self.newest: float | None = None
+        self.failure = ""  # viewers that leave are none
         self.viewers = 0
         self._frame: SafeFrame | None = None
         self._number = 0

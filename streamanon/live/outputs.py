@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streamanon.live.backoff import Backoff
+from streamanon.live.backoff import HEALTHY_SECONDS, Backoff
 from streamanon.live.states import State, Status
 from streamanon.live.targets import Target
 from streamanon.live.wire import CLOCK_HZ, Encoded, Hello
@@ -157,6 +157,11 @@ class ChildOutput:
             target.kind, target.address, target.muxer, target.options, header, setup, target.more
         )
         self._stall_seconds = stall_seconds
+        #: Why the last pictures did not get there; empty while they do.
+        self.failure = ""
+        #: For so long a child has to publish before the output counts as running again, s: one that opens
+        #: and fails each time would be told each time.
+        self.probation = 0.0
         self._queue = PacketQueue(self.counts)
         self._stop = threading.Event()
         self._child: _Child | None = None
@@ -208,10 +213,14 @@ class ChildOutput:
             if self._queue.is_over or self._stop.is_set():
                 break
             self.counts.restarts += 1
+            if child.opened:
+                self.probation = 0.0 if healthy >= HEALTHY_SECONDS else HEALTHY_SECONDS
             if self.target.kind == "file":
-                self.status.be(State.ENDED, child.reason or "the file could not be written")
+                self.failure = child.reason or "the file could not be written"
+                self.status.be(State.ENDED, self.failure)
                 self._queue.close()
                 return
+            self.failure = child.reason or "its process ended"
             self.status.be(State.LOST, child.reason)
             self._stop.wait(backoff.pause(healthy))
         self.status.be(State.ENDED)
@@ -237,6 +246,11 @@ class _Child:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # with what it starts itself it can be killed as one group
         )
+
+    @property
+    def opened(self) -> bool:
+        """Whether it could begin to publish."""
+        return self._opened is not None
 
     def serve(self, queue: PacketQueue) -> float:
         """Send packets until the child ends, or the queue; returns for how long it was healthy, s."""
@@ -324,12 +338,13 @@ class _Child:
             self._moved = time.monotonic()
             if message.get("state") == "open":
                 self._opened = self._moved
+            if self._opened is not None and self._moved - self._opened >= self._output.probation:
                 self._output.status.be(State.RUNNING)
             if "error" in message:
                 self.reason = str(message["error"])
             self._done = message.get("done", self._done)
             while self._under_way and self._under_way[0][0] <= self._done:
-                self._output.newest = self._under_way.popleft()[1]
+                self._output.newest, self._output.failure = self._under_way.popleft()[1], ""
 
     def _makes_no_progress(self) -> bool:
         if self._opened is not None and self._sent == self._done:

@@ -30,7 +30,7 @@ from av.stream import Stream
 
 from streamanon.errors import StreamanonError
 from streamanon.live.acknowledged import Acknowledged
-from streamanon.live.retention import Retention
+from streamanon.live.retention import Retention, remove_empty
 from streamanon.live.wire import CLOCK_HZ, VIDEO, Encoded, Hello, packets
 from streamanon.media.output_file import OutputFile
 
@@ -57,6 +57,8 @@ def main() -> int:
     try:
         _publish(hello, source, tell)
     except (av.error.FFmpegError, OSError, ValueError, StreamanonError) as error:
+        if hello.kind == "archive":
+            remove_empty(Path(hello.target))
         with contextlib.suppress(OSError):
             tell(error=_why(error))
         return 1

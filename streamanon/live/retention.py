@@ -43,6 +43,15 @@ class Retention:
                             os.unlink(entry.path)
 
 
+def remove_empty(pattern: Path) -> None:
+    """Remove an archive's files without content: a full disk leaves one with each attempt."""
+    names = re.compile(_expression(pattern.name))
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(pattern.parent):
+            if names.fullmatch(entry.name) and entry.is_file() and not entry.stat().st_size:
+                os.unlink(entry.path)
+
+
 #: What strftime's marks become.
 _MARKS = {"Y": r"\d{4}", "m": r"\d\d", "d": r"\d\d", "H": r"\d\d", "M": r"\d\d", "S": r"\d\d"}
 _MARKS |= {"j": r"\d{3}", "s": r"\d+", "y": r"\d\d", "F": r"\d{4}-\d\d-\d\d", "T": r"\d\d:\d\d:\d\d"}

@@ -12,19 +12,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from streamanon.config import Config, build, load_config, read_yaml
+from streamanon.config import Config, build, find_profile, load_config, read_yaml
 from streamanon.errors import ConfigError, StreamanonError
-from streamanon.live.addresses import check_srt
+from streamanon.live.addresses import check_server, check_srt
 from streamanon.live.camera import CameraSettings
 from streamanon.live.connection import SourceOptions
 from streamanon.live.encode import ENCODERS
-from streamanon.live.targets import Archiving, target_of
+from streamanon.live.targets import SEGMENT_SECONDS, Archiving, Target, target_of
 from streamanon.media.address import is_address, redact_text
 
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
@@ -50,7 +52,7 @@ class CameraSection:
     realtime: bool = False
     loop: bool = False
     give_up_after: str | None = None
-    segment: str = "10m"
+    segment: str | None = None
     keep: str | None = None
     overwrite: bool = False
 
@@ -133,14 +135,8 @@ def plan(
         sound=section.audio != "drop",
     )
     _check_source(source, section)
-    keep = None if section.keep is None else seconds_of(section.keep, "keep")
-    archiving = Archiving(seconds_of(section.segment, "segment"), keep)
-    targets = tuple(target_of(_from_file(to), archiving, section.overwrite) for to in section.to)
-    for target in targets:
-        if config.output.codec == "hevc" and target.muxer == "flv":
-            raise ConfigError(
-                f"{target.shown} takes H.264: leave output.codec out, or send HEVC by rtsp, srt, udp or hls"
-            )
+    _check_files(config)
+    targets = _targets(section, config)
     give_up = None if section.give_up_after is None else seconds_of(section.give_up_after, "give_up_after")
     settings = CameraSettings(
         name,
@@ -153,6 +149,56 @@ def plan(
         duration=duration,
     )
     return Plan(settings, config)
+
+
+def files_of(section: CameraSection) -> tuple[str, ...]:
+    """What stands in the files that a section names: addresses, and its profile. Raises
+    :class:`ConfigError` where they cannot be read.
+    """
+    named = [_from_file(text) for text in (section.source, *section.to) if text.startswith("@")]
+    if section.profile is not None:
+        profile = find_profile(section.profile)
+        named.append(str(read_yaml(profile)) if os.path.isfile(profile) else "")
+    return tuple(named)
+
+
+def _targets(section: CameraSection, config: Config) -> tuple[Target, ...]:
+    """Where the section's pictures go, each once."""
+    archiving = Archiving(
+        SEGMENT_SECONDS if section.segment is None else seconds_of(section.segment, "segment"),
+        None if section.keep is None else seconds_of(section.keep, "keep"),
+    )
+    targets = tuple(target_of(_from_file(to), archiving, section.overwrite) for to in section.to)
+    places = set()
+    for target in targets:
+        if config.output.codec == "hevc" and target.muxer == "flv":
+            raise ConfigError(
+                f"{target.shown} takes H.264: leave output.codec out, or send HEVC by rtsp, srt, udp or hls"
+            )
+        if _place(target) in places:
+            raise ConfigError(f"{target.shown} is there twice; leave one out")
+        places.add(_place(target))
+    if (section.segment or section.keep) and not any(target.kind == "archive" for target in targets):
+        raise ConfigError(
+            "the length and age of files are for rolling archives, whose names hold %Y%m%d-%H%M%S: leave"
+            " segment and keep out"
+        )
+    return targets
+
+
+def _place(target: Target) -> str:
+    """The same for outputs that would be in each other's way."""
+    if target.kind == "mjpeg":
+        return f"port {urlsplit(target.address).port}"
+    return target.address if is_address(target.address) else os.path.realpath(target.address)
+
+
+def _check_files(config: Config) -> None:
+    """Whether the files that the settings name are there."""
+    identity = config.identity
+    for name in (identity.key, identity.gallery, *(rule.photo for rule in identity.people)):
+        if name is not None and not os.path.isfile(name):
+            raise ConfigError(f"there is no file {name}, which the settings name; check the path")
 
 
 def _from_file(text: str) -> str:
@@ -178,10 +224,8 @@ def _check_source(source: SourceOptions, section: CameraSection) -> None:
         raise ConfigError(f"realtime and loop are for files, and {source.shown} is none; leave them out")
     if section.rtsp_transport == "udp" and not source.scheme.startswith("rtsp"):
         raise ConfigError(f"rtsp_transport does nothing with {source.shown}; leave it out")
-    if not source.is_file and not source.is_device and not is_address(source.address):
-        raise ConfigError(
-            f"{source.shown} is no address; write rtsp://, rtmp://, http://, udp:// or srt://"
-        )
+    if not source.is_file and not source.is_device:
+        check_server(source.address, source.shown, listens=True)
 
 
 def seconds_of(text: str, name: str) -> float:
@@ -212,16 +256,16 @@ def check_site(path: Path) -> list[str]:
             plans.append(plan(name, section))
         except StreamanonError as error:
             faults.append(f"{name}: {redact_text(str(error))}")
-    return faults + shared_targets(plans)
+    return faults + shared_targets(plans, site.status)
 
 
-def shared_targets(plans: Iterable[Plan]) -> list[str]:
-    """Outputs that two cameras would write."""
-    owners: dict[str, str] = {}
+def shared_targets(plans: Iterable[Plan], status: str | None) -> list[str]:
+    """Outputs that two cameras would write, or a camera and the server of the state."""
+    owners = {} if status is None else {f"port {parse_status(status)[1]}": "status"}
     faults = []
     for one in plans:
         for target in one.settings.targets:
-            owner = owners.setdefault(target.address, one.settings.name)
+            owner = owners.setdefault(_place(target), one.settings.name)
             if owner != one.settings.name:
                 faults.append(f"{one.settings.name}: {target.shown} is also written by {owner}; change one")
     return faults

@@ -24,25 +24,26 @@ class State(Enum):
 
 
 class Status:
-    """The state of one camera or output. ``tell`` is given each change; ``since``: s, monotonic clock."""
+    """The state of one camera or output. ``tell`` is given each change."""
 
     def __init__(self, tell: Callable[[State, str], None]) -> None:
         self._tell = tell
         self._changing = threading.Lock()
         self.state = State.STARTING
-        self.since = time.monotonic()
         self.reason = ""
 
     def be(self, state: State, reason: str = "", only_from: State | None = None) -> bool:
-        """Change to a state, for a reason; the same state again is not told. ``only_from``: unless it has
-        changed meanwhile. Whether it changed now.
+        """Change to a state, for a reason; the same state again is told only where it is LOST for another
+        reason. ``only_from``: unless it has changed meanwhile. Whether it changed now.
         """
         with self._changing:
-            if state is self.state or (only_from is not None and self.state is not only_from):
+            same = state is self.state
+            known = same and (state is not State.LOST or reason == self.reason)
+            if known or (only_from is not None and self.state is not only_from):
                 return False
-            self.state, self.reason, self.since = state, reason, time.monotonic()
+            self.state, self.reason = state, reason
             self._tell(state, reason)
-            return True
+            return not same
 
 
 class Journal:

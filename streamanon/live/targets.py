@@ -9,7 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from streamanon.errors import ConfigError
-from streamanon.live.addresses import check_srt, with_encoded_login
+from streamanon.live.addresses import check_server, check_srt, with_encoded_login
 from streamanon.media.address import is_address, redact_url
 from streamanon.media.output_file import check_free
 
@@ -17,6 +17,8 @@ Kind = Literal["network", "srt", "hls", "archive", "file", "mjpeg", "device"]
 
 #: HLS: segments of a second, so that a player is some three seconds behind.
 HLS_SEGMENT_SECONDS, HLS_SEGMENTS = 1, 6
+#: Length of a rolling archive's files, s.
+SEGMENT_SECONDS = 600.0
 #: Bytes of a UDP packet that no usual network splits: seven of MPEG-TS's 188.
 UDP_PACKET_BYTES = 1316
 _MUXERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".ts": "mpegts"}
@@ -24,8 +26,8 @@ _FRAGMENTS = "frag_keyframe+delay_moov+default_base_moof"
 _NETWORK = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "rtsps": "rtsp"}
 _NETWORK |= {"udp": "mpegts", "tcp": "mpegts"}
 KNOWN = (
-    "rtmp://, rtsp://, srt://, udp://, hls:///FOLDER, mjpeg://HOST:PORT, /dev/videoN or a file (.mkv, .mp4,"
-    " .mov, .ts)"
+    "rtmp, rtsp, srt or udp and a server, hls:///FOLDER, mjpeg://HOST:PORT, /dev/videoN or a file (.mkv,"
+    " .mp4, .mov, .ts)"
 )
 
 
@@ -35,7 +37,7 @@ class Archiving:
     None: for ever.
     """
 
-    segment_seconds: float = 600.0
+    segment_seconds: float = SEGMENT_SECONDS
     keep_seconds: float | None = None
 
 
@@ -61,6 +63,7 @@ def target_of(text: str, archiving: Archiving | None = None, overwrite: bool = F
         return _mjpeg(text, shown)
     if scheme == "srt":
         check_srt(text, shown)
+        check_server(text, shown, listens=True)
         return Target("srt", text, shown, "mpegts", {"muxdelay": "0"})
     if scheme in _NETWORK:
         return _network(scheme, text, shown)
@@ -82,9 +85,10 @@ def target_of(text: str, archiving: Archiving | None = None, overwrite: bool = F
 
 
 def _network(scheme: str, text: str, shown: str) -> Target:
+    check_server(text, shown, listens=False)
     address = with_encoded_login(text)
-    if not urlsplit(address).hostname:
-        raise ConfigError(f"{shown} names no server: write {scheme}://HOST/…")
+    if scheme.startswith("rtmp") and not urlsplit(address).path.strip("/"):
+        raise ConfigError(f"{shown} names no application and stream key: put them after the server")
     options = {"flush_packets": "1"}
     if scheme.startswith("rtsp"):
         options["rtsp_transport"] = "tcp"

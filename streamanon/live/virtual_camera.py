@@ -32,6 +32,8 @@ class VirtualCamera:
         self.target, self.counts = target, OutputCounts()
         self.status = Status(tell)
         self.newest: float | None = None
+        #: Why it takes no more pictures.
+        self.failure = ""
         self._rate = rate
         self._next: tuple[SafeFrame, float] | None = None
         self._changed = threading.Condition()
@@ -69,7 +71,8 @@ class VirtualCamera:
             with av.open(self.target.address, "w", format=self.target.muxer) as device:
                 self._show_all(device)
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            self.status.be(State.ENDED, f"{self.target.shown} takes no pictures ({reason(error)})")
+            self.failure = f"it takes no pictures ({reason(error)})"
+            self.status.be(State.ENDED, self.failure)
             return
         self.status.be(State.ENDED)
 

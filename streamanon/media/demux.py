@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from io import BufferedReader
@@ -90,7 +90,7 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
     return known[0]
 
 
-def packets_of(container: InputContainer, *streams: Stream) -> Iterator[Packet[Stream]]:
+def packets_of(container: InputContainer, *streams: Stream) -> Generator[Packet[Stream], None, None]:
     """The packets of these streams, by default of all, with the empty ones that end each."""
     try:
         yield from container.demux(*streams)

@@ -47,17 +47,17 @@ def face(gap: float) -> Float:
     return np.asarray(points, np.float32)
 
 
-def painted(gap: float, upper: float, lower: float) -> tuple[Float, Float]:
+def painted(gap: float, upper: float, lower: float, teeth_luma: float = 0.9) -> tuple[Float, Float]:
     points = face(gap)
     image = np.tile(SKIN, (SIZE, SIZE, 1)).astype(np.float32)
-    colours = np.array([[upper] * 3, [lower] * 3], np.float32)
+    colours = np.array([[upper] * 3, [lower] * 3, [teeth_luma] * 3], np.float32)
     teeth = atlas().of(gallery().delegates[0])
     lay(image, mouth_layers(points, (SIZE, SIZE), SKIN, teeth, colours, Look(1.0, 0.0)))
     return image, points
 
 
 def test_low_contrast_leaves_the_colour_of_the_light() -> None:
-    warm = np.array([[1.2, 1.0, 0.8]] * 2, np.float32)
+    warm = np.array([[1.2, 1.0, 0.8]] * 3, np.float32)
     points = face(0.3)
     (layer,) = mouth_layers(
         points, (SIZE, SIZE), SKIN, atlas().of(gallery().delegates[0]), warm, Look(0.0, 0.0)
@@ -98,9 +98,52 @@ def test_it_is_about_as_bright_as_the_persons_mouth() -> None:
         image, points = painted(0.4, level, level)
         seen = mouth_colours(image, SKIN, points)
         assert seen is not None
-        np.testing.assert_allclose(seen @ LUMA, level, atol=0.25)
-        found.append(seen @ LUMA)
-    assert (found[1] > 1.2 * found[0]).all()
+        np.testing.assert_allclose(seen[:2] @ LUMA, level, atol=0.25)
+        found.append(seen[:2] @ LUMA)
+    assert (found[1] > 1.1 * found[0]).all()
+
+
+def test_teeth_are_as_bright_as_the_persons() -> None:
+    """However dark the rest of the mouth is."""
+    found = []
+    for level in (0.7, 1.1):
+        image, points = painted(0.4, 0.45, 0.3, teeth_luma=level)
+        seen = mouth_colours(image, SKIN, points)
+        assert seen is not None
+        found.append(float(seen[2] @ LUMA))
+    assert found == pytest.approx([0.7, 1.1], abs=0.2)
+    assert found[1] > 1.2 * found[0]
+
+
+def column(image: Float, points: Float) -> Float:
+    """The lumas from lip to lip, of the skin's, in the middle of the mouth."""
+    top, bottom = points[list(LIP_MIDDLES), :2]
+    lumas = (image @ LUMA)[round(float(top[1])) + 2 : round(float(bottom[1])) - 1, round(float(top[0]))]
+    return np.asarray(lumas / (SKIN @ LUMA), np.float32)
+
+
+def test_lower_teeth_stand_on_the_lower_lip_with_the_dark_above_them() -> None:
+    lumas = column(*painted(0.5, 0.3, 0.75))
+    dark = int(np.argmin(lumas))
+    assert lumas[dark] < 0.4
+    assert lumas[dark:].max() > 0.65
+    assert dark < len(lumas) * 0.7
+
+
+def test_clenched_teeth_leave_no_dark() -> None:
+    assert column(*painted(0.15, 0.9, 0.9, teeth_luma=1.0))[1:].min() > 0.45
+
+
+def test_a_tongue_is_not_painted_as_teeth() -> None:
+    points = face(0.4)
+    image = np.tile(SKIN, (SIZE, SIZE, 1)).astype(np.float32)
+    red = SKIN / (SKIN @ LUMA) * np.array([0.9, 0.7, 0.75], np.float32)
+    teeth = atlas().of(gallery().delegates[0])
+    lay(image, mouth_layers(points, (SIZE, SIZE), SKIN, teeth, np.stack([red] * 3), Look(1.0, 0.0)))
+    x, y = points[list(LIP_MIDDLES), :2].mean(axis=0).round().astype(int)
+    seen = image[y, x] / SKIN
+    assert seen[0] > 1.1 * seen[1]
+    assert 0.5 < seen[0] < 1.2
 
 
 def test_a_delegate_keeps_its_teeth_and_others_have_others() -> None:

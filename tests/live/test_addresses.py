@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+
 import av.error
 import pytest
 
-from streamanon.live.addresses import why_not_opened, with_encoded_login
+from streamanon.live.addresses import why_no_device, why_not_opened, with_encoded_login
 from streamanon.live.backoff import HEALTHY_SECONDS, LONGEST_SECONDS, Backoff
+from streamanon.live.states import State, Status
 from streamanon.media.address import redact_text
 
 
@@ -50,6 +53,34 @@ def test_why_a_source_does_not_open(error: Exception, said: str) -> None:
     assert said in sentence
     assert "secret" not in sentence
     assert redact_text(sentence) == sentence
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EBUSY, "Device or resource busy"), "used by another program"),
+        (PermissionError(errno.EACCES, "Permission denied"), "add your user to the group video"),
+        (OSError(errno.ENOTTY, "Inappropriate ioctl for device"), "is no camera"),
+        (OSError(errno.EIO, "Input/output error"), "check that it is plugged in"),
+    ],
+)
+def test_why_a_device_does_not_open(error: OSError, said: str) -> None:
+    assert said in why_no_device(error, "/dev/video0")
+
+
+def test_a_loss_is_told_once_for_each_reason() -> None:
+    told: list[tuple[State, str]] = []
+    status = Status(lambda state, reason: told.append((state, reason)))
+    for state, reason in (
+        (State.LOST, "refused"),
+        (State.LOST, "refused"),
+        (State.LOST, "wrong password"),
+        (State.RUNNING, ""),
+        (State.STALLED, "for 2 seconds"),
+        (State.STALLED, "for 3 seconds"),
+    ):
+        status.be(state, reason)
+    assert [reason for _, reason in told] == ["refused", "wrong password", "", "for 2 seconds"]
 
 
 def test_pauses_grow_and_only_health_sets_them_back() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -107,13 +108,46 @@ def test_a_term_signal_drains(tmp_path: Path, stream: list[Chunk]) -> None:
 
 def test_a_camera_that_is_away_is_an_error_at_the_first_start(tmp_path: Path) -> None:
     address = f"rtsp://user:secret@127.0.0.1:{free_port()}/s"
-    with live(address, "--to", tmp_path / "out.mkv") as process:
+    with live(address, "--to", tmp_path / "out.mkv", "--log", "json") as process:
         _, said = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert said.count("\n") <= 2
-    assert "refuses the connection; check that the server runs" in said
+    (line,) = said.splitlines()
+    assert "refuses the connection; check that the server runs" in json.loads(line)["reason"]
     assert "secret" not in said
     assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_never_took_a_picture_is_an_error(tmp_path: Path, stream: list[Chunk]) -> None:
+    target, good = f"rtmp://127.0.0.1:{free_port()}/app/hidden", tmp_path / "good.mkv"
+    with (
+        StreamServer(stream) as server,
+        live(server.address, "--to", target, "--to", good, "--duration", "4s") as process,
+    ):
+        _, said = process.communicate(timeout=90)
+    assert process.returncode == 2, said
+    assert "/*** is not complete: Connection refused" in said.splitlines()[-1]
+    assert "hidden" not in said
+    assert len(look_at(good)) >= 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files by prlimit")
+def test_a_file_that_cannot_grow_is_told_and_the_other_output_goes_on(
+    tmp_path: Path, stream: list[Chunk]
+) -> None:
+    """As on a full disk: its system refuses to write more."""
+    full = tmp_path / "full.mkv"
+    with StreamServer(stream) as server:
+        outputs = ("--to", full, "--to", f"hls://{tmp_path}/hls", "--duration", "8s")
+        with live(server.address, *outputs) as process:
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
+            _, said = process.communicate(timeout=120)
+    assert process.returncode == 2, said
+    assert f"{full} is not complete: File too large" in said.splitlines()[-1]
+    assert sum("output ended" in line and "full.mkv" in line for line in said.splitlines()) == 1, said
+    assert "Traceback" not in said
+    partial = tmp_path / "full.partial.mkv"
+    assert not any(one.raw for one in look_at(partial))
+    assert not any(one.raw for one in look_at(tmp_path / "hls" / "index.m3u8"))
 
 
 @pytest.mark.parametrize(
@@ -162,16 +196,17 @@ def test_a_hanging_camera_does_not_keep_the_process(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_one_camera_is_reloaded_and_the_other_goes_on(tmp_path: Path, stream: list[Chunk]) -> None:
-    port, site = free_port(), tmp_path / "site.yaml"
+    port, site, address = free_port(), tmp_path / "site.yaml", tmp_path / "address"
 
     def write(name: str, extra: str = "") -> None:
         site.write_text(
             f"status: 127.0.0.1:{port}\ncameras:\n"
             f"  one: {{source: '{first.address}', to: '{tmp_path}/one.mkv'}}\n"
-            f"  two: {{source: '{second.address}', to: '{tmp_path}/{name}.mkv'{extra}}}\n"
+            f"  two: {{source: '@{address}', to: '{tmp_path}/{name}-%s-%S.mkv'{extra}}}\n"
         )
 
-    with StreamServer(stream) as first, StreamServer(stream) as second, StreamServer([]) as third:
+    with StreamServer(stream) as first, StreamServer(stream) as second, StreamServer(stream) as third:
+        address.write_text(second.address)
         write("two")
         with live("--config", site) as process:
             assert wait_for(lambda: get(port, "/readyz")[0] == 200, 80)
@@ -179,18 +214,22 @@ def test_one_camera_is_reloaded_and_the_other_goes_on(tmp_path: Path, stream: li
             assert wait_for(lambda: second.clients == 2, 30)
             assert wait_for(lambda: get(port, "/readyz")[0] == 200, 60)
             assert first.clients == 1
+            address.write_text(third.address)
+            process.send_signal(signal.SIGHUP)
+            assert wait_for(lambda: third.clients == 1, 30)
             write("four", ", audio: loud")
             process.send_signal(signal.SIGHUP)
             time.sleep(2)
             assert first.clients == 1
             assert process.poll() is None
             code, said, _ = end(process)
-        assert third.clients == 0
+        assert (first.clients, second.clients, third.clients) == (1, 2, 1)
     assert code == 0
-    assert "streamanon: two: reloaded" in said
+    assert said.count("streamanon: two: reloaded") == 2, "its section, and the file with its address"
     assert "not reloaded: cameras.two.audio must be one of" in said
-    for name in ("one", "two", "three"):
-        assert not any(one.raw for one in look_at(tmp_path / f"{name}.mkv")), name
+    written = sorted(tmp_path.glob("*.mkv"))
+    assert {path.name.split("-")[0] for path in written} == {"one.mkv", "two", "three"}
+    assert not any(one.raw for path in written for one in look_at(path))
 
 
 @pytest.mark.slow

@@ -21,11 +21,12 @@ from streamanon.config import OutputConfig
 from streamanon.errors import ConfigError
 from streamanon.live.encode import AAC_SAMPLES, Encoder
 from streamanon.live.outputs import ChildOutput, OutputCounts, PacketQueue
-from streamanon.live.retention import EVERY_SECONDS, Retention
+from streamanon.live.retention import EVERY_SECONDS, Retention, remove_empty
 from streamanon.live.sound import SoundTrack
 from streamanon.live.states import State
 from streamanon.live.targets import Archiving, target_of
 from streamanon.live.wire import AUDIO, VIDEO, Encoded, Hello, packets
+from streamanon.media.address import redact_text
 from streamanon.testing.safe_frames import unchecked_safe_frame
 from streamanon.types import RawFrame
 
@@ -323,13 +324,48 @@ def test_old_files_of_an_archive_are_removed_and_no_others(tmp_path: Path) -> No
         ("x.avi", "cannot write x.avi: give rtmp"),
         ("rec-%Y.mkv", "add %S"),
         ("mjpeg://127.0.0.1", "needs an address and a port"),
+        ("rtmp://host", "names no application and stream key"),
+        ("rtmp:///app/key", "names no server"),
+        ("rtsp://host:99999/x", "no server and port"),
+        ("rtmp://[::1/app/key", "no server and port"),
+        ("udp://host", "names no port"),
+        ("srt://host", "names no port"),
         ("hls://", "names no folder"),
         ("srt://host:9000?passphrase=hush", "would be seen in the process list"),
     ],
 )
 def test_targets_that_cannot_be(text: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=said) as raised:
         target_of(text)
+    sentence = str(raised.value)
+    shown = redact_text(sentence)  # hides what looks like a query's value up to the next space
+    assert shown.replace(":", "") == sentence.replace(":", ""), "its advice would be taken for an address"
+
+
+def test_an_empty_file_of_an_archive_is_removed(tmp_path: Path) -> None:
+    for name, content in (("a-10.mkv", b""), ("a-11.mkv", b"x"), ("b-12.mkv", b"")):
+        (tmp_path / name).write_bytes(content)
+    remove_empty(tmp_path / "a-%S.mkv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-11.mkv", "b-12.mkv"]
+
+
+def test_an_output_that_opens_and_fails_each_time_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.01)
+    sender = Sender(sound=False)
+    output = sender.open(str(tmp_path / "out-%s-%S.mkv"))
+    for count in range(1, 4):
+        assert wait_for(lambda: output._child is not None and output._child.opened, 60)
+        sender.send(2, output)
+        child = output._child
+        assert child is not None
+        os.kill(child._process.pid, signal.SIGKILL)
+        assert wait_for(lambda count=count: output.counts.restarts == count, 60)  # type: ignore[misc]
+        assert output.failure == "its process ended"
+        assert wait_for(lambda child=child: output._child is not child, 60)  # type: ignore[misc]
+    finish(output)
+    assert [state for state, _ in sender.told] == [State.RUNNING, State.LOST, State.ENDED]
 
 
 def test_a_stall_is_not_confused_with_a_busy_machine() -> None:

@@ -21,9 +21,10 @@ from pathlib import Path
 import av
 import pytest
 from live_scenes import RATE, Chunk, look_at, transport_stream, wait_for
-from live_servers import free_port, nginx, rtsp, workers
+from live_servers import free_port, nginx, prometheus, rtsp, workers
 
 from streamanon.live.acknowledged import ANSWER_PACKETS, SURE_ANSWERS
+from streamanon.live.connection import READ_SECONDS
 
 pytestmark = pytest.mark.slow
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -154,6 +155,23 @@ def test_lost_access_units_show_nothing_raw(tmp_path: Path, recording: Path) -> 
         assert one.says("camera: running")
         assert wait_for(lambda: _metric(status, "streamanon_damaged_frames_total") >= 20, 90), one.lines
         assert one.end() == 0
+    assert_safe(output, 5)
+
+
+def test_an_rtsp_server_that_freezes_is_lost_in_time(tmp_path: Path, recording: Path) -> None:
+    """FFmpeg lets go a picture that it held back at its time-out, as if the server still sent."""
+    port, output = free_port(), tmp_path / "out.mkv"
+    with rtsp(recording, port) as server, live(f"rtsp://127.0.0.1:{port}/live", "--to", output) as one:
+        assert one.says("camera: running")
+        time.sleep(2)
+        server.send_signal(signal.SIGSTOP)
+        begun = time.monotonic()
+        assert one.says("camera: lost", 40)
+        took = time.monotonic() - begun
+        server.send_signal(signal.SIGCONT)
+        assert one.says("camera: running", 40, times=2), one.lines
+        assert one.end() == 0
+    assert took < READ_SECONDS + 3 + _patience(), f"{took:.1f} s"
     assert_safe(output, 5)
 
 
@@ -350,6 +368,12 @@ def test_prometheus_takes_the_metrics(tmp_path: Path, recording: Path) -> None:
     with live(recording, "--realtime", "--loop", "--to", tmp_path / "out.mkv", "--status", port) as one:
         assert one.says("camera: running")
         text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read()
+        with prometheus(tmp_path, port) as ask:
+            running = 'streamanon_camera_state{camera="camera",state="running"}'
+            assert wait_for(lambda: ask(running) == [1.0], 60)
+            assert wait_for(lambda: ask("rate(streamanon_source_frames_total[10s]) > 5") != [], 60)
+            assert wait_for(lambda: ask("streamanon_output_age_seconds < 5") != [], 30)
+            assert len(ask("streamanon_waiting_frames")) == 2
         one.end()
     done = subprocess.run(
         ["promtool", "check", "metrics"], input=text, capture_output=True, timeout=60, check=False

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from streamanon.errors import ConfigError
-from streamanon.live.site import check_site, load_site, parse_status, plan, seconds_of, with_threads
+from streamanon.live.site import (
+    CameraSection,
+    check_site,
+    files_of,
+    load_site,
+    parse_status,
+    plan,
+    seconds_of,
+    with_threads,
+)
 
 
 def write(folder: Path, text: str) -> Path:
@@ -83,12 +92,54 @@ def test_a_good_file(tmp_path: Path) -> None:
             "cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1'}, b: {source: 'rtsp://d/s', to: 'udp://h:1'}}",
             "also written by a",
         ),
+        (
+            "cameras: {a: {source: 'rtsp://c/s', to: 'mjpeg://127.0.0.1:81'},"
+            " b: {source: 'rtsp://d/s', to: 'mjpeg://0.0.0.0:81'}}",
+            "also written by a",
+        ),
+        (
+            "status: 81\ncameras: {a: {source: 'rtsp://c/s', to: 'mjpeg://127.0.0.1:81'}}",
+            "also written by status",
+        ),
+        ("cameras: {a: {source: 'rtsp://c/s', to: [TMP/x.mkv, TMP/./x.mkv]}}", "x.mkv is there twice"),
+        ("cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', keep: 1h}}", "leave segment and keep out"),
+        ("cameras: {a: {source: 'rtsp://c/s', to: TMP/x.mkv, segment: 5m}}", "leave segment and keep out"),
+        ("cameras: {a: {source: 'rtsp://', to: 'udp://h:1'}}", "rtsp:// names no server"),
+        ("cameras: {a: {source: 'rtsp://c:99999/s', to: 'udp://h:1'}}", "no server and port"),
+        ("cameras: {a: {source: 'rtsp://[::1/s', to: 'udp://h:1'}}", "no server and port"),
+        ("cameras: {a: {source: 'udp://239.0.0.1', to: 'udp://h:1'}}", "names no port"),
+        (
+            "cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', set: [identity.key=/nowhere/k]}}",
+            "there is no file /nowhere/k",
+        ),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path: Path, text: str, said: str) -> None:
     faults = check_site(write(tmp_path, text))
     assert len(faults) == 1, faults
     assert said in faults[0]
+
+
+@pytest.mark.parametrize(
+    "address", ["udp://:9000", "udp://@239.0.0.1:9000", "srt://:9000?mode=listener", "rtsp://u:p@s/:#@c/s"]
+)
+def test_addresses_that_are_right(tmp_path: Path, address: str) -> None:
+    text = f"cameras: {{a: {{source: '{address}', to: 'hls://TMP/a'}}}}"
+    assert check_site(write(tmp_path, text)) == []
+
+
+def test_the_files_that_a_section_names_are_part_of_it(tmp_path: Path) -> None:
+    address, profile = tmp_path / "door.txt", tmp_path / "own.yaml"
+    address.write_text("rtsp://u:old@door/s")
+    profile.write_text("output: {crf: 20}")
+    section = CameraSection(f"@{address}", ("udp://h:1",), profile=str(profile))
+    before = files_of(section)
+    assert files_of(section) == before
+    address.write_text("rtsp://u:new@door/s")
+    assert files_of(section) != before
+    before = files_of(section)
+    profile.write_text("output: {crf: 21}")
+    assert files_of(section) != before
 
 
 def test_all_faults_are_told_at_once_and_no_password(tmp_path: Path) -> None:

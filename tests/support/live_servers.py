@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import quote
 
 import pytest
 
@@ -102,6 +106,41 @@ def nginx(folder: Path) -> Iterator[tuple[int, int, subprocess.Popen[bytes]]]:
             for pid in (*workers(server.pid), server.pid):
                 os.kill(pid, signal.SIGKILL)
             server.wait()
+
+
+@contextmanager
+def prometheus(folder: Path, target: int) -> Iterator[Callable[[str], list[float]]]:
+    """Scrapes a port of this machine each second; what is asked in its language gives the values."""
+    config, port = folder / "prometheus.yml", free_port()
+    config.write_text(
+        "global: {scrape_interval: 1s}\nscrape_configs:\n"
+        f"  - {{job_name: x, static_configs: [{{targets: ['127.0.0.1:{target}']}}]}}\n"
+    )
+    server = subprocess.Popen(
+        [
+            "prometheus",
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def ask(question: str) -> list[float]:
+        address = f"http://127.0.0.1:{port}/api/v1/query?query={quote(question)}"
+        try:
+            answer = json.loads(urllib.request.urlopen(address, timeout=10).read())
+        except HTTPError:  # it is still starting
+            return []
+        return [float(one["value"][1]) for one in answer["data"]["result"]]
+
+    try:
+        assert listens(port)
+        yield ask
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 def workers(parent: int) -> list[int]:
