@@ -50,7 +50,9 @@ def run_benchmark(args: argparse.Namespace, profile: Path | None) -> int:
         draw(result, args.plot)
     if not args.quiet:
         say(tables(result), sys.stdout)
-    return 1 if any("error" in row for row in (*result["cases"], *result["deface"])) else 0
+    return (
+        1 if any("error" in row for row in (*result["cases"], *result["faces"], *result["deface"])) else 0
+    )
 
 
 def _refuse_beside_compare(args: argparse.Namespace) -> None:

@@ -71,7 +71,12 @@ class FakeChild:
 
     def answer(self) -> dict[str, Any]:
         if self._task["what"] == "networks":
-            return {"networks": [{"model": "face-mesh", "batch": 1, "milliseconds": STAGES["detect"]}]}
+            found = {"milliseconds": STAGES["detect"], "faces_per_second": 4000.0}
+            made = {"error": "3 of 4 faces were found"} if self.fails == "faces" else found
+            return {
+                "networks": [{"model": "face-mesh", "batch": 1, "milliseconds": STAGES["detect"]}],
+                "faces": [{"faces": 4} | made],
+            }
         if self._task["case"]["method"] == self.fails:
             return {"error": "it failed"}
         return ANSWER | {"frames_per_second": 100.0 / FakeChild.open}
@@ -113,6 +118,7 @@ def test_the_result_fits_its_schema(
     told = capsys.readouterr().out
     assert "tensorrt: no CUDA device is available; onnxruntime: works" in told
     assert "### Networks, ms a batch" in told
+    assert "| 4 | onnxruntime | auto | 4000.0 | 1.00 | 2.00 | 3.00 |" in told
     assert ("### Streams" in told) is (not quick)
 
 
@@ -132,6 +138,18 @@ def test_a_case_that_fails_is_told_and_the_others_go_on(
     told = capsys.readouterr().out
     assert "| mosaic | onnxruntime | auto | it failed |" in told
     assert "| solid | onnxruntime | auto | 100.0 (19.0–21.0) | 40.0 |" in told
+
+
+def test_faces_that_are_not_made_are_told(
+    children: type[FakeChild],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(children, "fails", "faces")
+    assert run("--quick", "--json", str(tmp_path / "b.json")) == 1
+    assert "| 4 | onnxruntime | auto | 3 of 4 faces were found |  |" in capsys.readouterr().out
+    jsonschema.validate(read_result(tmp_path / "b.json"), schema())
 
 
 @pytest.mark.usefixtures("children")
@@ -211,8 +229,9 @@ def test_deface_is_timed_in_turn(programs: list[str], tmp_path: Path) -> None:
     row = result["deface"][0]
     assert row["frames_per_second"] == {"streamanon": 20.0, "deface": 10.0}
     assert row["processor_ms"] == {"streamanon": 20.0, "deface": 80.0}
-    told = "| 20.0 (20.0–20.0) | 10.0 (10.0–10.0) | 2.00 | 20.0 | 80.0 | 0.25 |"
-    assert told in tables(result)
+    idle, busy = result | {"load": 0.0}, result | {"load": 64.0}
+    assert "| 20.0 (20.0–20.0) | 10.0 (10.0–10.0) | 2.00 | 20.0 | 80.0 | 0.25 |" in tables(idle)
+    assert "| 20.0 (20.0–20.0) | 10.0 (10.0–10.0) |  | 20.0 | 80.0 | 0.25 |" in tables(busy)
 
 
 @pytest.mark.usefixtures("children")
@@ -405,6 +424,7 @@ def test_a_small_case_is_really_timed(tmp_path: Path) -> None:
     assert case["verified"]["by_method"]["synthesize"] >= 18
     assert {"decode", "detect", "composite", "encode"} <= case["stages_ms"].keys()
     assert {row["model"] for row in result["networks"]} >= {"face-detector", "generator"}
+    assert [row["faces"] for row in result["faces"] if "error" not in row] == [1]
 
 
 def test_a_child_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
