@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from streamanon.bench.child import task_of
 from streamanon.bench.result import SCHEMA, compare, read_result, tables
 from streamanon.bench.verify import Covers, NotAsExpectedError, verify
 from streamanon.cli import main
+from streamanon.commands import bench as command
 from streamanon.errors import ConfigError, ModelError
 from streamanon.runtime.backends import Verdict
 from streamanon.runtime.run_context import Tally
@@ -166,6 +168,8 @@ def test_nothing_is_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixtu
     ("options", "said"),
     [
         (["--json", "no/such/b.json"], "make its folder first"),
+        (["--json", "."], "cannot write ., which is a folder: give the name of a file"),
+        (["--json", "b.png", "--plot", "./b.png"], "--json and --plot both name b.png: give two files"),
         (["--plot", "b.txt"], "--plot writes png, svg or pdf, not b.txt"),
         (["--profile", "none"], "there is no profile 'none'"),
         (["--backend", "tensorrt"], "no backend can be timed (tensorrt: no CUDA device is available); see"),
@@ -193,6 +197,30 @@ def test_wrong_options_are_one_sentence(
     monkeypatch.chdir(tmp_path)
     assert run(*options) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_folder_without_rights_is_told_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rights bind no root, so they are asked for."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(command, "run_bench", lambda *_: pytest.fail("it runs"))
+    assert run("--json", str(tmp_path / "b.json")) == 2
+    assert "its folder is not writable; give another" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("children")
+def test_a_full_disk_loses_no_numbers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(command, "write_file", full)
+    assert run("--quick", "--json", str(tmp_path / "b.json")) == 2
+    told = capsys.readouterr()
+    assert "| 100.0 (19.0–21.0) | 40.0 |" in told.out
+    assert "No space left on device" in told.err
 
 
 @pytest.mark.usefixtures("children")
