@@ -64,7 +64,10 @@ def cli_page() -> str:
         actions = [a for a in parser._actions if not isinstance(a, argparse._HelpAction)]
         if actions:
             lines += ["| argument | |", "|---|---|"]
-            lines += [f"| `{_named(action)}` | {_cell(action.help or '')} |" for action in actions] + [""]
+            lines += [
+                f"| `{_named(action)}` | {_cell((action.help or '').replace('%%', '%'))} |"
+                for action in actions
+            ] + [""]
     return "\n".join(lines)
 
 

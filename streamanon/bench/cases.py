@@ -32,7 +32,7 @@ class Case:
 
     @property
     def words(self) -> str:
-        clip = f"{self.width}x{self.height}, {self.faces} faces"
+        clip = f"{self.width}x{self.height}, {self.faces} face{'' if self.faces == 1 else 's'}"
         return f"{clip}, {self.method}, {self.backend} {self.precision}"
 
 

@@ -18,10 +18,11 @@ from typing import Any
 
 from streamanon.api import Anonymizer
 from streamanon.bench.cases import Case
+from streamanon.bench.faces import COUNTS, time_faces
 from streamanon.bench.latency import LatencyClock, batches_of, percentiles, time_network
 from streamanon.bench.verify import Covers, verify
 from streamanon.config import load_config
-from streamanon.errors import sentence
+from streamanon.errors import StreamanonError, sentence
 from streamanon.model_list import chain_models
 from streamanon.runtime.backends import open_backend
 from streamanon.runtime.example_inputs import example
@@ -30,7 +31,7 @@ from streamanon.runtime.onnx_header import read_onnx_header
 from streamanon.runtime.run_context import RunContext
 from streamanon.types import SafeFrame
 
-#: How long each network is timed, s.
+#: How long each network, and each number of faces, is timed, s.
 SECONDS, QUICK_SECONDS = 1.0, 0.1
 
 
@@ -116,6 +117,20 @@ def run_networks(given: Given, backend: str, precision: str, quick: bool) -> lis
     return rows
 
 
+def run_faces(given: Given, backend: str, precision: str, quick: bool) -> list[dict[str, Any]]:
+    """Faces made several at once; ``quick``: for a moment, one face. A number that is not made is told."""
+    settings = [*given.settings, "cover.method=synthesize"]
+    settings += [f"compute.backend={backend}", f"compute.precision={precision}"]
+    anonymizer, rows = Anonymizer(load_config(given.profile, settings)), list[dict[str, Any]]()
+    for count in COUNTS[:1] if quick else COUNTS:
+        try:
+            timed = time_faces(anonymizer, count, QUICK_SECONDS if quick else SECONDS)
+        except StreamanonError as error:
+            timed = {"error": sentence(error)}
+        rows.append({"faces": count} | timed)
+    return rows
+
+
 def peak_memory_mb() -> int | None:
     """The most memory that this process has held; None where the system does not tell."""
     try:
@@ -141,8 +156,8 @@ def main() -> None:
     given = Given(Path(task["profile"]) if task["profile"] else None, task["settings"])
     try:
         if task["what"] == "networks":
-            rows = run_networks(given, task["backend"], task["precision"], task["quick"])
-            answer: Any = {"networks": rows}
+            asked = given, task["backend"], task["precision"], task["quick"]
+            answer: Any = {"networks": run_networks(*asked), "faces": run_faces(*asked)}
         else:
             case = Case(**task["case"])
             ready = _wait if task.get("wait") else _go_on

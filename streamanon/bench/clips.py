@@ -65,6 +65,11 @@ def write_clip(path: Path, size: tuple[int, int], faces: int, frames: int) -> No
         ) from error
 
 
+def still(size: tuple[int, int], faces: int) -> Rgb:
+    """The first picture of such a clip."""
+    return _picture(_person()[0], size, faces, 0)
+
+
 def _person() -> list[Rgb]:
     x0, y0, x1, y1 = _PART
     with av.open(str(demo_clip())) as container:

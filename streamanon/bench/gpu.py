@@ -42,11 +42,12 @@ def handle_of(nvml: ModuleType, device: int) -> Any:
     """
     visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one.strip()]
     name = visible[device] if device < len(visible) else str(device)
-    return (
-        nvml.nvmlDeviceGetHandleByIndex(int(name))
-        if name.isdigit()
-        else nvml.nvmlDeviceGetHandleByUUID(name)
-    )
+    if name.isdigit():
+        return nvml.nvmlDeviceGetHandleByIndex(int(name))
+    try:
+        return nvml.nvmlDeviceGetHandleByUUID(name)
+    except nvml.NVMLError:  # CUDA takes the beginning of a name, NVML only all of it
+        return nvml.nvmlDeviceGetHandleByIndex(device)
 
 
 def describe(nvml: ModuleType, device: int = 0) -> dict[str, Any]:

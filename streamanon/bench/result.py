@@ -43,6 +43,7 @@ def tables(result: Result) -> str:
     for title, rows in (
         ("Whole command: decode to encode", list(_case_rows(result))),
         ("Stages, ms of work a frame", list(_stage_rows(result))),
+        ("Faces measured, painted and laid over, so many at once", list(_face_rows(result))),
         ("Networks, ms a batch", list(_network_rows(result))),
         ("Streams sustained at once", list(_stream_rows(result))),
         ("Beside deface, start-up included", list(_deface_rows(result))),
@@ -136,6 +137,18 @@ def _network_rows(result: Result) -> Iterator[Row]:
         )
 
 
+def _face_rows(result: Result) -> Iterator[Row]:
+    yield "faces at once", "backend", "precision", "faces/s", "p50, ms", "p95", "p99"
+    for row in result.get("faces", ()):
+        names = (str(row["faces"]), row["backend"], row["precision"])
+        if "error" in row:
+            yield (*names, row["error"], "", "", "")
+            continue
+        found = row["milliseconds"]
+        times = (f"{found[key]:.2f}" for key in ("p50", "p95", "p99"))
+        yield (*names, str(row["faces_per_second"]), *times)
+
+
 def _stream_rows(result: Result) -> Iterator[Row]:
     yield "size", "faces", "backend", "frames/s each", "streams"
     for row in result["streams"]:
@@ -144,6 +157,7 @@ def _stream_rows(result: Result) -> Iterator[Row]:
 
 
 def _deface_rows(result: Result) -> Iterator[Row]:
+    """Of a busy machine without the ratio of frames/s, which says nothing."""
     yield (
         "size", "faces", "method", "backend", "streamanon, frames/s", "deface, frames/s", "ratio",
         "streamanon, processor ms a frame", "deface", "ratio",
@@ -154,11 +168,11 @@ def _deface_rows(result: Result) -> Iterator[Row]:
             yield (*names, row["error"], "", "", "", "", "")
             continue
         rates, work = row["frames_per_second"], row.get("processor_ms", {})
-        of_rates = _then(rates["deface"], rates["streamanon"])
+        ratio = "" if was_busy(result) else _then(rates["deface"], rates["streamanon"])[2]
         of_work = _then(work.get("deface"), work.get("streamanon"))
         rounds = row.get("rounds", {})
         spreads = [_spread(rates[name], rounds.get(name, ())) for name in ("streamanon", "deface")]
-        yield (*names, *spreads, of_rates[2], *of_work[1::-1], of_work[2])
+        yield (*names, *spreads, ratio, *of_work[1::-1], of_work[2])
 
 
 def _spread(value: float, rounds: Sequence[float]) -> str:

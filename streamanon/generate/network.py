@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -207,8 +208,8 @@ class NetworkGenerator:
         """RGB [3, 128, 128] -1..1 and share of face [128, 128] of each; ``small``: from half the size."""
         batch = np.stack(planes)
         if small:
-            count, channels, height, width = batch.shape
-            batch = batch.reshape(count, channels, height // 2, 2, width // 2, 2).mean((3, 5))
+            rows = batch[:, :, ::2] + batch[:, :, 1::2]
+            batch = (rows[..., ::2] + rows[..., 1::2]) * np.float32(0.25)
         rgb, face = self._net.run(np.ascontiguousarray(batch, np.float32), np.concatenate(styles))
         if small:
             rgb, face = (array.repeat(2, axis=2).repeat(2, axis=3) for array in (rgb, face))
@@ -276,7 +277,7 @@ def _lights(light: Float, local: Float) -> Float:
 
 def _levels(planes: Float) -> Float:
     """Planes [3, h, w] of -1..1 as colours [h, w, 3] of 0..255."""
-    return np.ascontiguousarray((planes.transpose(1, 2, 0) + 1) * np.float32(127.5))
+    return cast(Float, cv2.merge([*((planes + 1) * np.float32(127.5))]))
 
 
 def chunks(rows: list[int]) -> Iterator[list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from streamanon.bench.child import task_of
 from streamanon.bench.result import SCHEMA, compare, read_result, tables
 from streamanon.bench.verify import Covers, NotAsExpectedError, verify
 from streamanon.cli import main
+from streamanon.commands import bench as command
 from streamanon.errors import ConfigError, ModelError
 from streamanon.runtime.backends import Verdict
 from streamanon.runtime.run_context import Tally
@@ -71,7 +73,12 @@ class FakeChild:
 
     def answer(self) -> dict[str, Any]:
         if self._task["what"] == "networks":
-            return {"networks": [{"model": "face-mesh", "batch": 1, "milliseconds": STAGES["detect"]}]}
+            found = {"milliseconds": STAGES["detect"], "faces_per_second": 4000.0}
+            made = {"error": "3 of 4 faces were found"} if self.fails == "faces" else found
+            return {
+                "networks": [{"model": "face-mesh", "batch": 1, "milliseconds": STAGES["detect"]}],
+                "faces": [{"faces": 4} | made],
+            }
         if self._task["case"]["method"] == self.fails:
             return {"error": "it failed"}
         return ANSWER | {"frames_per_second": 100.0 / FakeChild.open}
@@ -113,6 +120,7 @@ def test_the_result_fits_its_schema(
     told = capsys.readouterr().out
     assert "tensorrt: no CUDA device is available; onnxruntime: works" in told
     assert "### Networks, ms a batch" in told
+    assert "| 4 | onnxruntime | auto | 4000.0 | 1.00 | 2.00 | 3.00 |" in told
     assert ("### Streams" in told) is (not quick)
 
 
@@ -134,6 +142,18 @@ def test_a_case_that_fails_is_told_and_the_others_go_on(
     assert "| solid | onnxruntime | auto | 100.0 (19.0–21.0) | 40.0 |" in told
 
 
+def test_faces_that_are_not_made_are_told(
+    children: type[FakeChild],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(children, "fails", "faces")
+    assert run("--quick", "--json", str(tmp_path / "b.json")) == 1
+    assert "| 4 | onnxruntime | auto | 3 of 4 faces were found |  |" in capsys.readouterr().out
+    jsonschema.validate(read_result(tmp_path / "b.json"), schema())
+
+
 @pytest.mark.usefixtures("children")
 def test_nothing_is_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "b.json"
@@ -148,6 +168,8 @@ def test_nothing_is_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixtu
     ("options", "said"),
     [
         (["--json", "no/such/b.json"], "make its folder first"),
+        (["--json", "."], "cannot write ., which is a folder: give the name of a file"),
+        (["--json", "b.png", "--plot", "./b.png"], "--json and --plot both name b.png: give two files"),
         (["--plot", "b.txt"], "--plot writes png, svg or pdf, not b.txt"),
         (["--profile", "none"], "there is no profile 'none'"),
         (["--backend", "tensorrt"], "no backend can be timed (tensorrt: no CUDA device is available); see"),
@@ -175,6 +197,30 @@ def test_wrong_options_are_one_sentence(
     monkeypatch.chdir(tmp_path)
     assert run(*options) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_folder_without_rights_is_told_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rights bind no root, so they are asked for."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(command, "run_bench", lambda *_: pytest.fail("it runs"))
+    assert run("--json", str(tmp_path / "b.json")) == 2
+    assert "its folder is not writable; give another" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("children")
+def test_a_full_disk_loses_no_numbers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(command, "write_file", full)
+    assert run("--quick", "--json", str(tmp_path / "b.json")) == 2
+    told = capsys.readouterr()
+    assert "| 100.0 (19.0–21.0) | 40.0 |" in told.out
+    assert "No space left on device" in told.err
 
 
 @pytest.mark.usefixtures("children")
@@ -211,8 +257,9 @@ def test_deface_is_timed_in_turn(programs: list[str], tmp_path: Path) -> None:
     row = result["deface"][0]
     assert row["frames_per_second"] == {"streamanon": 20.0, "deface": 10.0}
     assert row["processor_ms"] == {"streamanon": 20.0, "deface": 80.0}
-    told = "| 20.0 (20.0–20.0) | 10.0 (10.0–10.0) | 2.00 | 20.0 | 80.0 | 0.25 |"
-    assert told in tables(result)
+    idle, busy = result | {"load": 0.0}, result | {"load": 64.0}
+    assert "| 20.0 (20.0–20.0) | 10.0 (10.0–10.0) | 2.00 | 20.0 | 80.0 | 0.25 |" in tables(idle)
+    assert "| 20.0 (20.0–20.0) | 10.0 (10.0–10.0) |  | 20.0 | 80.0 | 0.25 |" in tables(busy)
 
 
 @pytest.mark.usefixtures("children")
@@ -405,6 +452,7 @@ def test_a_small_case_is_really_timed(tmp_path: Path) -> None:
     assert case["verified"]["by_method"]["synthesize"] >= 18
     assert {"decode", "detect", "composite", "encode"} <= case["stages_ms"].keys()
     assert {row["model"] for row in result["networks"]} >= {"face-detector", "generator"}
+    assert [row["faces"] for row in result["faces"] if "error" not in row] == [1]
 
 
 def test_a_child_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

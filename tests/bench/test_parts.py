@@ -114,6 +114,8 @@ class FakeNvml:
         return number
 
     def nvmlDeviceGetHandleByUUID(self, name: str) -> str:  # noqa: N802
+        if name != "GPU-8a5f":
+            raise self.NVMLError
         return name
 
     def nvmlDeviceGetMemoryInfo(self, _handle: int) -> SimpleNamespace:  # noqa: N802
@@ -152,7 +154,7 @@ def test_a_gpu_is_sampled_and_what_it_does_not_tell_is_left_out(monkeypatch: pyt
 
 @pytest.mark.parametrize(
     ("visible", "device", "found"),
-    [("", 1, 1), ("3,1", 0, 3), ("3, 1", 1, 1), ("GPU-8a5f", 0, "GPU-8a5f"), ("2", 1, 1)],
+    [("", 1, 1), ("3,1", 0, 3), ("3, 1", 1, 1), ("GPU-8a5f", 0, "GPU-8a5f"), ("2", 1, 1), ("GPU-8a", 0, 0)],
 )
 def test_the_gpu_sampled_is_the_one_that_computes(
     visible: str, device: int, found: int | str, monkeypatch: pytest.MonkeyPatch

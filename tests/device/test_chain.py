@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch
 from devices import DEVICE
 
 from streamanon.api import Anonymizer
+from streamanon.bench.faces import time_faces
 from streamanon.config import ComputeConfig, load_config
 from streamanon.device import grain as device_grain
 from streamanon.device.detection import DeviceFaceDetector
@@ -83,6 +84,13 @@ def _no_grain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_demos_begin_is_covered_alike() -> None:
     compare(12)
+
+
+def test_faces_made_at_once_are_timed_on_the_device() -> None:
+    """What ``streamanon bench`` times where there is a GPU."""
+    config = load_config(None, ["compute.threads=1"])
+    anonymizer = Anonymizer(config, OnDevice(open_backend(ComputeConfig("onnxruntime", 1))))
+    assert time_faces(anonymizer, 4, 0)["faces_per_second"] > 0
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,7 @@ import fake_tensorrt
 import numpy as np
 import pytest
 from fake_tensorrt import relu
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from streamanon.config import ComputeConfig
 from streamanon.errors import ModelError
@@ -49,7 +50,7 @@ def test_the_fake_has_nothing_that_tensorrt_lacks() -> None:
             public = {one for one in vars(fake) if not one.startswith("_")} - own
             assert public <= set(dir(getattr(real, name))), name
             checked += 1
-    assert checked >= 15
+    assert checked >= 14
 
 
 @pytest.mark.parametrize("count", [1, 3, 8])
@@ -127,6 +128,62 @@ def test_kernels_that_do_not_fit_are_made_anew(model: Path, tmp_path: Path) -> N
     kept.write_bytes(b"of another driver")
     load(model, tmp_path)[0].run(pictures(1))
     assert kept.read_bytes() == b"kernels"
+
+
+@pytest.mark.parametrize("most", [None, 0])
+def test_only_the_users_cache_is_kept_small(most: int | None, tmp_path: Path) -> None:
+    """A folder that was asked for may hold plans of other GPUs."""
+    folder = tmp_path / "plans"
+    place = Place(fake_tensorrt.fake_library(), fake_tensorrt.HostMemory(), folder, most)
+    for number in range(2):
+        path = relu(tmp_path / f"relu{number}.onnx")
+        given = pictures(1)
+        loaded = TensorRtBackend(place).load(path, precise=True)
+        np.testing.assert_array_equal(loaded.run(given)[0], 2 * given)
+    kept = {path.name.split("-")[0] for path in folder.glob("*.plan")}
+    assert kept == (set() if most == 0 else {"relu0", "relu1"})
+
+
+def test_plans_that_were_used_stay(tmp_path: Path) -> None:
+    folder, library = tmp_path / "plans", fake_tensorrt.fake_library()
+    paths = [relu(tmp_path / f"relu{number}.onnx") for number in range(3)]
+
+    def use(path: Path, most: int) -> None:
+        TensorRtBackend(Place(library, fake_tensorrt.HostMemory(), folder, most)).load(path, precise=True)
+
+    for path in paths:
+        use(path, 1 << 20)
+    for number, plan in enumerate(sorted(folder.glob("*.plan"))):
+        os.utime(plan, (number, number))
+    size = max(plan.stat().st_size for plan in folder.glob("*.plan"))
+    use(paths[0], 2 * size)
+    assert {plan.name.split("-")[0] for plan in folder.glob("*.plan")} == {"relu0", "relu2"}
+
+
+def test_several_inputs_and_outputs_are_bound_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of the ONNX file, which is that of arguments and results everywhere."""
+    names = ["b", "a", "z", "y"]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in names]
+    nodes = [helper.make_node("Relu", [one], [other]) for one, other in (("a", "y"), ("b", "z"))]
+    graph = helper.make_graph(nodes, "two", ends[:2], ends[2:])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    (tmp_path / "two.onnx").write_bytes(made.SerializeToString())
+    bound: list[tuple[str, int]] = []
+
+    def bind(_self: Any, name: str, address: int) -> bool:
+        bound.append((name, address))
+        return True
+
+    monkeypatch.setattr(fake_tensorrt.IExecutionContext, "set_tensor_address", bind)
+    monkeypatch.setattr(fake_tensorrt.IExecutionContext, "execute_async_v3", lambda *_: True)
+    place = Place(fake_tensorrt.fake_library(), fake_tensorrt.HostMemory(), tmp_path / "plans")
+    loaded: Any = TensorRtBackend(place).load(tmp_path / "two.onnx", precise=True)
+    given = [place.memory.upload(np.full((1, 3), value, np.float32)) for value in (1, 2)]
+    results = loaded.run_on_device(*given)
+    assert [name for name, _ in bound] == names
+    assert [address for _, address in bound] == [one.data_ptr() for one in (*given, *results)]
 
 
 def test_tensorrt_keeps_no_kernels(model: Path, tmp_path: Path) -> None:

@@ -17,10 +17,12 @@ from streamanon.commands.engines import plan_specs
 from streamanon.errors import ModelError
 from streamanon.model_list import Loaded, chain_models
 from streamanon.runtime.backends import tensorrt_library
+from streamanon.runtime.backends.half_precision import to_half
 from streamanon.runtime.backends.tensorrt_build import PlanSpec, build_plan, check_target
-from streamanon.runtime.backends.tensorrt_library import Library, open_library
+from streamanon.runtime.backends.tensorrt_library import Library, make_log, open_library
 from streamanon.runtime.backends.tensorrt_profiles import Profile, exactly
 from streamanon.runtime.models import Engines
+from streamanon.runtime.onnx_header import read_onnx_header
 
 ENGINES = Path(__file__).parents[2] / "engines"
 TARGETS = ("sm86", "sm89")
@@ -55,6 +57,24 @@ def test_every_model_is_built_for_gpus_that_are_not_here(
     plan = build_plan(rtx, specs[0])
     weights = models[model].path.stat().st_size * (0.5 if specs[0].half else 1)
     assert len(plan) > 0.8 * weights
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("path", sorted(ENGINES.glob("*.onnx")), ids=lambda path: path.stem)
+def test_a_network_has_the_files_names_in_its_order(path: Path, half: bool, rtx: Library) -> None:
+    """Profiles are given by order, and a plan's inputs and outputs are bound by name."""
+    log, _ = make_log(rtx)
+    builder = rtx.api.Builder(log)
+    network = builder.create_network(1 << int(rtx.api.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = rtx.api.OnnxParser(network, log)
+    assert parser.parse(to_half(path) if half else path.read_bytes())
+    header = read_onnx_header(path)
+    for ports, count, get in (
+        (header.inputs, network.num_inputs, network.get_input),
+        (header.outputs, network.num_outputs, network.get_output),
+    ):
+        assert [get(number).name for number in range(count)] == [port.name for port in ports]
+        assert all(get(number).dtype == rtx.api.DataType.FLOAT for number in range(count))
 
 
 def test_a_small_model_is_built_in_half_precision(rtx: Library, models: dict[str, Loaded]) -> None:

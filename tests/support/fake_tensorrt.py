@@ -27,11 +27,6 @@ class ILogger:
     INTERNAL_ERROR, ERROR, WARNING = range(3)
 
 
-class TensorIOMode(Enum):
-    INPUT = 1
-    OUTPUT = 2
-
-
 class BuilderFlag(Enum):
     TF32 = 7
 
@@ -199,17 +194,9 @@ class IExecutionContext:
 
 
 class ICudaEngine:
-    num_io_tensors = 2
-
     def __init__(self, profiles: list[Any]) -> None:
         self._profiles = profiles
         self.contexts, self.runs = 0, list[int]()
-
-    def get_tensor_name(self, number: int) -> str:
-        return "yx"[number]
-
-    def get_tensor_mode(self, name: str) -> TensorIOMode:
-        return TensorIOMode.INPUT if name == "x" else TensorIOMode.OUTPUT
 
     def create_runtime_config(self) -> IRuntimeConfig:
         return IRuntimeConfig()

@@ -20,21 +20,36 @@ import numpy as np
 from streamanon.config import ComputeConfig
 from streamanon.errors import ModelError
 from streamanon.runtime.backends import Array, Backend, Memory, Model
-from streamanon.runtime.backends.plan_cache import cache_folder, open_plan, read_plan, store_plan
+from streamanon.runtime.backends.plan_cache import (
+    cache_folder,
+    keep_recent,
+    mark_used,
+    open_plan,
+    read_plan,
+    store_plan,
+)
 from streamanon.runtime.backends.shape_cache import ShapeCache, Shapes
-from streamanon.runtime.backends.tensorrt_build import PlanSpec, build_plan
+from streamanon.runtime.backends.tensorrt_build import PLAN_SUFFIX, PlanSpec, build_plan
 from streamanon.runtime.backends.tensorrt_library import Library, make_log, open_library
 from streamanon.runtime.backends.tensorrt_profiles import BATCHES, Profile, exactly, fitting, profiles_of
 from streamanon.runtime.onnx_header import read_onnx_header
 
+#: Most that plans, and compiled kernels, may hold in the user's cache folder, bytes: those of one GPU in
+#: both precisions hold 0.2 GB, and each version of a model or of TensorRT adds as much.
+MOST_BYTES = 2 << 30
+KERNEL_SUFFIX = ".kernels"
+
 
 @dataclass(frozen=True)
 class Place:
-    """Where plans run and where they are kept."""
+    """Where plans run and where they are kept; those used longest ago go where they hold more than
+    ``most_bytes``.
+    """
 
     library: Library
     memory: Memory
     folder: Path
+    most_bytes: int | None = None
 
     def spec(self, path: Path, half: bool, profiles: tuple[Profile, ...]) -> PlanSpec:
         """TensorRT's plans are for one kind of GPU alone, TensorRT-RTX's for an architecture."""
@@ -56,6 +71,10 @@ class _Engine:
             lambda: build_plan(place.library, spec, timings),
             self._runtime.deserialize_cuda_engine,
         )
+        mark_used(self._file)
+        if place.most_bytes is not None:
+            for suffix in (PLAN_SUFFIX, KERNEL_SUFFIX):
+                keep_recent(place.folder, suffix, place.most_bytes)
         if engine is None:
             reason = said[-1].splitlines()[0] if said else "it gives no reason"
             raise ModelError(
@@ -63,10 +82,10 @@ class _Engine:
             )
         self._engine, self._contexts = engine, dict[int, Any]()
         self._kernels = self._open_kernels() if place.library.rtx else None
-        names = [self._engine.get_tensor_name(number) for number in range(self._engine.num_io_tensors)]
-        mode = place.library.api.TensorIOMode.INPUT
-        self._inputs = [name for name in names if self._engine.get_tensor_mode(name) == mode]
-        self._outputs = [name for name in names if name not in self._inputs]
+        # By name and not by the engine's numbers, whose order TensorRT does not promise.
+        header = read_onnx_header(spec.path)
+        self._inputs = [port.name for port in header.inputs]
+        self._outputs = [port.name for port in header.outputs]
 
     def run(self, inputs: Sequence[Any]) -> list[Any] | None:
         """Tensors of the device, float32 and contiguous, in and out: the work is queued in its stream, and
@@ -106,7 +125,7 @@ class _Engine:
 
     @property
     def _kernel_file(self) -> Path:
-        return self._file.with_suffix(".kernels")
+        return self._file.with_suffix(KERNEL_SUFFIX)
 
     def _open_kernels(self) -> Any:
         """TensorRT-RTX compiles kernels when a plan first runs: those of earlier runs, where they fit."""
@@ -209,5 +228,7 @@ def create(config: ComputeConfig) -> Backend:
     # Here and not above: the tests of this file do without PyTorch, which takes seconds to import.
     from streamanon.runtime.backends.torch_memory import open_cuda
 
-    folder = cache_folder() if config.plans is None else Path(config.plans)
-    return TensorRtBackend(Place(open_library(), open_cuda(config.device), folder))
+    library, memory = open_library(), open_cuda(config.device)
+    if config.plans is None:
+        return TensorRtBackend(Place(library, memory, cache_folder(), MOST_BYTES))
+    return TensorRtBackend(Place(library, memory, Path(config.plans)))

@@ -20,6 +20,8 @@ from streamanon.runtime.backends.tensorrt_library import Library, make_log
 from streamanon.runtime.backends.tensorrt_profiles import Profile
 from streamanon.runtime.models import digest
 
+PLAN_SUFFIX = ".plan"
+
 
 @dataclass(frozen=True)
 class PlanSpec:
@@ -38,7 +40,7 @@ class PlanSpec:
         key = repr((digest(self.path), self.profiles, self.gpu, library.name, library.version))
         precision = "fp16" if self.half else "fp32"
         short = hashlib.sha256(key.encode()).hexdigest()[:16]
-        return f"{self.path.stem}-{self.target}-{precision}-{short}.plan"
+        return f"{self.path.stem}-{self.target}-{precision}-{short}{PLAN_SUFFIX}"
 
 
 def check_target(library: Library, target: str) -> None:
