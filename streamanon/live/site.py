@@ -28,6 +28,7 @@ from streamanon.live.connection import SourceOptions
 from streamanon.live.encode import ENCODERS
 from streamanon.live.targets import SEGMENT_SECONDS, Archiving, Target, target_of
 from streamanon.media.address import is_address, redact_text
+from streamanon.media.output_file import is_same_file
 
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -137,6 +138,10 @@ def plan(
     _check_source(source, section)
     _check_files(config)
     targets = _targets(section, config)
+    read = source.address.removeprefix("file://")
+    for target in targets:
+        if source.is_file and target.kind == "file" and is_same_file(Path(target.address), read):
+            raise ConfigError(f"{target.shown} is the source, too; give the output another name")
     give_up = None if section.give_up_after is None else seconds_of(section.give_up_after, "give_up_after")
     settings = CameraSettings(
         name,

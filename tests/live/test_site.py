@@ -130,6 +130,15 @@ def test_addresses_that_are_right(tmp_path: Path, address: str, monkeypatch: pyt
     assert check_site(write(tmp_path, text)) == []
 
 
+def test_a_source_is_not_overwritten_by_its_own_output(tmp_path: Path) -> None:
+    video = tmp_path / "video.mkv"
+    video.write_bytes(b"raw")
+    (tmp_path / "link.mkv").symlink_to(video)
+    text = "cameras: {a: {source: TMP/video.mkv, to: TMP/link.mkv, overwrite: true}}"
+    (fault,) = check_site(write(tmp_path, text))
+    assert "is the source, too" in fault
+
+
 def test_a_missing_program_is_told_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
