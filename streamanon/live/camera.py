@@ -56,6 +56,9 @@ BLOCKED_DROPS, BLOCKED_WINDOW, UNBLOCKED_SECONDS = 5, 2.0, 5.0
 #: While a pause lasts, a server that was away is knocked at this often, s: one that is back is not waited
 #: for.
 KNOCK_SECONDS, KNOCK_TIMEOUT = 2.0, 1.0
+#: So much of a frame's time the look-ahead may be shorter: a live source's times are not even, and by a
+#: microsecond too little a frame would be held for a whole step more.
+SLACK_STEPS = Fraction(1, 4)
 #: Frame rate where a source tells none.
 USUAL_RATE = Fraction(25)
 _PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}
@@ -421,7 +424,7 @@ def live_config(config: Config, rate: Fraction) -> Config:
     part of the look-ahead here, so that ``lookahead.seconds`` is the whole delay.
     """
     look = config.lookahead
-    smoothing = float(NEIGHBOURS / rate)
+    smoothing = float((NEIGHBOURS + SLACK_STEPS) / rate)
     if look.seconds <= smoothing:
         return config
     return dataclasses.replace(

@@ -25,6 +25,8 @@ _MUXERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".ts": "mpegts"}
 _FRAGMENTS = "frag_keyframe+delay_moov+default_base_moof"
 _NETWORK = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "rtsps": "rtsp"}
 _NETWORK |= {"udp": "mpegts", "tcp": "mpegts"}
+#: With its length in front a picture ends where it does; else receivers wait for the next one's beginning.
+_TRANSPORT = {"omit_video_pes_length": "0"}
 KNOWN = (
     "rtmp, rtsp, srt or udp and a server, hls:///FOLDER, mjpeg://HOST:PORT, /dev/videoN or a file (.mkv,"
     " .mp4, .mov, .ts)"
@@ -64,7 +66,7 @@ def target_of(text: str, archiving: Archiving | None = None, overwrite: bool = F
     if scheme == "srt":
         check_server(text, shown, listens=True)
         check_srt(text, shown)
-        return Target("srt", text, shown, "mpegts", {"muxdelay": "0"})
+        return Target("srt", text, shown, "mpegts", _TRANSPORT | {"muxdelay": "0"})
     if scheme in _NETWORK:
         return _network(scheme, text, shown)
     if is_address(text):
@@ -90,6 +92,8 @@ def _network(scheme: str, text: str, shown: str) -> Target:
     if scheme.startswith("rtmp") and not urlsplit(address).path.strip("/"):
         raise ConfigError(f"{shown} names no application and stream key: put them after the server")
     options = {"flush_packets": "1"}
+    if _NETWORK[scheme] == "mpegts":
+        options |= _TRANSPORT
     if scheme.startswith("rtsp"):
         options["rtsp_transport"] = "tcp"
     if scheme == "udp" and "pkt_size" not in text:

@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -28,10 +29,11 @@ from live_scenes import (
 
 import streamanon.live.backoff as backoff
 from streamanon.api import Anonymizer
-from streamanon.live.camera import Camera, CameraSettings
+from streamanon.live.camera import Camera, CameraSettings, live_config
 from streamanon.live.connection import SourceOptions, quiet_ffmpeg
 from streamanon.live.states import Journal, State
 from streamanon.live.targets import target_of
+from streamanon.mesh.smoothing import NEIGHBOURS
 from streamanon.types import RawFrame
 
 
@@ -225,6 +227,16 @@ def test_a_source_that_accepts_and_is_silent_is_tried_again(tmp_path: Path) -> N
         assert run.camera.reconnects["open"] >= 1
         run.camera.stop()
         assert run.camera.join(5)
+
+
+@pytest.mark.parametrize("rate", [Fraction(15), Fraction(25), Fraction(30)])
+def test_a_look_ahead_of_whole_frames_is_not_one_more(rate: Fraction) -> None:
+    """A source's clock that is a little off makes each step a little shorter."""
+    seconds = live_config(FakeAnonymizer(0.6).config, rate).lookahead.seconds
+    smoothing, step = NEIGHBOURS / rate, 1 / rate
+    frames = (Fraction(6, 10) - smoothing) / step
+    assert frames.denominator == 1
+    assert float((frames - 1) * step) * 1.01 < seconds < float(frames * step) * 0.99
 
 
 def test_the_first_start_is_strict(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -340,6 +342,23 @@ def test_targets_that_cannot_be(text: str, said: str) -> None:
     sentence = str(raised.value)
     shown = redact_text(sentence)  # hides what looks like a query's value up to the next space
     assert shown.replace(":", "") == sentence.replace(":", ""), "its advice would be taken for an address"
+
+
+def test_a_picture_by_udp_ends_where_it_does() -> None:
+    """Its length stands in front: a receiver need not wait for the next one, 40 ms."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(30)
+        sender = Sender(sound=False)
+        output = sender.open(f"udp://127.0.0.1:{receiver.getsockname()[1]}")
+        sender.send(5, output)
+        lengths: list[int] = []
+        while len(lengths) < 5:
+            data = receiver.recv(65536)
+            starts = [found.end() for found in re.finditer(rb"\x00\x00\x01\xe0", data)]
+            lengths += [int.from_bytes(data[start : start + 2], "big") for start in starts]
+        finish(output)
+    assert all(lengths), lengths
 
 
 def test_an_empty_file_of_an_archive_is_removed(tmp_path: Path) -> None:
