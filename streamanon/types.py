@@ -176,11 +176,21 @@ class Observation:
 
 
 @dataclass(frozen=True, eq=False)
+class View:
+    """A detection of a face in a frame: ``box`` [4] xyxy px, ``keypoints`` [5, 2] px."""
+
+    picture: Picture
+    box: Float
+    keypoints: Float
+
+
+@dataclass(frozen=True, eq=False)
 class Target:
     """One face to cover in one frame. ``detected`` is false where the box was carried, filled in or
     coasted, ``distance`` frames away from the nearest detection. ``growth``: the share of the face's size
     by which its box was grown on each side, as nobody knows exactly where it is. ``sure``: whether it is
-    probably a face, by all that is known of its track.
+    probably a face, by all that is known of its track. ``later``: some of its track's detections in later
+    frames of the look-ahead.
     """
 
     track_id: int
@@ -190,6 +200,7 @@ class Target:
     distance: int = 0
     growth: float = 0.0
     sure: bool = True
+    later: tuple[View, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

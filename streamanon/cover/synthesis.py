@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -14,9 +15,9 @@ from streamanon.cover.canvas import Canvas, HostCanvas
 from streamanon.cover.measure import Measured
 from streamanon.cover.painted import Painted
 from streamanon.cover.track_states import TrackStates, time_of
-from streamanon.cover.trust import area, hides, opaque_inside, trusts_mesh
+from streamanon.cover.trust import area, hides, is_sound, opaque_inside, trusts_mesh
 from streamanon.generate import Generator, Job, Painting, Patch
-from streamanon.identity.assignment import Assigner
+from streamanon.identity.assignment import Assigner, Sight
 from streamanon.mesh.face_mesh import MeshModel
 from streamanon.runtime.faults import Faults
 from streamanon.types import Geometry, Picture, RawFrame, Resolved, Target
@@ -160,13 +161,26 @@ class Synthesiser:
         if state.weight <= 0:
             return None
         try:
-            assignment = self._parts.assigner.assign(frame, target.track_id, measured)
+            later = partial(self._later, self._parts.mesh, target)
+            assignment = self._parts.assigner.assign(frame, target.track_id, measured, later)
         except Exception as error:  # a face that cannot be made is covered by the next rung
             self._faults.note("faces", "assigning a delegate", error)
             state.fall()
             return None
         state.tone = assignment.delegate.skin
         return Job(measured, assignment, state.detail, self._parts.load.coarse_faces)
+
+    def _later(self, mesh: MeshModel, target: Target) -> list[Sight]:
+        """The face in later frames, where its mesh can be trusted."""
+        seen = []
+        for view in target.later:
+            there = Target(target.track_id, view.box, view.keypoints, detected=True)
+            (measured,) = mesh.measure(view.picture, [there])
+            if is_sound(measured) and trusts_mesh(
+                self._config, view.picture, there, measured, established=False
+            ):
+                seen.append((view.picture, measured))
+        return seen
 
     def _faded(self, weight: float | None, trusted: bool) -> float:
         if weight is None:  # a new face: nothing to fade from

@@ -1,13 +1,13 @@
 """Which delegate each person in view gets: one, which they keep, also after leaving and returning.
 
 A delegate is drawn once a person, never a frame, by the exponential mechanism
-(:mod:`.exponential_mechanism`), and stays whatever later views of the face say, unless they show somebody
-for whom the user made a rule.
+(:mod:`.exponential_mechanism`), for what the views of the look-ahead tell together. It stays whatever later
+views of the face say, unless they show somebody for whom the user made a rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from streamanon.identity.exponential_mechanism import (
     attributes_of,
     draw,
     keyed_noise,
+    mean_traits,
     traits_of,
     traits_of_kind,
     utilities,
@@ -29,7 +30,7 @@ from streamanon.identity.exponential_mechanism import (
 from streamanon.identity.reid_memory import People, Person
 from streamanon.identity.rules import Rule, rule_for
 from streamanon.mesh.landmarks import yaw_degrees
-from streamanon.types import Account, Assignment, Delegate, Float, Geometry, RawFrame
+from streamanon.types import Account, Assignment, Delegate, Float, Geometry, Picture, RawFrame
 
 #: Cosine of two features from which they are taken for one person's: that of one in a hundred pairs of
 #: different people in LFW (train split), and of 67 in a hundred pairs of photos of one.
@@ -45,6 +46,12 @@ VIEW_EVERY_FRAMES, VIEW_AT_LEAST_EVERY_FRAMES = 5, 25
 SURE_VIEWS = 3
 #: Views of faces this wide, px, and this sharp, levels of luma, count fully.
 LARGE_PX, SHARP = 80.0, 4.0
+#: No view that is used counts for less.
+LEAST_WEIGHT = 1e-3
+
+#: A face in a picture, as measured there, and described.
+Sight = tuple[Picture, Geometry]
+_Described = tuple[Geometry, IdentityFeature]
 
 
 @dataclass(eq=False)
@@ -89,8 +96,16 @@ class Assigner:
     def account(self) -> Account:
         return self._account
 
-    def assign(self, frame: RawFrame, track_id: int, geometry: Geometry) -> Assignment:
-        """What a track becomes in a frame: what it was, what a known person was, or something new."""
+    def assign(
+        self,
+        frame: RawFrame,
+        track_id: int,
+        geometry: Geometry,
+        later: Callable[[], Sequence[Sight]] = tuple,
+    ) -> Assignment:
+        """What a track becomes in a frame: what it was, what a known person was, or something new, for
+        which the same face in ``later`` frames is asked for.
+        """
         if self._everybody is not None:
             return self._everybody
         track, feature = self._tracks.get(track_id), None
@@ -99,14 +114,17 @@ class Assigner:
             feature = self._encoder.describe(frame.picture, geometry.points)
         if track is None:
             assert feature is not None
-            person = self._known(feature, frame) or self._new_person(geometry, feature, frame.index)
+            person = self._known(feature, frame)
+            if person is None:
+                sights = [(geometry, feature), *self._described(later())]
+                person = self._new_person(sights, frame.index)
             track = self._tracks[track_id] = _Track(person, frame.index)
         person = track.person
         person.last_seen, person.last_index = frame.pts_seconds, frame.index
         if feature is None:
             return person.assignment
         track.last_view = frame.index
-        self._people.learn(person, feature, quality * min(1.0, feature.sharpness / SHARP))
+        self._people.learn(person, feature, _quality(geometry, feature))
         self._notice(person, frame.index)
         self._apply_rules(person, geometry, feature)
         return person.assignment
@@ -180,27 +198,40 @@ class Assigner:
             return
         person.rule = rule_for(self._rules, person.feature)
         if person.rule is not None:
-            fit = self._fit(geometry, feature)
+            fit = self._fit([(geometry, feature)])
             person.assignment = self._assignment_for(person.delegate, fit, person.rule, feature)
 
-    def _fit(self, geometry: Geometry, feature: IdentityFeature) -> Float:
-        """Utilities of the delegates. The person's identity is used only to exclude delegates that are too
-        much alike: attributes are read from the distracted feature.
-        """
-        if not (np.isfinite(feature.pooled).all() and np.isfinite(feature.embedding).all()):
-            return np.zeros(len(self._gallery), np.float32)  # nothing is known: nobody fits better
-        embeddings, distraction = self._gallery.embeddings, self._distraction
-        likenesses = embeddings @ feature.embedding
-        if self._key is None:
-            told = distraction.attributes(distraction.apply(feature, self._mean_feature))
-            return utilities(traits_of(geometry, told), self._attributes, likenesses)
-        # What differs from view to view should not change the draw.
-        kind = distraction.kind_of(feature.embedding)
-        traits = traits_of_kind(*map(float, distraction.anchor_attributes[kind]))
-        return utilities(traits, self._attributes, likenesses, embeddings @ distraction.anchors[kind])
+    def _described(self, sights: Sequence[Sight]) -> list[_Described]:
+        """Those of the sights that can be described."""
+        described = [(two, self._encoder.describe(one, two.points)) for one, two in sights]
+        return [one for one in described if _is_known(one[1])]
 
-    def _new_person(self, geometry: Geometry, feature: IdentityFeature, index: int) -> Person:
-        fit = self._fit(geometry, feature)
+    def _fit(self, sights: Sequence[_Described]) -> Float:
+        """Utilities of the delegates for a person, by one or several sights. The person's identity is used
+        only to exclude delegates that are too much alike: attributes are read from the distracted feature.
+        """
+        if not _is_known(sights[0][1]):
+            return np.zeros(len(self._gallery), np.float32)  # nothing is known: nobody fits better
+        weights = [max(_quality(geometry, feature), LEAST_WEIGHT) for geometry, feature in sights]
+        embedding = _mean_direction([feature.embedding for _, feature in sights], weights)
+        embeddings, distraction = self._gallery.embeddings, self._distraction
+        likenesses = embeddings @ embedding
+        if self._key is None:
+            told = [distraction.apply(feature, self._mean_feature) for _, feature in sights]
+            traits = [
+                traits_of(geometry, distraction.attributes(one))
+                for (geometry, _), one in zip(sights, told, strict=True)
+            ]
+            return utilities(mean_traits(traits, weights), self._attributes, likenesses)
+        # What differs from view to view should not change the draw.
+        kind = distraction.kind_of(embedding)
+        traits_by_kind = traits_of_kind(*map(float, distraction.anchor_attributes[kind]))
+        return utilities(
+            traits_by_kind, self._attributes, likenesses, embeddings @ distraction.anchors[kind]
+        )
+
+    def _new_person(self, sights: Sequence[_Described], index: int) -> Person:
+        fit, feature = self._fit(sights), sights[0][1]
         delegate = self._only or self._drawn(fit, feature)
         person = Person(delegate, self._assignment_for(delegate, fit, None, feature), last_index=index)
         self._people.add(person)
@@ -247,6 +278,22 @@ class Assigner:
     def _count(self, draws: int = 0, switches: int = 0, most: int = 0) -> None:
         before = self._account
         self._account = Account(before.draws + draws, before.switches + switches, max(before.most, most))
+
+
+def _is_known(feature: IdentityFeature) -> bool:
+    return bool(np.isfinite(feature.pooled).all() and np.isfinite(feature.embedding).all())
+
+
+def _quality(geometry: Geometry, feature: IdentityFeature) -> float:
+    """How much a view of a face tells, 0..1."""
+    return expected_quality(geometry) * min(1.0, feature.sharpness / SHARP)
+
+
+def _mean_direction(embeddings: Sequence[Float], weights: Sequence[float]) -> Float:
+    """The unit vector [D] towards which unit vectors point together; the first, where they point apart."""
+    mean = np.average(np.stack(embeddings), axis=0, weights=weights)
+    length = float(np.linalg.norm(mean))
+    return np.asarray(mean / length if length > 0 else embeddings[0], np.float32)
 
 
 def expected_quality(geometry: Geometry) -> float:

@@ -83,6 +83,14 @@ def traits_of(geometry: Geometry, predicted: dict[str, float]) -> Traits:
     return Traits(masculine, (geometry.age + predicted["age"]) / 2, predicted["ita"])
 
 
+def mean_traits(traits: Sequence[Traits], weights: Sequence[float]) -> Traits:
+    """What several views of a person, at least one of weight, tell together."""
+    odds = log_odds(np.array([one.masculine for one in traits]))
+    rows = np.stack([odds, [one.age for one in traits], [one.tone for one in traits]])
+    masculine, age, tone = np.average(rows, axis=1, weights=weights).tolist()
+    return Traits(_chance(masculine), age, tone)
+
+
 def traits_of_kind(masculine: float, age: float, tone: float) -> Traits:
     """What the probes alone give."""
     return Traits(_chance(ALONE_SHARE * masculine + ALONE_OFFSET), age, tone)

@@ -30,7 +30,7 @@ from streamanon.track.evidence import Evidence
 from streamanon.track.hold import MOST_HELD_FRAMES, SLACK_SECONDS, is_due, within
 from streamanon.track.optical_flow import follow
 from streamanon.track.tracker import MAX_LOST_SECONDS
-from streamanon.types import Float, Observation, Picture, RawFrame, Resolved, Target
+from streamanon.types import Float, Observation, Picture, RawFrame, Resolved, Target, View
 
 #: The verifier's probabilities [N] of a face at the expected boxes [N, 4] of a frame; None if it cannot
 #: tell. See ``Searcher.look_again``.
@@ -56,6 +56,9 @@ _FOLLOWED = 2
 _COVERED_SHARE, _COVERED_MARGIN, _SAMPLES = 0.8, 0.21, 8
 #: Velocity is measured over so many detections: fewer jitter, more lag behind a turn.
 _FIT_SIGHTINGS = 4
+#: So many later detections of a track go along with each of its targets: the first sight of somebody tells
+#: little of what they look like.
+_LATER_VIEWS = 4
 #: Longest detection interval, frames, while detection works (``MAX_FRAMES`` of
 #: ``detect.detection_interval``). Settled frames are kept no longer for following a face to the next one.
 _MAX_DETECTION_INTERVAL = 10
@@ -105,7 +108,7 @@ def _settle(observation: Observation, shot: _Shot) -> Resolved:
         if one or not _is_within(target, others):
             targets.append(target)
     inside = tuple(
-        replace(t, sure=shot.is_sure(t.track_id, index))
+        replace(t, sure=shot.is_sure(t.track_id, index), later=shot.later(t.track_id, index))
         for t in targets
         if _touches(t.box, observation.frame.picture)
     )
@@ -268,7 +271,7 @@ class _Shot:
             if one is None:
                 break
             back.append(one)
-        del sightings[bisect_left(sightings, back[-1].index, key=lambda s: s.index) :]
+        del sightings[bisect_left(sightings, back[-1].index, key=_index_of) :]
         sightings.extend(reversed(back))
         return back[1:]
 
@@ -301,7 +304,7 @@ class _Shot:
         """Targets at a frame for the tracks that are known before or after it but not detected in it."""
         index, now = frame.index, frame.pts_seconds
         for track_id, sightings in self._tracks.items():
-            place = bisect_left(sightings, index, key=lambda s: s.index)
+            place = bisect_left(sightings, index, key=_index_of)
             before, after = sightings[:place], sightings[place:]
             if after and after[0].index == index:
                 if not after[0].detected:
@@ -353,6 +356,22 @@ class _Shot:
         """Whether a target is surely a face, and was detected in the pass before or after."""
         return target.distance <= self._interval_at(index) and self.is_sure(target.track_id, index)
 
+    def later(self, track_id: int, index: int) -> tuple[View, ...]:
+        """Some of the track's detections after frame ``index``, in frames that are not settled yet."""
+        sightings = self._tracks.get(track_id, [])
+        after = [
+            one for one in sightings[bisect_left(sightings, index + 1, key=_index_of) :] if one.detected
+        ]
+        if not after:
+            return ()
+        rows = np.linspace(0, len(after) - 1, min(_LATER_VIEWS, len(after))).round().astype(int)
+        chosen = {after[row].index: after[row] for row in rows}
+        return tuple(
+            View(frame.picture, one.box, one.keypoints)
+            for frame in self._frames
+            if (one := chosen.get(frame.index)) is not None
+        )
+
     def forget(self, frame: RawFrame) -> None:
         """Drop what later frames do not need: tracks lost for longer, and old sightings."""
         index, now = frame.index, frame.pts_seconds
@@ -361,7 +380,7 @@ class _Shot:
             if not within(sightings[-1].seconds, now, reach):
                 del self._tracks[track_id]
             else:
-                place = bisect_left(sightings, index, key=lambda s: s.index)
+                place = bisect_left(sightings, index, key=_index_of)
                 del sightings[: max(place - _FIT_SIGHTINGS, 0)]
         for track_id, evidence in list(self._evidence.items()):
             evidence.forget(index - MOST_HELD_FRAMES)
@@ -381,6 +400,10 @@ def _sighting(found: Target, frame: RawFrame, known: bool) -> _Sighting:
     """A detection in its own frame."""
     index, now = frame.index, frame.pts_seconds
     return _Sighting(index, found.box, found.keypoints, index, known, now, now)
+
+
+def _index_of(sighting: _Sighting) -> int:
+    return sighting.index
 
 
 def _steps(first: float, second: float) -> float:

@@ -52,6 +52,7 @@ from streamanon.types import (
     Resolved,
     SafeFrame,
     Target,
+    View,
 )
 
 FACE: Box = (60, 30, 100, 80)
@@ -122,6 +123,29 @@ def test_a_hopeless_face_is_measured_again_only_after_a_rest() -> None:
     assert [method_of(frame) for frame in frames] == ["fill"] * 16 + ["synthesize", "fill"]
     assert mesh.calls == 4
     assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in frames)
+
+
+def test_a_new_face_is_measured_in_later_frames_once_and_where_its_mesh_is_trusted() -> None:
+    described: list[Picture] = []
+
+    class Noting(FakeEncoder):
+        def describe(self, picture: Picture, points: Float) -> IdentityFeature:
+            described.append(picture)
+            return super().describe(picture, points)
+
+    mesh = FakeMesh(lambda call, _track: 0.1 if call == 2 else 0.9)
+    assigner = fake_assigner()
+    assigner._encoder = Noting()
+    by = Covering(CoverConfig(min_confidence=0.5), Synthesis(mesh, assigner, FakeGenerator()))
+    clip = [resolved([FACE], n) for n in range(3)]
+    (target,) = clip[0].targets
+    later = tuple(View(one.frame.picture, target.box, target.keypoints) for one in clip[1:])
+    clip = [dataclasses.replace(one, targets=(dataclasses.replace(target, later=later),)) for one in clip]
+    first, *others = (covered(by, one) for one in clip)
+    assert mesh.calls == 1 + len(later) + len(others)
+    # Call 2 was the second of the later frames.
+    assert described == [clip[0].frame.picture, clip[1].frame.picture]
+    assert {method_of(one) for one in (first, *others)} == {"synthesize"}
 
 
 def test_a_painted_face_does_not_rest() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -218,6 +219,37 @@ def test_delegates_mostly_present_like_the_person() -> None:
             for seed in range(60)
         ]
         assert sum(round(delegate.masculine) == round(masculine) for delegate in drawn) > 45
+
+
+@pytest.mark.parametrize("key", [None, b"key"])
+def test_the_first_sight_does_not_decide_alone(key: bytes | None) -> None:
+    """Of somebody who looks masculine at first and feminine in all later frames."""
+    feminine = face(0, masculine=0.02).measurement
+    drawn, looks = [], []
+    for seed in range(40):
+        stage = Stage(fake_gallery(32), IdentityConfig(epsilon=12, seed=seed), key)
+        stage.seen = face(0, masculine=0.9)
+        sights = [(BLANK, feminine)] * 4
+        made = stage.assigner.assign(frame(0), 0, stage.seen.measurement, partial(list, sights))
+        drawn.append(made.delegate)
+        again = stage.assigner.assign(frame(1), 0, stage.seen.measurement, lambda: pytest.fail("not new"))
+        assert again.delegate is made.delegate
+        looks.append(stage.looks)
+    assert set(looks) == {5}
+    if key is None:
+        assert sum(delegate.masculine < 0.5 for delegate in drawn) > 30
+
+
+def test_a_view_that_shows_little_counts_for_little() -> None:
+    """Small and unsure views against one clear one."""
+    tiny = Geometry(POINTS * np.float32(0.1), 0.4, 0.98, 30)
+    drawn = []
+    for seed in range(40):
+        stage = Stage(fake_gallery(32), IdentityConfig(epsilon=12, seed=seed))
+        stage.seen = face(0, masculine=0.02)
+        made = stage.assigner.assign(frame(0), 0, stage.seen.measurement, lambda: [(BLANK, tiny)] * 4)
+        drawn.append(made.delegate)
+    assert sum(delegate.masculine < 0.5 for delegate in drawn) > 30
 
 
 def test_one_for_all() -> None:

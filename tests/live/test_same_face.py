@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ import streamanon.live.backoff as backoff
 from streamanon.api import Anonymizer
 from streamanon.config import load_config
 from streamanon.errors import SourceError
+from streamanon.identity.assignment import Sight
 from streamanon.live.camera import Camera, CameraSettings
 from streamanon.live.connection import Connection, Got, SourceOptions
 from streamanon.live.states import Journal
@@ -61,8 +62,13 @@ class _Drawn:
         assert assigner is not None
         assign = assigner.assign
 
-        def noted(frame: RawFrame, track_id: int, geometry: Geometry) -> Assignment:
-            made = assign(frame, track_id, geometry)
+        def noted(
+            frame: RawFrame,
+            track_id: int,
+            geometry: Geometry,
+            later: Callable[[], Sequence[Sight]] = tuple,
+        ) -> Assignment:
+            made = assign(frame, track_id, geometry, later)
             second = frame.index >= PARTS[0][1]
             number = frame.index + (PARTS[1][0] - PARTS[0][1]) * second
             middle = geometry.points[:, :2].mean(axis=0)

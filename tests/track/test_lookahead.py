@@ -122,6 +122,32 @@ def test_a_gap_of_lookahead_and_coast_frames_is_covered_throughout() -> None:
     assert covered(longer) == set(range(gap + 4)) - {COAST + 2}
 
 
+def test_later_detections_in_held_frames_go_along() -> None:
+    clip = seen_at(set(range(0, 20, 2)), 20, velocity=3)
+    pictures = [replace(PICTURE) for _ in clip]
+    clip = [
+        replace(one, frame=replace(one.frame, picture=picture))
+        for one, picture in zip(clip, pictures, strict=True)
+    ]
+    for one in resolve(clip, CONFIG):
+        index = one.frame.index
+        (target,) = one.targets
+        held = [n for n in range(index + 1, min(index + HELD, 19) + 1) if n % 2 == 0]
+        seen = [pictures.index(view.picture) for view in target.later]
+        assert set(seen) <= set(held)
+        assert bool(seen) == bool(held)
+        assert len(seen) <= lookahead._LATER_VIEWS
+        for number, view in zip(seen, target.later, strict=True):
+            np.testing.assert_array_equal(view.box, clip[number].faces.boxes[0])
+
+
+def test_no_later_detection_comes_from_beyond_a_cut() -> None:
+    clip = seen_at(set(range(8)), 8)
+    clip[4] = replace(clip[4], cut=True)
+    counts = [len(target.later) for one in resolve(clip, CONFIG) for target in one.targets]
+    assert counts == [3, 2, 1, 0, 3, 2, 1, 0]
+
+
 def test_nothing_crosses_a_cut() -> None:
     clip = [
         observation(n, {0: (10, 10, 50, 50)} if n in (3, 4, 6, 7) else {}, cut=n == 5) for n in range(12)
