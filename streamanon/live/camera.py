@@ -53,6 +53,8 @@ STALLED_SECONDS = 2.0
 #: A camera is blocked when it dropped so many frames within the window, s, until none was for the longer
 #: one.
 BLOCKED_DROPS, BLOCKED_WINDOW, UNBLOCKED_SECONDS = 5, 2.0, 5.0
+#: At the end the source is waited for so long, s: one that allows one client must be free for the next.
+RELEASE_SECONDS = 1.0
 #: While a pause lasts, a server that was away is knocked at this often, s: one that is back is not waited
 #: for.
 KNOCK_SECONDS, KNOCK_TIMEOUT = 2.0, 1.0
@@ -395,6 +397,8 @@ class Camera:
             output.close()
         for output in self.outputs:
             output.join(4.0)
+        if feed is not None:
+            feed.join(RELEASE_SECONDS)
         failures = {one.target.shown: one.failure for one in self.outputs if one.failure}
         if self.error is None and failures:
             self.error = SinkError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ from live_scenes import (
 import streamanon.live.backoff as backoff
 from streamanon.api import Anonymizer
 from streamanon.live.camera import Camera, CameraSettings, live_config
-from streamanon.live.connection import SourceOptions, quiet_ffmpeg
+from streamanon.live.connection import Connection, SourceOptions, quiet_ffmpeg
 from streamanon.live.states import Journal, State
 from streamanon.live.targets import target_of
 from streamanon.mesh.smoothing import NEIGHBOURS
@@ -227,6 +228,28 @@ def test_a_source_that_accepts_and_is_silent_is_tried_again(tmp_path: Path) -> N
         assert run.camera.reconnects["open"] >= 1
         run.camera.stop()
         assert run.camera.join(5)
+
+
+def test_a_source_is_free_when_its_camera_has_ended(tmp_path: Path, stream: list[Chunk]) -> None:
+    """One that allows a single client would refuse the camera that a reload puts in its place."""
+    closed: list[bool] = []
+
+    class SlowToClose(Connection):
+        def __exit__(self, *error: Any) -> None:
+            time.sleep(0.5)
+            super().__exit__(*error)
+            closed.append(True)
+
+    with StreamServer(stream) as server:
+        source = SourceOptions(server.address, read_seconds=2.0, open_seconds=2.0)
+        settings = CameraSettings("camera", source, (target_of(str(tmp_path / "out.mkv")),))
+        fake = cast(Anonymizer, FakeAnonymizer())
+        camera = Camera(settings, fake, Journal(False, lambda _line: None), connect=SlowToClose)
+        camera.start()
+        assert wait_for(lambda: camera.egress_counts.frames >= 2, 40)
+        camera.stop()
+        assert camera.join(20)
+        assert closed == [True]
 
 
 @pytest.mark.parametrize("rate", [Fraction(15), Fraction(25), Fraction(30)])
