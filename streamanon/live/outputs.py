@@ -215,13 +215,12 @@ class ChildOutput:
             self.counts.restarts += 1
             if child.opened:
                 self.probation = 0.0 if healthy >= HEALTHY_SECONDS else HEALTHY_SECONDS
+            self.failure = child.reason or "its process ended"
             if self.target.kind == "file":
-                self.failure = child.reason or "the file could not be written"
                 self.status.be(State.ENDED, self.failure)
                 self._queue.close()
                 return
-            self.failure = child.reason or "its process ended"
-            self.status.be(State.LOST, child.reason)
+            self.status.be(State.LOST, self.failure)
             self._stop.wait(backoff.pause(healthy))
         self.status.be(State.ENDED)
 
