@@ -211,6 +211,8 @@ class ChildOutput:
             healthy = child.serve(self._queue)
             self.counts.stalls += child.stalled
             if self._queue.is_over or self._stop.is_set():
+                if self.target.kind == "file" and not child.finished:
+                    self.failure = child.reason or "it could not be finished"
                 break
             self.counts.restarts += 1
             if child.opened:
@@ -222,7 +224,7 @@ class ChildOutput:
                 return
             self.status.be(State.LOST, self.failure)
             self._stop.wait(backoff.pause(healthy))
-        self.status.be(State.ENDED)
+        self.status.be(State.ENDED, self.failure)
 
 
 class _Child:
@@ -250,6 +252,11 @@ class _Child:
     def opened(self) -> bool:
         """Whether it could begin to publish."""
         return self._opened is not None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it came to its own end."""
+        return self._process.returncode == 0
 
     def serve(self, queue: PacketQueue) -> float:
         """Send packets until the child ends, or the queue; returns for how long it was healthy, s."""

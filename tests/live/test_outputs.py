@@ -344,6 +344,19 @@ def test_targets_that_cannot_be(text: str, said: str) -> None:
     assert shown.replace(":", "") == sentence.replace(":", ""), "its advice would be taken for an address"
 
 
+def test_a_file_that_cannot_be_finished_is_told(tmp_path: Path) -> None:
+    sender = Sender(sound=False)
+    path = tmp_path / "out.mkv"
+    output = sender.open(str(path))
+    sender.send(5, output)
+    assert wait_for(lambda: output.newest is not None, 60)
+    path.write_bytes(b"somebody else's")
+    finish(output)
+    assert "was made meanwhile" in output.failure
+    assert sender.told[-1] == (State.ENDED, output.failure)
+    assert path.read_bytes() == b"somebody else's"
+
+
 def test_a_picture_by_udp_ends_where_it_does() -> None:
     """Its length stands in front: a receiver need not wait for the next one, 40 ms."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
