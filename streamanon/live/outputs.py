@@ -234,6 +234,8 @@ class _Child:
         self._output, self._hello = output, hello
         self.reason = ""
         self.stalled = False
+        #: Whether it published all that it was given, and closed.
+        self.finished = False
         self._opened: float | None = None
         self._sent = self._done = 0
         self._moved = self._ran = time.monotonic()
@@ -252,11 +254,6 @@ class _Child:
     def opened(self) -> bool:
         """Whether it could begin to publish."""
         return self._opened is not None
-
-    @property
-    def finished(self) -> bool:
-        """Whether it came to its own end."""
-        return self._process.returncode == 0
 
     def serve(self, queue: PacketQueue) -> float:
         """Send packets until the child ends, or the queue; returns for how long it was healthy, s."""
@@ -344,6 +341,7 @@ class _Child:
             self._moved = time.monotonic()
             if message.get("state") == "open":
                 self._opened = self._moved
+            self.finished |= message.get("state") == "finished"
             if self._opened is not None and self._moved - self._opened >= self._output.probation:
                 self._output.status.be(State.RUNNING)
             if "error" in message:

@@ -3,7 +3,8 @@
 A server that accepts and stays silent stops this process in the middle of a call that nothing interrupts
 (PyAV holds the interpreter's lock there). So it is a process of its own, which tells its progress, and
 which its parent kills when the progress stops. Run as ``python -m streamanon.live.publish``; it tells, a
-line of JSON each, ``{"state": "open"}``, ``{"done": PACKETS}`` and ``{"error": TEXT}``.
+line of JSON each, ``{"state": "open"}``, ``{"done": PACKETS}``, ``{"state": "finished"}`` and
+``{"error": TEXT}``.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def main() -> int:
 
     try:
         _publish(hello, source, tell)
+        tell(state="finished")
     except (av.error.FFmpegError, OSError, ValueError, StreamanonError) as error:
         if hello.kind == "archive":
             remove_empty(Path(hello.target))
