@@ -171,14 +171,18 @@ class Synthesiser:
         return Job(measured, assignment, state.detail, self._parts.load.coarse_faces)
 
     def _later(self, mesh: MeshModel, target: Target) -> list[Sight]:
-        """The face in later frames, where its mesh can be trusted."""
+        """The face in later frames, where its mesh can be trusted. A failure leaves out that view only."""
         seen = []
         for view in target.later:
             there = Target(target.track_id, view.box, view.keypoints, detected=True)
-            (measured,) = mesh.measure(view.picture, [there])
-            if is_sound(measured) and trusts_mesh(
-                self._config, view.picture, there, measured, established=False
-            ):
+            try:
+                (measured,) = mesh.measure(view.picture, [there])
+                if not is_sound(measured):
+                    raise ValueError("no sound mesh")
+            except Exception as error:
+                self._faults.note("faces", "measuring", error)
+                continue
+            if trusts_mesh(self._config, view.picture, there, measured, established=False):
                 seen.append((view.picture, measured))
         return seen
 
