@@ -24,8 +24,9 @@ from streamanon.media.decode import to_picture
 from streamanon.media.probe import SourceInfo
 from streamanon.types import RawFrame
 
-#: Decoded frames that wait for the chain.
-MOST_WAITING = 2
+#: Decoded frames that wait for the chain: so many seconds of them, within bounds. Fewer would be lost
+#: whenever a pass of detection takes longer, although the chain is quick enough on the whole.
+WAITING_SECONDS, LEAST_WAITING, MOST_WAITING = 0.25, 2, 8
 
 #: Without a frame for so long, or for so many usual steps, what the chain holds back is let out: else it
 #: would be held until the source goes on. Seconds.
@@ -88,6 +89,12 @@ class Feed:
     def waiting(self) -> int:
         """Decoded frames that wait for the chain."""
         return len(self._waiting)
+
+    @property
+    def _most_waiting(self) -> int:
+        if self.step <= 0:
+            return LEAST_WAITING
+        return min(MOST_WAITING, max(LEAST_WAITING, round(WAITING_SECONDS / self.step)))
 
     @property
     def alive(self) -> bool:
@@ -181,8 +188,8 @@ class Feed:
             self.first_frame = got.arrival
         with self._changed:
             if self._options.can_wait:
-                self._changed.wait_for(lambda: len(self._waiting) < MOST_WAITING or self._stopped)
-            elif len(self._waiting) >= MOST_WAITING:
+                self._changed.wait_for(lambda: len(self._waiting) < self._most_waiting or self._stopped)
+            elif len(self._waiting) >= self._most_waiting:
                 self._waiting.popleft()
                 self._counts.dropped += 1
                 self.last_drop = got.arrival
