@@ -189,7 +189,7 @@ class Feed:
         with self._changed:
             if self._options.can_wait:
                 self._changed.wait_for(lambda: len(self._waiting) < self._most_waiting or self._stopped)
-            elif len(self._waiting) >= self._most_waiting:
+            while not self._options.can_wait and len(self._waiting) >= self._most_waiting:
                 self._waiting.popleft()
                 self._counts.dropped += 1
                 self.last_drop = got.arrival

@@ -12,7 +12,7 @@ from live_scenes import RATE, transport_stream
 
 from streamanon.errors import SourceError
 from streamanon.live.connection import Connection, Got, SourceOptions
-from streamanon.live.feed import Feed, FeedCounts
+from streamanon.live.feed import MOST_WAITING, Feed, FeedCounts
 
 
 def test_a_device_that_is_not_there_is_told() -> None:
@@ -85,6 +85,6 @@ def test_frames_of_a_device_reach_the_chain(tmp_path: Path, monkeypatch: pytest.
     feed.join(30)
     assert not feed.alive
     frames = list(feed.frames())
-    assert 1 <= len(frames) <= 2, "what waits is the newest"
+    assert 1 <= len(frames) <= MOST_WAITING, "what waits is the newest"
     assert counts.read >= len(chunks) - 3
     assert counts.dropped == counts.read - len(frames)

@@ -1,0 +1,50 @@
+"""Frames that wait for a busy chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from av.video.frame import VideoFrame
+from live_scenes import an_info
+
+from streamanon.live.connection import Connection, Got, SourceOptions
+from streamanon.live.feed import Feed, FeedCounts
+
+
+class _Even:
+    """A connection that delivers frames a step, s, apart, and ends."""
+
+    has_sound, trust = False, SimpleNamespace(causes={})
+
+    def __init__(self, step: float, count: int) -> None:
+        self._step, self._count = step, count
+
+    def __enter__(self) -> _Even:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def describe(self, frame: VideoFrame) -> Any:
+        return an_info((frame.width, frame.height))
+
+    def read(self, _should_stop: Callable[[], bool], _begin: float | None) -> Iterator[Got]:
+        for number in range(self._count):
+            now = number * self._step
+            yield Got(VideoFrame(64, 48, "yuv420p"), now, now, False)
+
+
+@pytest.mark.parametrize(("rate", "waiting"), [(5, 2), (15, 4), (25, 6), (60, 8)])
+def test_the_newest_quarter_of_a_second_waits(rate: int, waiting: int) -> None:
+    counts = FeedCounts()
+    even = cast(Connection, _Even(1 / rate, 100))
+    feed = Feed(SourceOptions("udp://127.0.0.1:9"), counts, 0.0, connect=lambda _options, _clock: even)
+    feed.join(10)
+    assert feed.waiting == waiting
+    assert counts.read == 100
+    assert counts.dropped == 100 - waiting
+    last = [frame.pts_seconds for frame in feed.frames()]
+    assert last == pytest.approx([(100 - waiting + n) / rate for n in range(waiting)], abs=1e-3)
