@@ -416,14 +416,14 @@ def test_stop_ends_the_run_at_the_first_failure() -> None:
 
 
 class Hanging:
-    """Hangs at the eighth call until it is let go."""
+    """Hangs at a stage's eighth call until it is let go."""
 
-    def __init__(self, inner: object, name: str) -> None:
+    def __init__(self, inner: object, name: str, stage: str) -> None:
         self.let_go, self.calls = threading.Event(), itertools.count()
         right = getattr(inner, name)
 
         def wait(*arguments: Any) -> Any:
-            if next(self.calls) == 8:
+            if threading.current_thread().name == stage and next(self.calls) == 8:
                 self.let_go.wait(20)
             return right(*arguments)
 
@@ -445,9 +445,9 @@ def test_a_stage_that_hangs_is_named_and_left_behind(stage: str) -> None:
 
     detector, mesh, generator = FakeDetector(TRUTH), FakeMesh(), FakeGenerator()
     broken: Any = {
-        "detect": Hanging(detector, "detect"),
-        "measure": Hanging(mesh, "measure"),
-        "composite": Hanging(generator, "paint"),
+        "detect": Hanging(detector, "detect", "detect"),
+        "measure": Hanging(mesh, "measure", "measure"),
+        "composite": Hanging(generator, "paint", "composite"),
     }.get(stage)
     frames = slow_source() if stage == "decode" else SOURCE
     parts = Synthesis(
