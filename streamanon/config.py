@@ -203,7 +203,7 @@ class IdentityConfig:
     """Which synthetic face a person gets; for the method synthesize."""
 
     epsilon: float = _setting(
-        12.0,
+        8.0,
         "privacy budget of a person's draw of a delegate; 0 draws evenly, more prefers who fits",
         "--epsilon",
         limits=(0.0, 100.0),

@@ -17,12 +17,12 @@ from streamanon.identity.exponential_mechanism import (
     Attributes,
     Traits,
     attributes_of,
+    distances,
     probabilities,
-    utilities,
 )
 from streamanon.runtime.models import Engines
 
-EPSILONS = (0, 1, 4, 8, 12, 16)
+EPSILONS = (0, 1, 2, 4, 6, 8, 12)
 PEOPLE = 600
 
 
@@ -38,14 +38,14 @@ def people() -> list[Traits]:
 def row(epsilon: float, persons: list[Traits], delegates: Attributes) -> str:
     facts = []
     for person in persons:
-        chances = probabilities(utilities(person, delegates), epsilon)
+        chances = probabilities(distances(person, delegates), epsilon)
         other = (delegates.masculine > 0.5) != (person.masculine > 0.5)
         years = np.abs(delegates.age - person.age)
         degrees = np.abs(delegates.tone - person.tone)
         facts.append([chances[other].sum(), chances @ years, chances @ degrees, 1 / (chances**2).sum()])
     sex, age, tone, _ = np.mean(facts, axis=0)
     number = np.median([fact[3] for fact in facts])
-    return f"| {epsilon} | {100 * sex:.0f} % | {age:.0f} y | {tone:.0f}° | {number:.0f} |"
+    return f"| {epsilon} | {100 * sex:.1f} % | {age:.0f} y | {tone:.0f}° | {number:.0f} |"
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Does one key give one person one delegate? On a folder of people's photos, each photo a run of its own.
 
-    python -m benchmarks.identity.identity_key DIR [--epsilon 12]
+    python -m benchmarks.identity.identity_key DIR [--epsilon 8]
 
 ``DIR`` is laid out as Labeled Faces in the Wild: ``person/photo.jpg``. Printed are the shares of pairs of
 photos with the same delegate: of one person, and of two.
@@ -46,7 +46,7 @@ def drawn(anonymizer: Anonymizer, path: Path, keys: list[bytes]) -> list[str] | 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--epsilon", type=float, default=12.0)
+    parser.add_argument("--epsilon", type=float, default=8.0)
     args = parser.parse_args()
     anonymizer = Anonymizer(load_config(None, [f"identity.epsilon={args.epsilon}"]))
     rng = np.random.default_rng(0)

@@ -15,14 +15,14 @@ AMONG = 12
 
 
 def towards(
-    gallery: DelegateGallery, delegate: Delegate, fit: NDArray[np.float32], amount: float
+    gallery: DelegateGallery, delegate: Delegate, away: NDArray[np.float32], amount: float
 ) -> Delegate:
-    """``delegate`` with its texture brought nearer, by 1 - ``amount``, to the mean of those that ``fit``
-    [D] a person best. Nothing of the person's own pixels is in it.
+    """``delegate`` with its texture brought nearer, by 1 - ``amount``, to the mean of those who are fewest
+    steps ``away`` [D] from fitting a person. Nothing of the person's own pixels is in it.
     """
     if amount >= 1:
         return delegate
-    best = np.argsort(-fit, kind="stable")[:AMONG]
+    best = np.argsort(away, kind="stable")[:AMONG]
     mean = np.mean([gallery.delegates[row].fine.astype(np.float32) for row in best], axis=0)
     mixed = amount * delegate.fine + (1 - amount) * mean
     return dataclasses.replace(delegate, stored=np.rint(mixed).astype(np.uint8))

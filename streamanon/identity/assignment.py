@@ -20,12 +20,12 @@ from streamanon.identity.distraction import Distraction
 from streamanon.identity.encoder import IdentityFeature, IdentityModel
 from streamanon.identity.exponential_mechanism import (
     attributes_of,
+    distances,
     draw,
     keyed_noise,
     mean_traits,
     traits_of,
     traits_of_kind,
-    utilities,
 )
 from streamanon.identity.reid_memory import People, Person
 from streamanon.identity.rules import Rule, rule_for
@@ -198,17 +198,18 @@ class Assigner:
             return
         person.rule = rule_for(self._rules, person.feature)
         if person.rule is not None:
-            fit = self._fit([(geometry, feature)])
-            person.assignment = self._assignment_for(person.delegate, fit, person.rule, feature)
+            away = self._distances([(geometry, feature)])
+            person.assignment = self._assignment_for(person.delegate, away, person.rule, feature)
 
     def _described(self, sights: Sequence[Sight]) -> list[_Described]:
         """Those of the sights that can be described."""
         described = [(two, self._encoder.describe(one, two.points)) for one, two in sights]
         return [one for one in described if _is_known(one[1])]
 
-    def _fit(self, sights: Sequence[_Described]) -> Float:
-        """Utilities of the delegates for a person, by one or several sights. The person's identity is used
-        only to exclude delegates that are too much alike: attributes are read from the distracted feature.
+    def _distances(self, sights: Sequence[_Described]) -> Float:
+        """How far the delegates are from fitting a person, by one or several sights. The person's identity
+        is used only to exclude delegates that are too much alike: attributes are read from the distracted
+        feature.
         """
         if not _is_known(sights[0][1]):
             return np.zeros(len(self._gallery), np.float32)  # nothing is known: nobody fits better
@@ -222,22 +223,22 @@ class Assigner:
                 traits_of(geometry, distraction.attributes(one))
                 for (geometry, _), one in zip(sights, told, strict=True)
             ]
-            return utilities(mean_traits(traits, weights), self._attributes, likenesses)
+            return distances(mean_traits(traits, weights), self._attributes, likenesses)
         # What differs from view to view should not change the draw.
         kind = distraction.kind_of(embedding)
         traits_by_kind = traits_of_kind(*map(float, distraction.anchor_attributes[kind]))
-        return utilities(
+        return distances(
             traits_by_kind, self._attributes, likenesses, embeddings @ distraction.anchors[kind]
         )
 
     def _new_person(self, sights: Sequence[_Described], index: int) -> Person:
-        fit, feature = self._fit(sights), sights[0][1]
-        delegate = self._only or self._drawn(fit, feature)
-        person = Person(delegate, self._assignment_for(delegate, fit, None, feature), last_index=index)
+        away, feature = self._distances(sights), sights[0][1]
+        delegate = self._only or self._drawn(away, feature)
+        person = Person(delegate, self._assignment_for(delegate, away, None, feature), last_index=index)
         self._people.add(person)
         return person
 
-    def _drawn(self, fit: Float, feature: IdentityFeature) -> Delegate:
+    def _drawn(self, away: Float, feature: IdentityFeature) -> Delegate:
         delegates = self._gallery.delegates
         live = {track.person.delegate.id for track in self._tracks.values()}
         known = live | {person.delegate.id for person in self._people}
@@ -245,7 +246,7 @@ class Assigner:
         masks = [np.array([d.id not in taken for d in delegates]) for taken in (known, live, set())]
         allowed = next(mask for mask in masks if mask.any())
         self._count(draws=1, most=1)
-        return delegates[draw(fit, self._config.epsilon, allowed, self._noise(feature.embedding))]
+        return delegates[draw(away, self._config.epsilon, allowed, self._noise(feature.embedding))]
 
     def _same_for_all(self) -> Assignment | None:
         """What everybody becomes where the user chose one delegate: no face is described."""
@@ -257,7 +258,7 @@ class Assigner:
         return next(row for row, one in enumerate(self._gallery.delegates) if one.id == delegate.id)
 
     def _assignment_for(
-        self, delegate: Delegate, fit: Float, rule: Rule | None, feature: IdentityFeature
+        self, delegate: Delegate, away: Float, rule: Rule | None, feature: IdentityFeature
     ) -> Assignment:
         appearance, geometry = self._config.appearance, self._config.geometry
         if rule is not None:
@@ -267,7 +268,7 @@ class Assigner:
         target = self._gallery.features[self._row(delegate)]
         known = np.isfinite(feature.pooled).all() and np.isfinite(feature.importance).all()
         distracted = self._distraction.apply(feature, target) if known else target
-        return Assignment(towards(self._gallery, delegate, fit, appearance), geometry, distracted)
+        return Assignment(towards(self._gallery, delegate, away, appearance), geometry, distracted)
 
     def _noise(self, embedding: Float) -> NDArray[np.float64]:
         names = [delegate.id for delegate in self._gallery.delegates]

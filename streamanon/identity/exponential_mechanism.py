@@ -1,9 +1,10 @@
 """Choosing a delegate under differential privacy, by the exponential mechanism.
 
-McSherry and Talwar, *Mechanism Design via Differential Privacy* (FOCS 2007):
-Pr[d] is proportional to exp(epsilon u(d) / (2 Du)). The utility u lies in 0..1 whoever the person is, so
-that its sensitivity Du is 1 and, for any two people and any delegate, the two probabilities differ by a
-factor of at most exp(epsilon).
+McSherry and Talwar, *Mechanism Design via Differential Privacy* (FOCS 2007): Pr[d] is proportional to
+exp(epsilon u(d)). The utility u lies in 0..1 and depends on nothing but the delegate's rank among those
+who may be drawn, so that the sum of all weights is the same whoever the person is. For any two people and
+any delegate the two probabilities therefore differ by a factor of at most exp(epsilon); a sum that depended
+on the person could add as much again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.gallery.delegates import WORN_AGE, DelegateGallery
-from streamanon.types import Account, Float, Geometry
+from streamanon.types import Float, Geometry
 
 #: A step away from a person: in log-odds of presenting as masculine, of which the first are free, years,
 #: and degrees of skin tone.
@@ -48,7 +49,7 @@ KIND_COSINE_FROM, KIND_COSINE_STEP = 0.35, 0.05
 #: Those who would fit: steps away by which their weight falls (sigma). A spread of cosines is at least so
 #: large.
 FITTING_STEPS, LEAST_SPREAD = 2.0, 0.02
-#: Nobody is farther away, and who is less than that farther away than another is as far away.
+#: Nobody is farther away, and who is as far away to that many steps is as far away.
 MOST_STEPS, SAME_STEPS = 1e4, 1e-4
 #: Shares of the gallery: of those who fit wholly, and of those after them who fit less and less.
 BEST_SHARE, TAIL_SHARE = 5 / 79, 1 / 79
@@ -112,27 +113,23 @@ def attributes_of(gallery: DelegateGallery) -> Attributes:
     return Attributes(masculine, ages, gallery.tones.astype(np.float32))
 
 
-def utilities(
+def distances(
     person: Traits,
     delegates: Attributes,
     likenesses: Float | None = None,
     of_kind: Float | None = None,
 ) -> Float:
-    """How well each delegate fits the rest of a person (voice, neck, hands, clothes), 0..1 [D]: 1 for those
-    who are fewest steps away from them, 0 for all but the next few.
+    """How ill each delegate fits the rest of a person (voice, neck, hands, clothes), in steps [D].
 
     ``likenesses`` [D]: cosines of the person's and the delegates' embeddings, where known; who is more like
     the person than others who would fit is farther away. ``of_kind`` [D]: those of the person's kind of
     face, with which others are compared instead: they are the same in each view of it.
     """
     away = _steps_away(person, delegates)
-    if likenesses is not None:
-        own = np.nan_to_num(likenesses)
-        away = np.hypot(away, _nearness(own, of_kind, away))
-    better = (away[None] < away[:, None] - SAME_STEPS).sum(axis=1)  # equal ones share a rank
-    best = max(1, round(BEST_SHARE * len(away)))
-    last = best - 1 + max(1, round(TAIL_SHARE * len(away)))
-    return np.asarray(np.interp(better, (best - 1, last), (1, 0)), np.float32)
+    if likenesses is None:
+        return away
+    own = np.nan_to_num(likenesses)
+    return np.asarray(np.hypot(away, _nearness(own, of_kind, away)), np.float32)
 
 
 def _steps_away(person: Traits, delegates: Attributes) -> Float:
@@ -165,24 +162,35 @@ def _nearness(own: Float, of_kind: Float | None, away: Float) -> Float:
 
 
 def probabilities(
-    utility: Float, epsilon: float, allowed: NDArray[np.bool_] | None = None
+    away: Float, epsilon: float, allowed: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float64]:
-    """With which each delegate is drawn [D]; those not ``allowed`` are never."""
-    scores = _scores(utility, epsilon, allowed)
-    weights = np.exp(scores - scores.max())
+    """With which each delegate is drawn [D], by their :func:`distances`; those not ``allowed``, never."""
+    weights = np.zeros(len(away))
+    rows = np.arange(len(away)) if allowed is None else np.flatnonzero(allowed)
+    weights[rows] = _weights(away[rows], epsilon)
     return np.asarray(weights / weights.sum())
 
 
-def draw(utility: Float, epsilon: float, allowed: NDArray[np.bool_], noise: NDArray[np.float64]) -> int:
+def draw(away: Float, epsilon: float, allowed: NDArray[np.bool_], noise: NDArray[np.float64]) -> int:
     """The drawn delegate's row. ``noise`` [D]: independent, of the standard Gumbel distribution; the
-    largest sum of score and noise is drawn with exactly :func:`probabilities` (Gumbel, 1954).
+    largest sum of noise and logarithm is drawn with exactly :func:`probabilities` (Gumbel, 1954).
     """
-    return int(np.argmax(_scores(utility, epsilon, allowed) + noise))
+    with np.errstate(divide="ignore"):
+        return int(np.argmax(np.log(probabilities(away, epsilon, allowed)) + noise))
 
 
-def _scores(utility: Float, epsilon: float, allowed: NDArray[np.bool_] | None) -> NDArray[np.float64]:
-    scores = epsilon * utility.astype(np.float64) / (2 * Account.sensitivity)
-    return scores if allowed is None else np.where(allowed, scores, -np.inf)
+def _weights(away: Float, epsilon: float) -> NDArray[np.float64]:
+    """Of delegates by rank [D], relative to the first: exp(epsilon (u - 1)), with u 1 for those who fit
+    best, falling to 0 for the next few and for all others. Those who are as far away share the mean of
+    their ranks' weights, so that the sum is the same for everybody.
+    """
+    best = max(1, round(BEST_SHARE * len(away)))
+    last = best - 1 + max(1, round(TAIL_SHARE * len(away)))
+    utility = np.interp(np.arange(len(away)), (best - 1, last), (1, 0))
+    by_rank = np.exp(epsilon * (utility - 1))
+    _, group, sizes = np.unique(np.rint(away / SAME_STEPS), return_inverse=True, return_counts=True)
+    means = np.add.reduceat(by_rank, np.cumsum(sizes) - sizes) / sizes
+    return np.asarray(means[group])
 
 
 def keyed_noise(key: bytes, kind: int, ids: Sequence[str]) -> NDArray[np.float64]:

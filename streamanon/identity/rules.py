@@ -15,7 +15,7 @@ from streamanon.config import PersonRule
 from streamanon.errors import ConfigError, SourceError
 from streamanon.gallery.delegates import DelegateGallery
 from streamanon.identity.encoder import IdentityModel
-from streamanon.identity.exponential_mechanism import Traits, attributes_of, draw, keyed_noise, utilities
+from streamanon.identity.exponential_mechanism import Traits, attributes_of, distances, draw, keyed_noise
 from streamanon.media.images import read_image
 from streamanon.media.yuv import from_rgb
 from streamanon.mesh.face_mesh import MeshModel
@@ -29,7 +29,7 @@ MUCH_WIDER, DOUBTFUL_SCORE = 1.5, 0.5
 #: Cosine from which somebody is taken for the person in a photo: one in a thousand strangers is.
 IN_PHOTO = 0.80
 #: How much a delegate by a name has to fit the photo: as epsilon of a draw.
-NAMED_EPSILON = 20.0
+NAMED_EPSILON = 10.0
 
 
 _log = logging.getLogger(__name__)
@@ -83,9 +83,9 @@ def named_delegate(name: str, embedding: Float, measured: Geometry, gallery: Del
     ``name``. (The user knows whose photo it is: nothing is drawn for an attacker to learn from.)
     """
     traits = Traits(measured.masculine, measured.age, float("nan"))
-    fit = utilities(traits, attributes_of(gallery), gallery.embeddings @ embedding)
+    away = distances(traits, attributes_of(gallery), gallery.embeddings @ embedding)
     noise = keyed_noise(name.encode(), 0, [delegate.id for delegate in gallery.delegates])
-    return gallery.delegates[draw(fit, NAMED_EPSILON, np.ones(len(gallery), np.bool_), noise)]
+    return gallery.delegates[draw(away, NAMED_EPSILON, np.ones(len(gallery), np.bool_), noise)]
 
 
 def _described(

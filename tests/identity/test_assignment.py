@@ -203,7 +203,7 @@ def test_more_faces_than_delegates_still_all_get_one() -> None:
 
 def test_the_seed_fixes_the_draw_and_others_draw_others() -> None:
     def drawn(seed: int) -> list[str]:
-        stage = Stage(config=IdentityConfig(seed=seed))
+        stage = Stage(config=IdentityConfig(epsilon=1, seed=seed))
         return [stage.meet(n, face(n), 0) for n in range(6)]
 
     assert drawn(1) == drawn(1)
@@ -213,7 +213,7 @@ def test_the_seed_fixes_the_draw_and_others_draw_others() -> None:
 def test_delegates_mostly_present_like_the_person() -> None:
     for masculine in (0.05, 0.95):
         drawn = [
-            Stage(fake_gallery(32), IdentityConfig(epsilon=12, seed=seed))
+            Stage(fake_gallery(32), IdentityConfig(seed=seed))
             .assign(0, face(0, masculine=masculine), 0)
             .delegate
             for seed in range(60)
@@ -227,7 +227,7 @@ def test_the_first_sight_does_not_decide_alone(key: bytes | None) -> None:
     feminine = face(0, masculine=0.02).measurement
     drawn, looks = [], []
     for seed in range(40):
-        stage = Stage(fake_gallery(32), IdentityConfig(epsilon=12, seed=seed), key)
+        stage = Stage(fake_gallery(32), IdentityConfig(seed=seed), key)
         stage.seen = face(0, masculine=0.9)
         sights = [(BLANK, feminine)] * 4
         made = stage.assigner.assign(frame(0), 0, stage.seen.measurement, partial(list, sights))
@@ -245,7 +245,7 @@ def test_a_view_that_shows_little_counts_for_little() -> None:
     tiny = Geometry(POINTS * np.float32(0.1), 0.4, 0.98, 30)
     drawn = []
     for seed in range(40):
-        stage = Stage(fake_gallery(32), IdentityConfig(epsilon=12, seed=seed))
+        stage = Stage(fake_gallery(32), IdentityConfig(seed=seed))
         stage.seen = face(0, masculine=0.02)
         made = stage.assigner.assign(frame(0), 0, stage.seen.measurement, lambda: [(BLANK, tiny)] * 4)
         drawn.append(made.delegate)
@@ -415,7 +415,7 @@ def test_who_is_recognised_later_gets_their_rule_then() -> None:
 
 def test_less_appearance_brings_the_texture_nearer_to_the_mean() -> None:
     def texture(appearance: float) -> np.ndarray:
-        config = IdentityConfig(seed=0, appearance=appearance)
+        config = IdentityConfig(epsilon=0, seed=0, appearance=appearance)
         return Stage(fake_gallery(40), config).assign(0, face(0), 0).delegate.texture.astype(int)
 
     whole, half, mean = texture(1.0), texture(0.5), texture(0.0)

@@ -14,10 +14,10 @@ from streamanon.identity.exponential_mechanism import (
     Attributes,
     Traits,
     attributes_of,
+    distances,
     probabilities,
     traits_of,
     traits_of_kind,
-    utilities,
 )
 from streamanon.testing.fakes import FakeEncoder, fake_distraction, fake_gallery, fake_points
 from streamanon.types import Geometry, Picture, RawFrame
@@ -41,23 +41,44 @@ DELEGATES = Attributes(
 )
 
 
-@given(PEOPLE, PEOPLE, st.floats(0, 20))
-def test_any_two_people_are_within_the_bound(one: Who, two: Who, epsilon: float) -> None:
+@given(PEOPLE, PEOPLE, st.floats(0, 20), st.lists(st.booleans(), min_size=5, max_size=5).filter(any))
+def test_any_two_people_are_within_the_bound(
+    one: Who, two: Who, epsilon: float, allowed: list[bool]
+) -> None:
     """No delegate is more than exp(epsilon) times as likely for one person as for another, whatever they
-    present as and whichever delegates they look like.
+    present as, whichever delegates they look like and whoever is taken.
     """
     first, second = (
-        probabilities(utilities(Traits(*traits), DELEGATES, np.array(likenesses, np.float32)), epsilon)
+        probabilities(
+            distances(Traits(*traits), DELEGATES, np.array(likenesses, np.float32)),
+            epsilon,
+            np.array(allowed),
+        )
         for traits, likenesses in (one, two)
     )
     assert (first <= second * np.exp(epsilon) * (1 + 1e-9)).all()
     assert first.sum() == pytest.approx(1)
 
 
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=60), st.floats(0, 20))
+def test_who_is_not_known_is_within_the_bound_and_equals_are_equally_likely(
+    steps: list[int], epsilon: float
+) -> None:
+    known = np.array(steps, np.float32)
+    first, second = probabilities(known, epsilon), probabilities(np.zeros_like(known), epsilon)
+    np.testing.assert_allclose(second, 1 / len(steps))
+    assert (first <= second * np.exp(epsilon) * (1 + 1e-9)).all()
+    assert (second <= first * np.exp(epsilon) * (1 + 1e-9)).all()
+    for step in set(steps):
+        assert len(np.unique(first[known == step])) == 1
+        assert first[known == step][0] >= first[known > step].max(initial=0) * (1 - 1e-9)
+
+
 @given(NUMBERS, NUMBERS, NUMBERS)
-def test_utilities_stay_in_their_bounds_whatever_is_measured(a: float, b: float, c: float) -> None:
-    fit = utilities(Traits(a, b, c), DELEGATES)
-    assert ((fit >= 0) & (fit <= 1)).all()
+def test_distances_are_finite_whatever_is_measured(a: float, b: float, c: float) -> None:
+    away = distances(Traits(a, b, c), DELEGATES)
+    assert np.isfinite(away).all()
+    assert (away >= 0).all()
 
 
 def test_of_those_who_fit_the_one_most_like_the_person_fits_least() -> None:
@@ -65,18 +86,19 @@ def test_of_those_who_fit_the_one_most_like_the_person_fits_least() -> None:
     crowd = Attributes(*(np.full(42, value, np.float32) for value in (0.9, 30, 20)))
     cosines = np.linspace(-0.5, 0.1, 42).astype(np.float32)
     for shift in (0.0, 0.2):
-        fit = utilities(Traits(0.9, 30, 20), crowd, cosines + np.float32(shift))
-        assert (fit[:10] > 0.9).all()
-        assert (fit[-20:] == 0).all()
+        away = distances(Traits(0.9, 30, 20), crowd, cosines + np.float32(shift))
+        assert (away[:10] == away.min()).all()
+        assert (np.diff(away[-20:]) > 0).all()
 
 
 def test_who_is_alike_in_any_case_does_not_fit() -> None:
     crowd = Attributes(*(np.full(42, value, np.float32) for value in (0.9, 30, 20)))
     cosines = np.full(42, 0.3, np.float32)
     cosines[7] = 0.6
-    fit = utilities(Traits(0.9, 30, 20), crowd, cosines)
-    assert fit[7] < 1
-    assert (np.delete(fit, 7) == 1).all()
+    away = distances(Traits(0.9, 30, 20), crowd, cosines)
+    others = np.delete(away, 7)
+    assert (others == others[0]).all()
+    assert away[7] > others[0] + 1
 
 
 def test_where_all_who_fit_are_alike_others_fit_better() -> None:
@@ -84,32 +106,30 @@ def test_where_all_who_fit_are_alike_others_fit_better() -> None:
     ages = np.array([30] * 30 + [55] * 30, np.float32)
     crowd = Attributes(np.full(60, 0.9, np.float32), ages, np.full(60, 20, np.float32))
     cosines = np.array([0.3] * 30 + [-0.1] * 30, np.float32)
-    fit = utilities(Traits(0.9, 30, 20), crowd, cosines)
-    assert (fit[30:] == 1).all()
-    assert (fit[:30] == 0).all()
+    away = distances(Traits(0.9, 30, 20), crowd, cosines)
+    assert away[30:].max() < away[:30].min()
 
 
 def test_a_view_does_not_change_who_fits_a_kind_unless_a_delegate_is_nearly_the_person() -> None:
     crowd = Attributes(*(np.full(42, value, np.float32) for value in (0.9, 30, 20)))
     kind = np.linspace(-0.3, 0.3, 42).astype(np.float32)
     views = kind + np.float32(0.04), kind[::-1].copy()
-    one, two = (utilities(Traits(0.9, 30, 20), crowd, view, kind) for view in views)
+    one, two = (distances(Traits(0.9, 30, 20), crowd, view, kind) for view in views)
     np.testing.assert_array_equal(one, two)
     near = kind.copy()
     near[0] = 0.8
-    assert one[0] == 1
-    assert utilities(Traits(0.9, 30, 20), crowd, near, kind)[0] < 1
+    assert distances(Traits(0.9, 30, 20), crowd, near, kind)[0] > one[0] + 1
 
 
 def test_nothing_known_fits_nobody_better() -> None:
-    fit = utilities(Traits(float("nan"), float("nan"), float("nan")), DELEGATES)
-    assert (fit == fit[0]).all()
+    away = distances(Traits(float("nan"), float("nan"), float("nan")), DELEGATES)
+    assert (away == away[0]).all()
 
 
 @given(st.permutations(range(5)), ATTRIBUTES)
 def test_the_order_of_delegates_does_not_matter(order: list[int], who: tuple[float, float, float]) -> None:
     mixed = Attributes(*(getattr(DELEGATES, name)[order] for name in ("masculine", "age", "tone")))
-    one, two = utilities(Traits(*who), DELEGATES), utilities(Traits(*who), mixed)
+    one, two = (probabilities(distances(Traits(*who), these), 4) for these in (DELEGATES, mixed))
     np.testing.assert_allclose(one[order], two, atol=1e-6)
 
 
@@ -138,30 +158,33 @@ def test_who_reads_as_neither_when_worn_fits_less_than_who_reads_as_the_persons_
     masculine = np.array([0.5] * 21 + [0.97] * 21, np.float32)
     ages = np.array([40] * 21 + [44] * 21, np.float32)
     crowd = Attributes(masculine, ages, np.full(42, 20, np.float32))
-    fit = utilities(Traits(0.99, 40, 20), crowd)
-    assert fit[21:].min() >= fit[:21].max()
-    assert fit[21:].sum() > 0
+    away = distances(Traits(0.99, 40, 20), crowd)
+    assert away[21:].max() <= away[:21].min()
 
 
 def test_who_fits_best_is_likeliest() -> None:
-    fit = utilities(Traits(0.0, 20, -40), DELEGATES)
-    assert fit[0] == pytest.approx(1)
-    assert fit.argmax() == 0
-    assert (np.delete(fit, 0) == 0).all()
-    chances = probabilities(fit, 4)
-    assert chances[0] == pytest.approx(np.exp(2) / (np.exp(2 * fit.astype(np.float64))).sum())
+    away = distances(Traits(0.0, 20, -40), DELEGATES)
+    assert away.argmin() == 0
+    chances = probabilities(away, 4)
+    np.testing.assert_allclose(chances, np.array([np.exp(4), 1, 1, 1, 1]) / (np.exp(4) + 4))
 
 
 def test_no_budget_draws_evenly() -> None:
-    np.testing.assert_allclose(probabilities(utilities(Traits(0, 20, 60), DELEGATES), 0), 0.2)
+    np.testing.assert_allclose(probabilities(distances(Traits(0, 20, 60), DELEGATES), 0), 0.2)
 
 
-def test_who_is_taken_is_never_drawn_and_the_others_keep_their_proportions() -> None:
-    fit = utilities(Traits(0.4, 30, 150), DELEGATES)
-    allowed = np.array([True, False, True, True, False])
-    chances, all_chances = probabilities(fit, 6, allowed), probabilities(fit, 6)
-    assert chances[1] == chances[4] == 0
-    np.testing.assert_allclose(chances[allowed], all_chances[allowed] / all_chances[allowed].sum())
+def test_who_is_taken_is_never_drawn_and_the_next_fits_best() -> None:
+    away = np.array([0, 3, 1, 2, 4], np.float32)
+    chances = probabilities(away, 6, np.array([False, True, True, True, False]))
+    np.testing.assert_allclose(chances, np.array([0, 1, np.exp(6), 1, 0]) / (np.exp(6) + 2))
+
+
+def test_in_a_large_gallery_all_of_the_best_are_as_likely() -> None:
+    chances = probabilities(np.arange(318, dtype=np.float32), 8)
+    assert (chances[:20] == chances[0]).all()
+    assert chances[:20].sum() > 0.98
+    assert (np.diff(chances[19:25]) <= 0).all()
+    np.testing.assert_allclose(chances[24:], chances[0] * np.exp(-8))
 
 
 @pytest.mark.parametrize("keyed", [False, True])
@@ -176,7 +199,7 @@ def test_frequencies_follow_the_formula(epsilon: float, keyed: bool) -> None:
     embedding = encoder.describe(frame.picture, who.points).embedding
     likenesses, kind = gallery.embeddings @ embedding, distraction.kind_of(embedding)
     of_kind = gallery.embeddings @ distraction.anchors[kind] if keyed else None
-    wanted = probabilities(utilities(traits, attributes_of(gallery), likenesses, of_kind), epsilon)
+    wanted = probabilities(distances(traits, attributes_of(gallery), likenesses, of_kind), epsilon)
     seen = dict.fromkeys((delegate.id for delegate in gallery.delegates), 0)
     for number in range(count):
         config = IdentityConfig(epsilon=epsilon, seed=None if keyed else number)
