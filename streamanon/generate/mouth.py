@@ -47,17 +47,16 @@ GAPS_PX, LEAST_TOLD = (2.5, 7.0), 0.4
 #: light, and how much greener than it, from where on they are teeth, and surely so: lips and tongues are
 #: redder than skin.
 WHITEST, TEETH_WHITE, TEETH_GREEN = 0.2, (0.42, 0.62), (0.86, 0.98)
-#: The luma, of the skin's, of what is no tooth; and the mean luma of teeth, of that of the whitest ones:
-#: lips shade them.
-NO_TOOTH, SHADED = 0.22, 0.8
+#: The mean of teeth, of the whitest ones: lips shade them.
+SHADED = 0.8
 #: By how much more of the lower half than of the upper one shows teeth, from where on they are lower teeth,
 #: and surely so; else the upper ones reach down.
 LOWER_MORE = (0.05, 0.3)
 #: Mean lumas between lips without teeth, of the skin's, at which all is dark, and at which all is filled by
 #: a tongue or the lips.
 FILLED = (0.35, 0.55)
-#: Saturation of the colour below, from which it is a tongue.
-TONGUE = (0.3, 0.5)
+#: How much of the lower half is a tongue that fills where a tongue may lie, in the middle of it.
+TONGUE_FILLS = 0.6
 #: How much of its length a row shows at least, how much of it a lower row does at most, and how far apart
 #: the two are at least, in units.
 LEAST_SHOWN, LOWER_SHOWN, ROWS_APART = 0.12, 0.75, 0.02
@@ -248,12 +247,13 @@ def _interior(
     down = np.clip((v - top) / open_by, 0, 1)
     skin = max(float(light @ LUMA), 1.0)
     luma = colours @ LUMA
-    tongue = _tongue_share(colours[1])
+    surely = _teeth_share(colours[2], light)
+    shares, tongues = _told(colours, light)
+    tongue = np.float32(np.clip(float(tongues[1]) / TONGUE_FILLS, 0, 1))
     inner = np.array(DARK, np.float32) + np.zeros((*u.shape, 1), np.float32)
     round_ = np.exp(-((u / 0.3) ** 2) - ((1 - down) / 0.55) ** 2)[..., None]
     inner += tongue * round_ * (np.array(TONGUE_RGB, np.float32) - inner)
     inner *= np.float32(skin / REFERENCE)
-    surely = _teeth_share(colours[2], light)
     seen = colours[0] + np.clip(2 * down - 0.5, 0, 1)[..., None] * (colours[1] - colours[0])
     filled = (1 - surely) * float(np.interp(luma[:2].mean(), FILLED, (0, 1)))
     inner += np.float32(filled) * (np.float32(skin) * seen - inner)
@@ -265,7 +265,7 @@ def _interior(
         / float(tint @ LUMA)
     )
     gap = float(np.polyval(lower, 0.0) - np.polyval(upper, 0.0))
-    above, below = _rows(colours, surely, gap, length)
+    above, below = _rows(surely * shares, gap, length)
     ends = frame.local(points[list(INNER_MOUTH_CORNERS), :2])[:, 0]
     narrower = np.float32(min(1.0, SEEN_WIDTH / max(float(ends[1] - ends[0]), TINY)))
     longer = max(1.0, above / length)
@@ -282,13 +282,10 @@ def _interior(
     return _as_bright(inner, down, luma * skin)
 
 
-def _rows(colours: Float, surely: float, gap: float, length: float) -> tuple[float, float]:
+def _rows(shares: Float, gap: float, length: float) -> tuple[float, float]:
     """How much of the upper and of the lower row of teeth shows, in units, where lips are ``gap`` apart and
-    teeth ``length`` long; ``surely``: how surely any show.
+    teeth ``length`` long; ``shares`` [2]: of teeth in the upper and in the lower half.
     """
-    most = max(SHADED * float(colours[2] @ LUMA) - NO_TOOTH, TINY)
-    shares = surely * ((colours[:2] @ LUMA - NO_TOOTH) / most).clip(0, 1)
-    shares[1] *= 1 - _tongue_share(colours[1])
     lower = float(np.interp(shares[1] - shares[0], LOWER_MORE, (0, 1)))
     teeth = float(shares.sum()) * gap / 2
     below = lower * float(shares[1]) * gap / 2
@@ -329,9 +326,22 @@ def _teeth_share(colour: Float, light: Float) -> float:
     return float(white * np.interp(green / max(red, TINY), TEETH_GREEN, (0, 1)))
 
 
-def _tongue_share(colour: Float) -> float:
-    saturation = float(colour.max() - colour.min()) / max(float(colour.max()), TINY)
-    return float(np.interp(saturation, TONGUE, (0, 1)))
+def _told(colours: Float, light: Float) -> tuple[Float, Float]:
+    """How much of the upper and of the lower half is teeth, and how much a tongue (or a lip), [2] each, by
+    what is red and what is green in them; the rest is dark.
+    """
+    relative = np.asarray(colours[:, :2] * (light @ LUMA) / np.maximum(light[:2], TINY), np.float32)
+    drawn = np.array([DARK[:2], TONGUE_RGB[:2]], np.float32) / REFERENCE * (light @ LUMA)
+    dark, tongue = drawn / np.maximum(light[:2], TINY)
+    tooth, tongue, seen = SHADED * relative[2] - dark, tongue - dark, relative[:2] - dark
+    alone = [(seen @ one / max(float(one @ one), TINY)).clip(0, 1) for one in (tooth, tongue)]
+    both = np.stack([tooth, tongue], axis=1)
+    if abs(np.linalg.det(both)) < TINY:
+        return alone[0], np.zeros(2, np.float32)
+    teeth, tongues = np.linalg.solve(both, seen.T)
+    teeth, tongues = np.where(tongues < 0, alone[0], teeth), np.where(teeth < 0, alone[1], tongues)
+    over = np.maximum(1, teeth.clip(0) + tongues.clip(0))
+    return (teeth.clip(0) / over).astype(np.float32), (tongues.clip(0) / over).astype(np.float32)
 
 
 def _unit(vector: Float) -> Float:

@@ -11,6 +11,7 @@ from streamanon.gallery.delegates import DelegateGallery, open_gallery
 from streamanon.generate.layers import Look, lay
 from streamanon.generate.mouth import (
     LOWER_EDGE,
+    TONGUE_RGB,
     MouthAtlas,
     frame_of,
     gape,
@@ -94,7 +95,7 @@ def test_teeth_are_above_and_dark_below_in_a_wide_mouth() -> None:
 def test_it_is_about_as_bright_as_the_persons_mouth() -> None:
     """Of two colours, the one above and the one below the middle."""
     found = []
-    for level in (0.35, 0.6):
+    for level in (0.3, 0.7):
         image, points = painted(0.4, level, level)
         seen = mouth_colours(image, SKIN, points)
         assert seen is not None
@@ -144,6 +145,20 @@ def test_a_tongue_is_not_painted_as_teeth() -> None:
     seen = image[y, x] / SKIN
     assert seen[0] > 1.1 * seen[1]
     assert 0.5 < seen[0] < 1.2
+
+
+def test_a_tongue_between_two_rows_is_not_painted_as_long_teeth() -> None:
+    """Both halves half teeth, half tongue: red in the middle, as where no tooth is white."""
+    tongue, teeth = np.array(TONGUE_RGB) / 150, SKIN / (SKIN @ LUMA) * np.float32(1.1)
+    half = np.asarray((tongue + 0.8 * teeth) / 2, np.float32)
+    points = face(0.6)
+    image = np.tile(SKIN, (SIZE, SIZE, 1)).astype(np.float32)
+    row = atlas().of(gallery().delegates[0])
+    colours = np.stack([half, half, teeth])
+    lay(image, mouth_layers(points, (SIZE, SIZE), SKIN, row, colours, Look(1.0, 0.0)))
+    x, y = points[list(LIP_MIDDLES), :2].mean(axis=0).round().astype(int)
+    seen = image[y + 3, x] / SKIN
+    assert seen[0] > 1.2 * seen[1]
 
 
 def test_a_delegate_keeps_its_teeth_and_others_have_others() -> None:

@@ -25,6 +25,8 @@ SECOND_SHAPE = 0.45
 #: How far around eyes and brows they reach, px of 256, and how softly.
 EYES_GROW_PX, EYES_SOFT_PX = 8, 4.0
 DARKEST = 0.02  # before a logarithm
+#: What is coarser than that (sigma, px of 512) is the same on the left and on the right.
+SIDED_SIGMA_PX = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,17 @@ def make(recipe: Recipe, faces: Sequence[Face], chart: Chart) -> tuple[NDArray[n
         texture2, shape2 = _turned(faces[recipe.second], recipe.turned[1], chart)
         texture = morph(texture, texture2, eyes_mask(chart) if recipe.eyes else None)
         shape = normalise(shape + SECOND_SHAPE * (shape2 - shape))
-    return texture, shape
+    return even_sides(texture), shape
+
+
+def even_sides(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A texture [512, 512, 3] without the shadows and shine of a light from one side, and with as much of a
+    beard on either: the mean of both sides in log colour, but for fine detail.
+    """
+    tone = np.log(texture.astype(np.float32) / 255 + DARKEST)
+    low = cv2.GaussianBlur(tone, (0, 0), SIDED_SIGMA_PX)
+    even = np.exp(tone - (low - low[:, ::-1]) / 2) - DARKEST
+    return np.rint(255 * even.clip(0, 1)).astype(np.uint8)
 
 
 def age_of(recipe: Recipe, faces: Sequence[Face]) -> float:
