@@ -100,8 +100,7 @@ def report(gallery: DelegateGallery, recipes: Sequence[Recipe], faces: Sequence[
     return {
         "portraits": dict(Counter(face.source for face in faces)),
         "recipes": {
-            "portraits": sum(one.second is None and not one.turned[0] for one in recipes),
-            "mirror images": sum(one.second is None and one.turned[0] for one in recipes),
+            "portraits": sum(one.second is None for one in recipes),
             "morphs": sum(one.second is not None for one in recipes),
         },
         "delegates": len(gallery),

@@ -16,7 +16,7 @@ from streamanon.types import Float
 #: Borders of the tone bins, degrees of ITA: dark, brown, tan, intermediate, light, very light (Chardon).
 TONES = (-60.0, -30.0, 10.0, 28.0, 41.0, 55.0, 66.0)
 AGES = (18.0, 33.0, 45.0, 57.0, 90.0)
-QUOTA = 12
+QUOTA = 14
 #: Portraits of a pair differ at most so much, years and degrees.
 AGE_REACH, TONE_REACH = 9.0, 16.0
 #: How often one free portrait is the first of a pair, and any portrait the second.
@@ -40,7 +40,7 @@ def cell_of(recipe: Recipe, faces: Sequence[Face]) -> Cell:
 
 def choose(faces: Sequence[Face], codes: Float, rng: np.random.Generator) -> list[Recipe]:
     """Recipes over ``faces``, of whose codes [N, 32] those far from each other are preferred: each free
-    portrait itself, then pairs until the cells are full, then mirror images where they are not.
+    portrait itself, then pairs until the cells are full.
     """
     chosen = [Recipe(row) for row, face in enumerate(faces) if face.source == FREE]
     filled = Counter(cell_of(recipe, faces) for recipe in chosen)
@@ -65,11 +65,6 @@ def choose(faces: Sequence[Face], codes: Float, rng: np.random.Generator) -> lis
         left[firsts == pairs[row].first] &= uses[pairs[row].first] < USES
         left[seconds == pairs[row].second] &= later[pairs[row].second] < SECOND_USES
         gaps = np.minimum(gaps, _gaps(middles, middles[row][None]))
-    for row, face in enumerate(faces):
-        turned = Recipe(row, None, (True, False))
-        if face.source == FREE and filled[cell_of(turned, faces)] < QUOTA:
-            chosen.append(turned)
-            filled[cell_of(turned, faces)] += 1
     return sorted(chosen, key=lambda one: (cell_of(one, faces), age_of(one, faces), one.first))
 
 
