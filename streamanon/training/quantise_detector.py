@@ -34,7 +34,7 @@ from streamanon.detect.yolo import COARSE_LONG_SIDE
 from streamanon.media.yuv import from_rgb
 from streamanon.training.scenes import read_scenes
 
-#: Left in float32, by the beginning of a node's name. The first layers: few channels, so INT8 gains nothing.
+#: Left in float32, by the beginning of a node's name. The first layers: few channels, INT8 gains nothing.
 #: Attention: its transposes would cost what INT8 gains. The branch of the scores: they are compared with
 #: fixed thresholds. The boxes' expected distances.
 FLOAT = ("/layers.0/", "/layers.1/", "/layers.2/", "/layers.10/", "/cv3.", "/dfl/")
