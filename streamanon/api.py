@@ -24,7 +24,7 @@ from streamanon.detect.search import FaceSearch, Searcher
 from streamanon.detect.stills import StillSearch
 from streamanon.detect.ultralytics_model import UltralyticsDetector, open_detector
 from streamanon.detect.verifier import Verifier
-from streamanon.detect.yolo import FaceDetector
+from streamanon.detect.yolo import INT8_NAME, NAME, FaceDetector, detector_name
 from streamanon.errors import ConfigError, DetectionError, SinkError
 from streamanon.gallery.delegates import open_gallery
 from streamanon.generate import Generator as FaceGenerator
@@ -273,8 +273,11 @@ class Anonymizer:
 
     def _digests(self) -> dict[str, str]:
         digests = self.engines.digests()
+        for one in {NAME, INT8_NAME} - {detector_name(self.backend)}:
+            digests.pop(one, None)  # the file that is not used
         if isinstance(self.detector, UltralyticsDetector):
-            digests["face-detector"] = self.detector.sha256
+            digests.pop(INT8_NAME, None)
+            digests[NAME] = self.detector.sha256
         own = self.config.identity.gallery if self.parts is not None else None
         return digests | ({"delegates": digest(Path(own))} if own is not None else {})
 

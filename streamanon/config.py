@@ -293,8 +293,8 @@ class ComputeConfig:
     )
     precision: Literal["auto", "fp32"] = _setting(
         "auto",
-        "auto: half precision or bfloat16 where the hardware is quicker with it and the model allows it;"
-        " fp32: float32 everywhere",
+        "auto: half precision or bfloat16 where the hardware is quicker with it and the model allows it, on"
+        " other processors INT8 for the detector; fp32: float32 everywhere",
     )
     providers: tuple[Literal["cuda", "tensorrt", "coreml", "directml"], ...] = _setting(
         (),

@@ -30,7 +30,8 @@ class Recorder:
 
     name = "recorder"
 
-    def __init__(self) -> None:
+    def __init__(self, int8: bool = False) -> None:
+        self.prefers_int8 = int8
         self.loaded: list[Loaded] = []
 
     def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Model:
@@ -43,9 +44,11 @@ class _NoModel:
         raise ModelError("this model was only noted, not loaded")
 
 
-def chain_models(engines: Engines) -> list[Loaded]:
-    """All models as the chain loads them, so that a plan built for one is the plan that it asks for."""
-    recorder = Recorder()
+def chain_models(engines: Engines, int8: bool = False) -> list[Loaded]:
+    """All models as the chain loads them, so that a plan built for one is the plan that it asks for.
+    ``int8``: for a backend that prefers it.
+    """
+    recorder = Recorder(int8)
     FaceDetector(recorder, engines, DetectConfig())
     Verifier(recorder, engines)
     FaceMesh(recorder, engines)

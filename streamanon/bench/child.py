@@ -24,7 +24,7 @@ from streamanon.bench.verify import Covers, verify
 from streamanon.config import load_config
 from streamanon.errors import StreamanonError, sentence
 from streamanon.model_list import chain_models
-from streamanon.runtime.backends import open_backend
+from streamanon.runtime.backends import open_backend, prefers_int8
 from streamanon.runtime.example_inputs import example
 from streamanon.runtime.models import Engines
 from streamanon.runtime.onnx_header import read_onnx_header
@@ -108,7 +108,7 @@ def run_networks(given: Given, backend: str, precision: str, quick: bool) -> lis
     seconds = QUICK_SECONDS if quick else SECONDS
     settings = [*given.settings, f"compute.backend={backend}", f"compute.precision={precision}"]
     opened, rows = open_backend(load_config(given.profile, settings).compute), []
-    for one in chain_models(Engines.open()):
+    for one in chain_models(Engines.open(), prefers_int8(opened)):
         model = opened.load(one.path, precise=one.precise)
         inputs = read_onnx_header(one.path).inputs
         for batch in batches_of(inputs, quick):

@@ -10,8 +10,9 @@ import av
 
 from streamanon import __version__
 from streamanon.config import ComputeConfig
+from streamanon.detect.yolo import detector_name
 from streamanon.errors import ModelError
-from streamanon.runtime.backends import Verdict, choose_backend, examine_backends
+from streamanon.runtime.backends import Backend, Verdict, choose_backend, examine_backends, prefers_int8
 from streamanon.runtime.models import Engines
 
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9", "ffv1": "ffv1"}
@@ -36,22 +37,26 @@ def _library(name: str) -> str:
 
 def _backends() -> list[str]:
     verdicts = examine_backends()
-    chosen, timed = _chosen(verdicts)
+    backend, timed = _chosen(verdicts)
+    chosen = backend.name if backend is not None else None
     lines = [f"backends, in the order in which auto tries them (chosen: {chosen or 'none'}):"]
     for verdict in verdicts:
         reason = "chosen" if verdict.name == chosen else verdict.reason
         if verdict.works and verdict.name != chosen:
             reason = timed.get(verdict.name, f"works, but {chosen} comes first")
         lines.append(f"  {verdict.name}: {reason}")
+    if backend is not None:
+        why = "INT8, quicker here" if prefers_int8(backend) else "the float32 file"
+        lines.append(f"detector: {detector_name(backend)} ({why})")
     return lines
 
 
-def _chosen(verdicts: list[Verdict]) -> tuple[str | None, dict[str, str]]:
+def _chosen(verdicts: list[Verdict]) -> tuple[Backend | None, dict[str, str]]:
     """The backend that "auto" takes, and why not others that work, if they were timed."""
     if not any(verdict.works for verdict in verdicts):
         return None, {}
     choice = choose_backend(ComputeConfig())
-    return choice.backend.name, {one.name: one.reason for one in choice.passed_over}
+    return choice.backend, {one.name: one.reason for one in choice.passed_over}
 
 
 def _models() -> list[str]:

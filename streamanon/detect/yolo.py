@@ -23,10 +23,12 @@ from streamanon.detect.tiling import (
 from streamanon.errors import DetectionError
 from streamanon.geometry import sizes_of
 from streamanon.media.yuv import crop
-from streamanon.runtime.backends import Backend
+from streamanon.runtime.backends import Backend, prefers_int8
 from streamanon.runtime.models import Engines
 from streamanon.types import Faces, Float, Picture, RawFrame
 
+#: The network's two files: in float32, and with most convolutions in INT8.
+NAME, INT8_NAME = "face-detector", "face-detector-int8"
 #: Side of the network's grid cells, px, level by level.
 STRIDES = (8, 16, 32)
 #: The network was trained on crops of 256 px, so larger faces are detected in a coarse copy.
@@ -59,7 +61,7 @@ class FaceDetector:
     has_keypoints = True
 
     def __init__(self, backend: Backend, engines: Engines, config: DetectConfig) -> None:
-        self._model = backend.load(engines.path("face-detector"), precise=False)
+        self._model = backend.load(engines.path(detector_name(backend)), precise=False)
         self._config = config
 
     def detect(self, frame: RawFrame) -> Faces:
@@ -134,6 +136,11 @@ class FaceDetector:
         """The faces of the network's input [1, 3, H, W], in px of it."""
         height, width = image.shape[2:]
         return decode(self._model.run(image), width, height, self._config.revive_score)
+
+
+def detector_name(backend: Backend) -> str:
+    """Which of the detector's two files a backend runs here."""
+    return INT8_NAME if prefers_int8(backend) else NAME
 
 
 def decode(outputs: list[NDArray[np.float32]], width: int, height: int, min_score: float) -> Faces:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from streamanon.runtime.backends import Array, Backend, Memory, Model
+from streamanon.runtime.backends import Array, Backend, Memory, Model, prefers_int8
 
 
 class DeviceModel:
@@ -40,7 +40,7 @@ class DeviceBackend:
 
     def __init__(self, backend: Backend, memory: Memory) -> None:
         self._backend, self.memory = backend, memory
-        self.name = backend.name
+        self.name, self.prefers_int8 = backend.name, prefers_int8(backend)
 
     def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> DeviceModel:
         """As :meth:`Backend.load`."""

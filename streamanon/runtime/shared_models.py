@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from streamanon.runtime.backends import Backend, Model, memory_of
+from streamanon.runtime.backends import Backend, Model, memory_of, prefers_int8
 
 
 class SharedBackend:
@@ -13,6 +13,7 @@ class SharedBackend:
 
     def __init__(self, backend: Backend) -> None:
         self.name, self.memory = backend.name, memory_of(backend)
+        self.prefers_int8 = prefers_int8(backend)
         self._backend = backend
         self._models: dict[tuple[Path, bool, int, bool], Model] = {}
         self._loading = threading.Lock()

@@ -48,9 +48,10 @@ class Matches:
     images: int
 
 
-def own_detector(size: str, backend: str) -> Detect:
+def own_detector(size: str, backend: str, precision: str) -> Detect:
+    """The detector's INT8 or float32 file, as the chain takes it with ``precision``."""
     config = DetectConfig(size=size, revive_score=0.01)  # type: ignore[arg-type]
-    chosen = open_backend(ComputeConfig(backend=backend))  # type: ignore[arg-type]
+    chosen = open_backend(ComputeConfig(backend=backend, precision=precision))  # type: ignore[arg-type]
     detector = FaceDetector(chosen, Engines.open(), config)
 
     def detect(image: NDArray[np.uint8]) -> tuple[np.ndarray, np.ndarray]:
@@ -151,10 +152,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--backend", default="onnxruntime")
     parser.add_argument("--sizes", nargs="+", default=["small", "medium", "large"])
+    parser.add_argument("--precisions", nargs="+", default=["auto", "fp32"], help="as compute.precision")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     scenes = read_scenes(args.data, "val")
-    contenders = {f"face-detector {size}": own_detector(size, args.backend) for size in args.sizes}
+    contenders = {
+        f"face-detector {size} {precision}": own_detector(size, args.backend, precision)
+        for size in args.sizes
+        for precision in args.precisions
+    }
     peer = centerface()
     if peer is not None:
         contenders["CenterFace"] = peer

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import platform
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -78,6 +79,13 @@ def memory_of(backend: Backend) -> Memory | None:
     """Where the models of a backend have their inputs and results, if that is not the host."""
     memory: Memory | None = getattr(backend, "memory", None)
     return memory
+
+
+def prefers_int8(backend: Backend) -> bool:
+    """Whether a network's INT8 file is quicker in a backend here than its float32 file; a backend that says
+    nothing of it runs the latter.
+    """
+    return bool(getattr(backend, "prefers_int8", False))
 
 
 #: Name -> (packages, of each group one, our module), in the order of preference.
@@ -196,6 +204,8 @@ def _missing(name: str) -> str:
 class _Precise:
     """A backend that runs every model in float32, for ``compute.precision`` fp32."""
 
+    prefers_int8 = False
+
     def __init__(self, backend: Backend) -> None:
         self._backend, self.name = backend, backend.name
         self.memory = memory_of(backend)
@@ -207,6 +217,11 @@ class _Precise:
 def threads_of(most: int, useful: int) -> int:
     """Threads of a model: as many as are useful to it, but not more than the user's most; 0 is no limit."""
     return min(most, useful) if most and useful else most or useful
+
+
+def is_x86_64() -> bool:
+    """Whether the processor is of the kind on which INT8 was timed."""
+    return platform.machine().lower() in ("x86_64", "amd64")
 
 
 def require_cpu(device: int) -> None:

@@ -1,4 +1,5 @@
-"""ONNX Runtime: float32 on the CPU, everywhere; and other execution providers where it is built with them.
+"""ONNX Runtime: on the CPU, everywhere, in float32 or INT8 for models that have such a file; and other
+execution providers where it is built with them.
 https://onnxruntime.ai/docs/execution-providers/
 
 Only the CPU has been run; the options of the others are those of that page.
@@ -15,7 +16,15 @@ import onnxruntime
 
 from streamanon.config import ComputeConfig
 from streamanon.errors import ModelError
-from streamanon.runtime.backends import Array, Backend, Model, first_line, require_cpu, threads_of
+from streamanon.runtime.backends import (
+    Array,
+    Backend,
+    Model,
+    first_line,
+    is_x86_64,
+    require_cpu,
+    threads_of,
+)
 from streamanon.runtime.backends.plan_cache import cache_folder
 
 #: Setting -> (ONNX Runtime's name, the package that has it).
@@ -51,6 +60,8 @@ class _OrtBackend:
         self._threads, self._device, self._providers = config.threads, config.device, config.providers
         if not set(self._providers) & set(_WITH_DEVICE):
             require_cpu(config.device)
+        # On a CPU it has no bfloat16.
+        self.prefers_int8 = is_x86_64() and not self._providers
         available = onnxruntime.get_available_providers()
         for one in self._providers:
             name, package = PROVIDERS[one]
