@@ -207,7 +207,7 @@ def composite(frames: Iterable[Synthesised], compositor: Compositor) -> Iterator
 
 
 def _fills_first(frame: Synthesised) -> list[int]:
-    """The order of the targets' rows, but first those without a generated face that may be one with such."""
+    """The rows of the targets in order, but first those not generated that may be one with one that is."""
     boxes = np.array([target.box for target in frame.resolved.targets], np.float32).reshape(-1, 4)
     alike = overlap(boxes, boxes[list(frame.patches)]).max(axis=1, initial=0.0) >= APART
     below = [row for row in frame.order if row not in frame.patches and alike[row]]
