@@ -4,6 +4,9 @@ Each face is on one rung: a generated face, or a fill from its surroundings, or 
 or cannot be trusted falls to the next one. A generated face that fades lies on an opaque fill until it is
 fully there; about it the fill fades out as the face fades in, and is opaque at once where it is not
 trusted. With the methods mosaic, blur and solid the first two rungs are left out.
+
+Near faces are laid last, but a generated one over the fill of what overlaps it, which is likely the same
+face, detected twice: whichever lies above, as much of the frame's own pixels is hidden.
 """
 
 from __future__ import annotations
@@ -22,10 +25,11 @@ from streamanon.cover.synthesis import Synthesised
 from streamanon.cover.track_states import TrackState, TrackStates
 from streamanon.cover.trust import Region, region_of
 from streamanon.generate import Patch
-from streamanon.geometry import grow
+from streamanon.geometry import grow, overlap
 from streamanon.media.yuv import read_rgb, write_rgb
 from streamanon.mesh.face_mesh import snap
 from streamanon.runtime.faults import Faults
+from streamanon.track.tracker import APART
 from streamanon.types import Cover, Float, FrameReport, Method, Picture, RawFrame, SafeFrame, Target
 
 #: By how much more than a face's box a head is, on each side.
@@ -68,7 +72,7 @@ class Compositor:
         outlines = [outline(picture, target, self._config.margin) for target in resolved.targets]
         covers = [
             self._cover(resolved.frame, canvas, resolved.targets[row], frame.patches.get(row), outlines)
-            for row in frame.order
+            for row in _fills_first(frame)
         ]
         return seal(resolved, canvas.finish(), FrameReport(tuple(covers), moving=moving))
 
@@ -200,6 +204,14 @@ class Compositor:
 def composite(frames: Iterable[Synthesised], compositor: Compositor) -> Iterator[SafeFrame]:
     """The stage: one frame after the other."""
     return map(compositor.composite, frames)
+
+
+def _fills_first(frame: Synthesised) -> list[int]:
+    """The rows of the targets in order, but first those not generated that may be one with one that is."""
+    boxes = np.array([target.box for target in frame.resolved.targets], np.float32).reshape(-1, 4)
+    alike = overlap(boxes, boxes[list(frame.patches)]).max(axis=1, initial=0.0) >= APART
+    below = [row for row in frame.order if row not in frame.patches and alike[row]]
+    return below + [row for row in frame.order if row not in below]
 
 
 def _ellipse(box: Float, region: Region) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -4,6 +4,10 @@ A pixel counts as unexplained when nothing near its place in the other picture h
 luma to a near place, so pans and fast faces explain themselves; a hard cut does not. Gain and offset are
 evened out first, so most flashes are explained too; of a blinding one only the beginning is a cut.
 Dissolves and fades are not cuts.
+
+Shots with much the same lumas near the same places explain each other, too. In doubt blocks decide:
+whatever moves, much of a picture goes on in the next one of the shot, by the same way, and over a cut
+nothing does.
 """
 
 from __future__ import annotations
@@ -18,11 +22,22 @@ from numpy.typing import NDArray
 from streamanon.types import Float, Picture, Plane
 
 THUMBNAIL_SIZE = (64, 36)  # width, height
-#: From the first on a picture may start a shot, from the second on it does. Over 1,600 frames of real
+#: From the first on a picture may start a shot, and does if its blocks go on nowhere; from the second on it
+#: does in any case. Over 1,600 frames of real
 #: footage without a cut the worst was 0.028, over drawn footage of people who run close by and of whip pans
 #: 0.114. Of 700 joins of unrelated pictures the least was 0.051, one in ten was below 0.124; of three real
 #: cuts the least was 0.142.
 _DOUBT, _THRESHOLD = 0.05, 0.12
+#: Blocks of so many px each way, so far apart, are looked for within these distances, px across and down,
+#: and go on where they correlate so much, together if their ways differ by no more than this, px.
+_BLOCK, _STRIDE, _REACH, _CORRELATION, _SAME_WAY = 8, 4, (24, 9), 0.8, 2
+#: A picture in doubt starts a shot if less than this share of its blocks goes on together. Of 31 joins of
+#: unrelated photos that were in doubt half had 0.03 and one in ten 0.17 or more, two cuts in a film 0.01
+#: and 0.03; pans by 12 to 28 % of the width a frame, blurred by half of it, 0.10 and more, a van that
+#: drives past 0.42.
+_GOES_ON = 0.1
+#: Blocks with a smaller standard deviation have nothing to be found by.
+_LEAST_TEXTURE = 4.0
 #: In a whip pan every frame is unexplained; only what stands out from the last few counts.
 _OUTSTANDING = 1.5
 _RECENT_FRAMES = 5
@@ -66,7 +81,9 @@ class CutDetector:
         limit = max(_DOUBT, _OUTSTANDING * float(np.median(self._recent or [0.0])))
         self._recent.append(change)
         self.doubtful = change > limit
-        return self.doubtful and change > _THRESHOLD and not self._ends_flash(picture)
+        if not self.doubtful or (change <= _THRESHOLD and going_on(previous, picture) >= _GOES_ON):
+            return False
+        return not self._ends_flash(picture)
 
     def _ends_flash(self, picture: NDArray[np.uint8]) -> bool:
         """Whether this is the old shot again, a moment after a supposed cut.
@@ -94,6 +111,33 @@ def unexplained(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
     one, two = first.astype(np.float32), second.astype(np.float32)
     contrast = (float(one.std()) + float(two.std())) / 2 + _LEAST_CONTRAST
     return max(_residue(one, two), _residue(two, one)) / contrast
+
+
+def going_on(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    """The share 0..1 of the blocks of the ``second`` luma picture (uint8 [h, w]) that are found in the
+    first one, moved alike; 1 where nothing can be told, as there is no texture.
+    """
+    one, two = first.astype(np.float32), second.astype(np.float32)
+    across, down = _REACH
+    around = cv2.copyMakeBorder(
+        one, down, down, across, across, cv2.BORDER_CONSTANT, value=float(one.mean())
+    )
+    textured, ways = 0, []
+    for y in range(0, two.shape[0] - _BLOCK + 1, _STRIDE):
+        for x in range(0, two.shape[1] - _BLOCK + 1, _STRIDE):
+            block = two[y : y + _BLOCK, x : x + _BLOCK]
+            if block.std() < _LEAST_TEXTURE:
+                continue
+            textured += 1
+            near = around[y : y + _BLOCK + 2 * down, x : x + _BLOCK + 2 * across]
+            _, best, _, place = cv2.minMaxLoc(cv2.matchTemplate(near, block, cv2.TM_CCOEFF_NORMED))
+            if best >= _CORRELATION:
+                ways.append(place)
+    if not textured:
+        return 1.0
+    places = np.array(ways, np.int64).reshape(-1, 2)
+    alike = (np.abs(places[:, None] - places[None]) <= _SAME_WAY).all(axis=2).sum(axis=1)
+    return float(alike.max(initial=0)) / textured
 
 
 def _residue(picture: Float, other: Float) -> float:

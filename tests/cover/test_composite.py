@@ -472,6 +472,33 @@ def test_a_fill_takes_nothing_of_the_face_beside_it() -> None:
     np.testing.assert_array_equal(first.picture.planes[0][at], second.picture.planes[0][at])
 
 
+@pytest.mark.parametrize("painted", [0, 1])
+def test_a_painted_face_lies_over_the_fill_of_a_second_detection_of_it(painted: int) -> None:
+    """Whichever is the larger one, and would be laid last."""
+    pair = resolved([FACE, (66, 40, 114, 96)])
+    mesh = FakeMesh(lambda _call, track: 0.95 if track == painted else 0.1)
+    done = covered(compositor(mesh), pair)
+    assert {one.track_id: one.method for one in done.report.covers} == {
+        painted: "synthesize",
+        1 - painted: "fill",
+    }
+    box = pair.targets[painted].box.tolist()
+    assert np.abs(pixels(done, (box[0], box[1], box[2], box[3])) - PAINT_RGB).max() < 6
+    assert leaked_pixels(done.picture, [FACE, (66, 40, 114, 96)]) == 0
+
+
+def test_the_fill_of_a_near_face_lies_over_a_painted_one_that_it_hardly_overlaps() -> None:
+    near: Box = (92, 30, 152, 110)
+    mesh = FakeMesh(lambda _call, track: 0.95 if track == 0 else 0.1)
+    alone, both = (
+        covered(compositor(mesh), resolved([FACE])),
+        covered(compositor(mesh), resolved([FACE, near])),
+    )
+    at = np.s_[50:70, 94:98]
+    assert np.abs(to_rgb(alone.picture)[at] - PAINT_RGB).max() < 6
+    assert np.abs(to_rgb(both.picture)[at] - PAINT_RGB).max() > 6
+
+
 def test_a_fill_on_a_wall_is_the_wall() -> None:
     planes = tuple(np.full_like(p, (140, 120, 130)[n]) for n, p in enumerate(frame_of([]).picture.planes))
     one = resolved([FACE])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamanon.detect.shot_cuts import CutDetector, thumbnail, unexplained
+from streamanon.detect.shot_cuts import CutDetector, going_on, thumbnail, unexplained
 from streamanon.testing.fakes import FakeSource, moving
 from streamanon.types import Picture
 
@@ -72,6 +72,41 @@ def test_what_may_be_a_cut_is_a_reason_to_doubt_only() -> None:
     told = [(detector.is_cut(picture), detector.doubtful) for picture in (base, base, passing, passing)]
     assert 0.05 < unexplained(base, passing) < 0.12
     assert told == [(False, False), (False, False), (False, True), (False, False)]
+
+
+def street(seed: int, width: int = 64) -> Grey:
+    """Fine texture everywhere, so that any two have much the same lumas near the same places."""
+    noise = np.random.default_rng(seed).normal(0, 1, (36, width)).astype(np.float32)
+    fine = np.asarray(cv2.GaussianBlur(noise, (0, 0), 1.2), np.float32)
+    coarse = scene(seed, width).astype(np.float32) - 128
+    return np.asarray(np.clip(128 + 30 * fine / fine.std() + coarse / 2, 0, 255), np.uint8)
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_a_cut_to_a_shot_of_the_same_lumas_is_found_as_nothing_goes_on(seed: int) -> None:
+    assert 0.05 < unexplained(street(seed), street(seed + 1)) < 0.12
+    assert cuts([noisy(street(seed + n // 6), n) for n in range(12)]) == [6]
+
+
+@pytest.mark.parametrize(("seed", "step"), [(0, 8), (0, 12), (3, 20)])
+def test_a_pan_in_doubt_is_no_cut_as_what_was_in_sight_goes_on(seed: int, step: int) -> None:
+    """One whip of an eighth to a third of the picture's width."""
+    wide = street(seed, 120)
+    first, second = wide[:, :64].copy(), wide[:, step : 64 + step].copy()
+    assert 0.05 < unexplained(first, second) < 0.12
+    assert cuts([first] * 4 + [second] * 4) == []
+
+
+def test_what_goes_on_has_moved_alike() -> None:
+    """Blocks that are all in the other picture, each elsewhere, are no motion."""
+    one = street(3)
+    rows = one.reshape(6, 6, 64)
+    assert going_on(one, one) == 1
+    assert going_on(one, rows[[1, 0, 3, 2, 5, 4]].reshape(36, 64)) < 0.5
+
+
+def test_without_texture_nothing_can_be_told_of_what_goes_on() -> None:
+    assert going_on(street(0), np.full((36, 64), 16, np.uint8)) == 1
 
 
 def test_a_change_of_light_is_no_cut() -> None:
