@@ -24,8 +24,8 @@ from streamanon.types import Float, Picture, Plane
 THUMBNAIL_SIZE = (64, 36)  # width, height
 #: From the first on a picture may start a shot, and does if its blocks go on nowhere; from the second on it
 #: does in any case. Over 1,600 frames of real footage without a cut the worst was 0.028, over drawn footage
-#: of people who run close by and of whip pans 0.114. Of 700 joins of unrelated pictures the least was 0.051,
-#: one in ten was below 0.124; of three real cuts the least was 0.142.
+#: of people who run close by and of whip pans 0.114. Of 700 joins of unrelated pictures the least was
+#: 0.051, one in ten was below 0.124; of three real cuts the least was 0.142.
 _DOUBT, _THRESHOLD = 0.05, 0.12
 #: Blocks of so many px each way, so far apart, are looked for within these distances, px across and down,
 #: and go on where they correlate so much, together if their ways differ by no more than this, px.
