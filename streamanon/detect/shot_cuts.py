@@ -33,9 +33,9 @@ _BLOCK, _STRIDE, _REACH, _CORRELATION, _SAME_WAY = 8, 4, (24, 9), 0.8, 2
 #: A picture in doubt starts a shot if less than this share of its blocks goes on together. Of 31 joins of
 #: unrelated photos that were in doubt half had 0.03 and one in ten 0.17 or more, two cuts in a film 0.01
 #: and 0.03; pans by 12 to 28 % of the width a frame, blurred by half of it, 0.10 and more, a van that
-#: drives past 0.42. Half of the least pan's: a cut that is missed costs a cover in the wrong place, one
-#: that is seen in a pan leaves a face bare.
-_GOES_ON = 0.05
+#: drives past 0.42. Nearer to the cuts: one that is missed costs a cover in the wrong place, one that is
+#: seen in a pan leaves a face bare.
+_GOES_ON = 0.07
 #: Blocks with a smaller standard deviation have nothing to be found by.
 _LEAST_TEXTURE = 4.0
 #: In a whip pan every frame is unexplained; only what stands out from the last few counts.
