@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.api import Anonymizer
+from streamanon.cli import DEMO_SEED
 from streamanon.config import load_config
 from streamanon.media.decode import read_frames
 from streamanon.media.probe import probe
@@ -32,7 +33,7 @@ Image = NDArray[np.uint8]
 
 
 def before_after() -> Image:
-    anonymizer = Anonymizer(load_config(None, ["identity.seed=5"]))
+    anonymizer = Anonymizer(load_config(None, [f"identity.seed={DEMO_SEED}"]))
     after = {f.index: to_rgb(f.picture) for f in anonymizer.frames(CLIP) if f.index in FRAMES}
     before = originals()
     rows = [np.hstack([before[index], after[index]]) for index in FRAMES]
