@@ -17,13 +17,14 @@ from streamanon.generate.border import (
     ALONG_PX,
     AROUND_PX,
     BLUER,
+    BRIGHTER,
+    DARKER,
     EDGE_SHARES,
     FAR,
     GREENER,
     LEAST_RING,
     LEAST_SHARE,
     LEVELS,
-    LIKE_LUMA,
     LIKE_TINT,
     MOST,
     SKIN_SHARES,
@@ -45,6 +46,15 @@ from streamanon.generate.light import (
     SPREADS,
     TINY,
 )
+from streamanon.generate.softness import (
+    EDGE_SIGMA_PX,
+    FINE_SIGMA_PX,
+    FINER,
+    GAINS,
+    LEAST_CONTRAST,
+)
+from streamanon.generate.softness import LEAST_SIGMA_PX as LEAST_SOFT_PX
+from streamanon.generate.softness import SIGMAS as SOFT_SIGMAS
 from streamanon.types import LUMA
 
 
@@ -113,14 +123,56 @@ def blend_border(
     and how surely skin is beside each pixel; ``rings`` [N, 4, h, w]: as
     :func:`streamanon.generate.border.rings_of` gives them.
     """
-    outside, inside, rim, nearness = rings.split(1, dim=1)
+    shown, inside, rim, nearness = rings.split(1, dim=1)
     rgb = _within_reach(rgb, crop, cut > 0, rim > 0)
-    around, seen = _means(crop, outside * _likeness(crop, light))
+    around, seen = _means(crop, shown * _likeness(crop, light))
     painted, _ = _means(rgb, inside)
-    small = seen / _spread(outside).clamp(min=LEAST_RING)
+    small = seen / _spread(shown).clamp(min=LEAST_RING)
     step = _rising(small, SKIN_SHARES) * (around - painted)
     step, beside = (resize_linear(one, (cut.shape[-1], cut.shape[-2])) for one in (step, small))
     return rgb + nearness * step.clamp(-MOST, MOST), _rising(beside, EDGE_SHARES)
+
+
+def softened(
+    rgb: torch.Tensor,
+    light: torch.Tensor,
+    source: torch.Tensor,
+    skin: torch.Tensor,
+    mask: torch.Tensor,
+    last: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As soft as the ``source``, and gain and sigma [N, 2] for that, as by
+    :mod:`streamanon.generate.softness`; ``last`` [N, 2]: those of the frame before, not a number where
+    there was none.
+    """
+    detail = rgb - light
+    soft = _eased(_softness(_grey(detail), _grey(source - light), skin), last)
+    gain, sigma = soft.unbind(dim=1)
+    blurred = blur_each(detail, torch.where(sigma > LEAST_SOFT_PX, sigma, 0), SOFT_SIGMAS[-1])
+    share = blur(mask.float(), EDGE_SIGMA_PX)
+    return rgb + share * (gain[:, None, None, None] * blurred - detail), soft
+
+
+def _softness(painted: torch.Tensor, real: torch.Tensor, skin: torch.Tensor) -> torch.Tensor:
+    gain = (_deviation(real, skin) / _deviation(painted, skin).clamp(min=LEAST_CONTRAST)).clamp(*GAINS)
+    tried = torch.cat([blur(painted, sigma) if sigma else painted for sigma in SOFT_SIGMAS])
+    fine = _fine(tried, skin.repeat(len(SOFT_SIGMAS), 1, 1, 1)).reshape(len(SOFT_SIGMAS), -1)
+    enough = fine <= FINER * _fine(real, skin) / gain
+    return torch.stack([gain, _first(enough, SOFT_SIGMAS)], dim=1)
+
+
+def _fine(grey: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    return _deviation(grey - blur(grey, FINE_SIGMA_PX), inside)
+
+
+def _first(enough: torch.Tensor, sigmas: tuple[float, ...]) -> torch.Tensor:
+    """Of ``sigmas`` the first that is ``enough`` [sigmas, N], else the last: [N]."""
+    enough[-1] = True
+    return _numbers(sigmas, enough.device)[enough.int().argmax(dim=0)]  # the first of equal ones
+
+
+def _eased(found: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    return torch.where(last.isnan(), found, last + SMOOTHING * (found - last))
 
 
 def _rising(values: torch.Tensor, ends: tuple[float, float]) -> torch.Tensor:
@@ -145,9 +197,10 @@ def _most_around(values: torch.Tensor) -> torch.Tensor:
 def _likeness(rgb: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
     """As :func:`streamanon.generate.border.likeness`: [N, 1, h, w]."""
     lumas = [_grey(one).clamp(min=1) for one in (rgb, light)]
-    darker = (lumas[0] - lumas[1]) / LIKE_LUMA
+    apart = lumas[0] - lumas[1]
+    apart = torch.maximum(apart / BRIGHTER, -apart / DARKER)
     tinted = (rgb / lumas[0] - light / lumas[1]) / LIKE_TINT
-    return torch.exp(-(darker**2) - (tinted**2).sum(dim=1, keepdim=True))
+    return torch.exp(-(apart**2) - (tinted**2).sum(dim=1, keepdim=True))
 
 
 def _means(values: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -168,14 +221,11 @@ def _measured(painted: torch.Tensor, real: torch.Tensor, core: torch.Tensor) -> 
     tried = torch.stack([blur(painted, sigma) if sigma else painted for sigma in SIGMAS])
     share = _sharpness(tried.flatten(0, 1), core.repeat(len(SIGMAS), 1, 1, 1))
     enough = share.reshape(len(SIGMAS), -1) <= wanted
-    enough[-1] = True
-    first = enough.int().argmax(dim=0)  # the first of equal ones
-    return Detail(contrast.clamp(*CONTRAST_RANGE), _sigmas(painted.device)[first])
+    return Detail(contrast.clamp(*CONTRAST_RANGE), _first(enough, SIGMAS))
 
 
 def _carried(found: Detail, last: torch.Tensor) -> Detail:
-    new = torch.stack([found.contrast, found.sigma_px], dim=1)
-    eased = torch.where(last.isnan(), new, last + SMOOTHING * (new - last))
+    eased = _eased(torch.stack([found.contrast, found.sigma_px], dim=1), last)
     return Detail(eased[:, 0], eased[:, 1])
 
 
@@ -217,9 +267,9 @@ def _sharpness(grey: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     return (fine / _mean(grey.abs(), inside).clamp(min=0.5))[:, 0]
 
 
-@lru_cache(maxsize=4)
-def _sigmas(device: torch.device) -> torch.Tensor:
-    return torch.tensor(SIGMAS, dtype=torch.float32, device=device)
+@lru_cache(maxsize=8)
+def _numbers(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 @lru_cache(maxsize=4)

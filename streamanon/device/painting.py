@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from streamanon.device.drawing import LAYERS, Drawn, Placed, draw, place
 from streamanon.device.grain import Grain, detail_gain
-from streamanon.device.light import Detail, adapt, blend_border, light_field, like_skin, luma_of
+from streamanon.device.light import Detail, adapt, blend_border, light_field, like_skin, luma_of, softened
 from streamanon.device.models import DeviceBackend, DeviceModel
 from streamanon.device.pictures import DevicePicture, DevicePixels, Pictures, Region
 from streamanon.device.raster import DeviceTextures
@@ -23,7 +23,7 @@ from streamanon.device.resample import blur, places_of, resize_linear, sample
 from streamanon.gallery.delegates import DelegateGallery
 from streamanon.generate import network
 from streamanon.generate.features import light_places, with_features
-from streamanon.generate.fine_detail import DETAIL_SIGMA, work_size
+from streamanon.generate.fine_detail import BRIGHTEST, DETAIL_SIGMA, work_size
 from streamanon.generate.inputs import mouth_share
 from streamanon.generate.interface import DetailState, Job, Painting, Patch
 from streamanon.generate.layers import Layer
@@ -33,6 +33,7 @@ from streamanon.generate.network import (
     chunks,
 )
 from streamanon.generate.raster import localised
+from streamanon.generate.softness import Softness
 from streamanon.geometry import CROP_PX, invert, scale_of, transform
 from streamanon.mesh.landmarks import EYES, INNER_LIPS
 from streamanon.runtime.models import Engines
@@ -108,15 +109,8 @@ class DeviceGenerator(NetworkGenerator):
         layers = dict(zip(LAYERS, uploaded.split(list(LAYERS.values()), dim=1), strict=True))
         light = light_field(crops, layers["skin"])
         before = [face.job.last for face in placed]
-        last = [(np.nan, np.nan) if one is None else (one.contrast, one.sigma_px) for one in before]
-        lit, detail = adapt(
-            warped,
-            light,
-            crops,
-            layers["core"],
-            layers["skin"],
-            self._memory.upload(np.array(last, np.float32)),
-        )
+        last = self._memory.upload(np.array([_numbers_of(one) for one in before], np.float32))
+        lit, detail = adapt(warped, light, crops, layers["core"], layers["skin"], last[:, :2])
         shares = self._memory.upload(np.array([mouth_share(one.local) for one in placed], np.float32))
         lit = lit.clamp(0, 255)
         lit = lit + layers["mouth"] * (shares[:, None, None, None] * light - lit)
@@ -132,9 +126,10 @@ class DeviceGenerator(NetworkGenerator):
             dim=1,
         )
         rgb, face = self._run_all(placed, planes)
-        rgb = like_skin((rgb + 1) * 127.5, light)
+        rgb, soft = softened((rgb + 1) * 127.5, light, crops, layers["skin"], masks, last[:, 2:])
+        rgb = like_skin(rgb, light)
         rgb, beside = blend_border(rgb, crops, light, cut, layers["rings"])
-        details, lights = self._details(placed, drawn, crops, light, detail)
+        details, lights = self._details(placed, drawn, crops, light, detail, soft)
         for number, one in enumerate(placed):
             if not one.large:
                 size = (CROP_PX, CROP_PX)
@@ -144,6 +139,7 @@ class DeviceGenerator(NetworkGenerator):
                 self._lay(rgb[number], paint)
         most, least = layers["opacity"].split(1, dim=1)
         alpha = torch.minimum(most, torch.maximum(torch.maximum(face, beside), least))
+        alpha = blur(alpha, network.STEPS_SIGMA_PX)
         return _Painted(torch.cat([rgb, alpha, layers["front"]], dim=1), details, lights)
 
     def _details(
@@ -153,6 +149,7 @@ class DeviceGenerator(NetworkGenerator):
         crops: torch.Tensor,
         light: torch.Tensor,
         detail: Detail,
+        soft: torch.Tensor,
     ) -> tuple[list[DetailState], Float]:
         """What is carried to the next frame, and the skin's light about eyes and mouth [N, 3, 3]: few
         numbers a face, and the crop, come to the host.
@@ -161,14 +158,14 @@ class DeviceGenerator(NetworkGenerator):
         x, y = self._memory.upload(places).unbind(dim=2)
         rows = torch.arange(len(placed), device=light.device)[:, None]
         lights = light.permute(0, 2, 3, 1)[rows, y, x]
-        numbers = torch.stack([detail.contrast, detail.sigma_px], dim=1)
+        numbers = torch.cat([torch.stack([detail.contrast, detail.sigma_px], dim=1), soft], dim=1)
         levels = crops.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
         seen, told, pixels = self._memory.download([lights, numbers, levels])
         states = []
         for number, (face, one) in enumerate(zip(placed, drawn, strict=True)):
-            contrast, sigma = told[number].tolist()
+            contrast, sigma, *softness = told[number].tolist()
             own = transform(face.matrix, face.job.geometry.points)
-            state = DetailState(contrast, sigma, one.cells)
+            state = DetailState(contrast, sigma, one.cells, soft=Softness(*softness))
             states.append(
                 with_features(state, pixels[number].astype(np.float32), seen[number], own, face.job.last)
             )
@@ -239,7 +236,7 @@ class DeviceGenerator(NetworkGenerator):
         luma = luma_of(warped[0]) * inside
         known = blur(torch.stack([luma, inside]), DETAIL_SIGMA * scale * size[0] / (x1 - x0))
         fading = (2 * known[1] - 1).clamp(min=0) * inside
-        fine = (luma * known[1] / known[0].clamp(min=1) - 1) * fading
+        fine = (luma * known[1] / known[0].clamp(min=1) - 1).clamp(max=float(BRIGHTEST)) * fading
         return resize_linear(fine, (x1 - x0, y1 - y0))
 
     @staticmethod
@@ -247,6 +244,14 @@ class DeviceGenerator(NetworkGenerator):
         """As the device's backend loads them."""
         assert isinstance(model, DeviceModel)
         return model
+
+
+def _numbers_of(last: DetailState | None) -> tuple[float, ...]:
+    """What is carried of a face's detail and softness, in four numbers; not numbers where there is none."""
+    if last is None:
+        return (np.nan,) * 4
+    soft = (np.nan, np.nan) if last.soft is None else (last.soft.gain, last.soft.sigma_px)
+    return last.contrast, last.sigma_px, *soft
 
 
 def _signed(rgb: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ _Weights = Callable[[int, int, torch.device, int], torch.Tensor]
 #: OpenCV's Gaussian kernel for floating point reaches so many sigmas to either side.
 REACH_SIGMAS = 4
 #: Weights of so many scalings and blurs are kept: those of a video come again and again.
-KEPT = 32
+KEPT = 64
 
 
 def sample(

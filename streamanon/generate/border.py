@@ -1,6 +1,7 @@
 """One skin: a painted face takes over the colour of the skin that it borders on, and keeps its own inside.
 
-Only pixels outside the cut are looked at, which stay to be seen anyway.
+Only pixels outside the cut are looked at, and those in its edge that shine through, as far as they do: they
+stay to be seen anyway.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from streamanon.types import LUMA, Float
 
+#: Over so many crop pixels the painted face gives way to what surrounds it.
+RAMP_PX = 4.0
 #: So near the edge of the cut, crop px, surroundings and painting are compared; and so near the painting is
 #: kept within the colours that are about, which are those outside and those deeper inside.
 NEAR_PX, RIM_PX = 3.5, 4.5
@@ -21,9 +24,9 @@ NEAR_PX, RIM_PX = 3.5, 4.5
 AROUND_PX, SPECK_SIGMA = 11, 0.8
 #: No colour is so far from black, levels.
 FAR = np.float32(1e3)
-#: How near surroundings must be to the skin's light to count as skin: in levels of luma (hair shades the
-#: forehead, and the jaw the neck), and in tint, which is colour over luma.
-LIKE_LUMA, LIKE_TINT = 30.0, 0.13
+#: How near surroundings must be to the skin's light to count as skin: in levels of luma, darker (hair
+#: shades the forehead, and the jaw the neck) and brighter, and in tint, which is colour over luma.
+DARKER, BRIGHTER, LIKE_TINT = 30.0, 60.0, 0.13
 #: A difference spreads along the border by so many crop px (sigma), and inwards by so many.
 ALONG_PX, INWARDS_PX = 5.0, 14.0
 #: Bounds of how much more green and blue than the skin painting may be, of its luma, and in levels. Of
@@ -39,18 +42,19 @@ LEAST_RING, LEAST_SHARE = 0.02, 1e-4
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Rings:
-    """About a cut's edge, each [h, w]: what is just ``outside`` and just ``inside`` of it, and the ``rim``,
-    whose colours are bounded; how much of a difference is carried inwards, ``nearness`` 0..1.
+    """About a cut's edge, each [h, w]: how much is ``shown`` of what is just outside and shines through,
+    0..1; what is just ``inside``, and the ``rim``, whose colours are bounded; how much of a difference is
+    carried inwards, ``nearness`` 0..1.
     """
 
-    outside: NDArray[np.bool_]
+    shown: Float
     inside: NDArray[np.bool_]
     rim: NDArray[np.bool_]
     nearness: Float
 
     def stacked(self) -> Float:
         """[4, h, w]."""
-        return np.stack([self.outside, self.inside, self.rim, self.nearness]).astype(np.float32)
+        return np.stack([self.shown, self.inside, self.rim, self.nearness]).astype(np.float32)
 
 
 def blend_border(rgb: Float, crop: Float, light: Float, cut: NDArray[np.bool_]) -> tuple[Float, Float]:
@@ -60,7 +64,7 @@ def blend_border(rgb: Float, crop: Float, light: Float, cut: NDArray[np.bool_]) 
     """
     rings = rings_of(cut)
     rgb = within_reach(rgb, crop, cut, rings.rim)
-    ring = rings.outside.astype(np.float32)
+    ring = rings.shown
     around, seen = _means(crop, ring * likeness(crop, light))
     painted, _ = _means(rgb, rings.inside.astype(np.float32))
     beside = cast(Float, seen / np.maximum(_spread(ring), LEAST_RING))
@@ -80,7 +84,7 @@ def rings_of(cut: NDArray[np.bool_]) -> Rings:
     inside, outside = cut.view(np.uint8), (~cut).view(np.uint8)
     depth, away = (cv2.distanceTransform(one, cv2.DIST_L2, 3) for one in (inside, outside))
     return Rings(
-        ~cut & (away <= NEAR_PX),
+        np.where(cut, (1 - depth / np.float32(RAMP_PX)).clip(0), away <= NEAR_PX).astype(np.float32),
         cut & (depth <= NEAR_PX),
         cut & (depth <= RIM_PX),
         np.asarray(np.exp(-((depth / INWARDS_PX) ** 2)), np.float32),
@@ -106,7 +110,8 @@ def likeness(rgb: Float, light: Float) -> Float:
     """How much like skin in that ``light`` a colour ``rgb`` is, both [h, w, 3] 0..255: [h, w] of 0..1."""
     lumas = [np.maximum(luma_of(one), 1) for one in (rgb, light)]
     tints = [cv2.divide(one, cv2.merge([luma] * 3)) for one, luma in zip((rgb, light), lumas, strict=True)]
-    apart = ((lumas[0] - lumas[1]) / np.float32(LIKE_LUMA)) ** 2
+    apart = lumas[0] - lumas[1]
+    apart = cv2.max(apart / np.float32(BRIGHTER), -apart / np.float32(DARKER)) ** 2
     away = (tints[0] - tints[1]) / np.float32(LIKE_TINT)
     return cast(Float, cv2.exp(-apart - cv2.transform(away * away, np.ones((1, 3), np.float32))))
 

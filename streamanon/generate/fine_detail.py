@@ -17,6 +17,8 @@ from streamanon.types import Float
 WORK_PX = 900
 #: Of that detail what is kept: finer than so many crop pixels (sigma). The network's own is coarser.
 DETAIL_SIGMA = 1.3
+#: And no brighter than what is about it by that share: skin beside a dark brow would shine.
+BRIGHTEST = np.float32(0.12)
 #: A blur as strong as that, px, is made at half the size.
 HALVED_SIGMA = 2.0
 
@@ -58,7 +60,7 @@ def fine_detail(
     around, share = _coarse(np.dstack([luma, inside]), DETAIL_SIGMA * scale_of(into))
     # Less and less of it towards the edge, beyond which nothing is known.
     fading = (2 * share - 1).clip(0) * inside
-    fine = (luma * share / np.maximum(around, 1.0) - 1) * fading
+    fine = (luma * share / np.maximum(around, 1.0) - 1).clip(max=BRIGHTEST) * fading
     return np.asarray(cv2.resize(fine, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR), np.float32)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.generate.kept import Kept
+from streamanon.generate.softness import Softness
 from streamanon.types import Assignment, Float, Geometry, Picture
 
 #: Share of the way from the last frame's detail state to the measured one.
@@ -39,7 +40,7 @@ class DetailState:
     smoothed; ``front`` [32, 32]: the crop's cells that showed something in front; ``mouth`` [3, 3]: colours
     between the lips (:func:`streamanon.generate.mouth.mouth_colours`), smoothed; ``white``:
     how bright eyes are (:func:`streamanon.generate.eyes.eye_white`), smoothed; ``kept``: the painting, for
-    the next frame if the face rests.
+    the next frame if the face rests; ``soft``: how soft the painting is made, smoothed.
     """
 
     contrast: float
@@ -48,6 +49,7 @@ class DetailState:
     mouth: Float | None = None
     white: float | None = None
     kept: Kept | None = None
+    soft: Softness | None = None
 
     def towards(self, other: DetailState) -> DetailState:
         return DetailState(

@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 
 from streamanon.errors import SynthesisError
 from streamanon.gallery.delegates import DelegateGallery
-from streamanon.generate.border import blend_border, like_skin
+from streamanon.generate.border import RAMP_PX, blend_border, like_skin
 from streamanon.generate.features import Features, light_places, with_features
 from streamanon.generate.fine_detail import fine_detail, work_size
 from streamanon.generate.grain import add_grain, detail_gain, grain_of, middle
 from streamanon.generate.inputs import PLANES, make_inputs
-from streamanon.generate.interface import DetailState, Job, Painting, Patch
+from streamanon.generate.interface import SMOOTHING, DetailState, Job, Painting, Patch
 from streamanon.generate.kept import Answer, Kept
 from streamanon.generate.layers import Layer, lay
 from streamanon.generate.proportions import Proportions
 from streamanon.generate.raster import Textures, localised, sampled
 from streamanon.generate.reuse import resting
+from streamanon.generate.softness import softened, softness_of
 from streamanon.geometry import CROP_PX, alignment, invert, scale_of, transform
 from streamanon.media.yuv import read_luma
 from streamanon.mesh.face_mesh import aligned_crop, network_input, snap
@@ -41,9 +42,10 @@ FRONT_SURE, FRONT_SLACK, MOST_FRONT = 0.7, 0.2, 0.62
 SMALL_SCALE = 1.8
 #: Faces go through the network by so many: few sizes, as a runtime may prepare for each.
 CHUNKS = (8, 4, 2, 1)
-#: Over so many crop pixels the painted face gives way to what surrounds it; so deep inside, the network may
-#: say that something in front shows.
-RAMP_PX, SOFT_PX = 4.0, 8.0
+#: So deep inside, crop pixels, the network may say that something in front shows.
+SOFT_PX = 8.0
+#: Opacity is blurred by that (sigma, crop px): the network's steps from pixel to pixel would be seen.
+STEPS_SIGMA_PX = 0.7
 #: Frame pixels a crop pixel from which the texture's own detail is added.
 DETAIL_SCALE = 1.25
 #: Something in front of a face reaches in from the rim if one of its cells is less than so much face.
@@ -59,7 +61,8 @@ class _Begun:
     proportions; ``matrix`` from there to the crop; ``places`` [128, 128, 2]: where in the texture each
     pixel lies; ``mask``, ``cut``, ``front`` [128, 128]: the mesh, what is painted, and what is in front of
     the face; ``light`` [128, 128, 3]. ``planes``: the network's input, None for a face that
-    has its ``answer``, as it rests; ``keep``: makes of the answer what is kept.
+    has its ``answer``, as it rests; ``skin`` [128, 128]: surely skin; ``keep``: makes of the answer what is
+    kept.
     """
 
     crop: Float
@@ -74,13 +77,19 @@ class _Begun:
     light: Float
     small: bool
     planes: Float | None = None
+    skin: NDArray[np.bool_] | None = None
     answer: Answer | None = None
     keep: Callable[[Answer], Kept] | None = None
 
     def answered(self, answer: Answer) -> _Begun:
-        """With the network's answer, kept for the next frame."""
+        """With the network's answer, made as soft as the frame and kept for the next one."""
         assert self.keep is not None
-        detail = replace(self.detail, kept=self.keep(answer))
+        assert self.skin is not None
+        soft = softness_of(answer.rgb, self.light, self.crop, self.skin)
+        if self.detail.soft is not None:
+            soft = self.detail.soft.towards(soft, SMOOTHING)
+        answer = replace(answer, rgb=softened(answer.rgb, self.light, self.mask, soft))
+        detail = replace(self.detail, kept=self.keep(answer), soft=soft)
         return replace(self, answer=answer, detail=detail, planes=None, keep=None)
 
 
@@ -150,7 +159,7 @@ class NetworkGenerator:
             raise SynthesisError("too much of the face is hidden")
         inputs = make_inputs(crop, local, warped, mask, front, job.last)
         light = _levels(inputs.planes[10:])
-        detail = replace(inputs.detail, front=cells)
+        detail = replace(inputs.detail, front=cells, soft=None if job.last is None else job.last.soft)
         detail = with_features(
             detail, crop, _lights(light, local), transform(matrix, geometry.points), job.last
         )
@@ -168,6 +177,7 @@ class NetworkGenerator:
             light,
             small,
             planes=inputs.planes,
+            skin=inputs.skin,
             keep=keep,
         )
 
@@ -304,7 +314,8 @@ def _alpha(cut: NDArray[np.bool_], face: Float) -> Float:
     network says.
     """
     most, least = opacity_bounds(cut)
-    return np.minimum(most, np.maximum(face, least))
+    alpha = np.minimum(most, np.maximum(face, least))
+    return cast(Float, cv2.GaussianBlur(alpha, (0, 0), STEPS_SIGMA_PX))
 
 
 def opacity_bounds(cut: NDArray[np.bool_]) -> tuple[Float, Float]:

@@ -13,13 +13,15 @@ pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch
 import torch
 from devices import MEMORY, here, there
 
-from streamanon.device.light import adapt, blend_border, light_field, like_skin
+from streamanon.device.light import adapt, blend_border, light_field, like_skin, softened
 from streamanon.device.raster import DeviceTextures
 from streamanon.gallery.delegates import DelegateGallery, open_gallery
 from streamanon.generate import DetailState
 from streamanon.generate import border as host_border
 from streamanon.generate import light as host_light
+from streamanon.generate import softness as host_softness
 from streamanon.generate.inputs import outlines_of
+from streamanon.generate.interface import SMOOTHING
 from streamanon.generate.raster import Textures
 from streamanon.runtime.backends import Array
 from streamanon.runtime.models import Engines
@@ -116,6 +118,25 @@ def test_faces_get_the_same_light_contrast_and_sharpness() -> None:
         assert float(detail.contrast[row]) == pytest.approx(state.contrast, abs=0.002)
         assert float(detail.sigma_px[row]) == pytest.approx(state.sigma_px, abs=0.002)
         assert np.abs(here(lit[row].permute(1, 2, 0)) - made).max() < 0.2
+
+
+def test_paintings_are_as_soft() -> None:
+    """A whole batch at once, with and without a frame before."""
+    scenes = [scene(0), scene(1)]
+    nothing = np.zeros((128, 128), bool)
+    skins = [outlines_of(points, mask, nothing).skin for _, points, _, mask in scenes]
+    lights = [host_light.light_field(crop, skin) for (crop, *_), skin in zip(scenes, skins, strict=True)]
+    crops, textures = batch([one[0] for one in scenes]), batch([one[2] for one in scenes])
+    masks, last = batch([one[3] for one in scenes]), there(np.array([[0.8, 1.0], [np.nan] * 2], np.float32))
+    made, numbers = softened(textures, batch(lights), crops, batch(skins), masks > 0, last)
+    for row, (crop, _, texture, mask) in enumerate(scenes):
+        expected = host_softness.softness_of(texture, lights[row], crop, skins[row])
+        if row == 0:
+            expected = host_softness.Softness(0.8, 1.0).towards(expected, SMOOTHING)
+        assert here(numbers[row]) == pytest.approx([expected.gain, expected.sigma_px], abs=0.002)
+        soft = host_softness.softened(texture, lights[row], mask, expected)
+        assert np.abs(soft - texture).max() > 5
+        assert np.abs(here(made[row].permute(1, 2, 0)) - soft).max() < 0.2
 
 
 def test_borders_take_over_the_same_colours() -> None:
