@@ -24,6 +24,7 @@ from streamanon.identity.exponential_mechanism import (
     draw,
     keyed_noise,
     mean_traits,
+    seen_at,
     traits_of,
     traits_of_kind,
 )
@@ -84,6 +85,7 @@ class Assigner:
         self._only, self._rules = parts.only, parts.rules
         self._everybody = self._same_for_all() if not parts.rules else None
         self._attributes = attributes_of(parts.gallery)
+        self._ages = np.array([one.age for one in parts.gallery.delegates], np.float32)
         self._rng = np.random.default_rng(parts.config.seed)
         self._key = parts.key
         self._people = People(parts.config.ttl_seconds)
@@ -223,7 +225,9 @@ class Assigner:
                 traits_of(geometry, distraction.attributes(one))
                 for (geometry, _), one in zip(sights, told, strict=True)
             ]
-            return distances(mean_traits(traits, weights), self._attributes, likenesses)
+            width = max(float(np.ptp(geometry.points[:, 0])) for geometry, _ in sights)
+            attributes = seen_at(self._attributes, self._ages, width)
+            return distances(mean_traits(traits, weights), attributes, likenesses)
         # What differs from view to view should not change the draw.
         kind = distraction.kind_of(embedding)
         traits_by_kind = traits_of_kind(*map(float, distraction.anchor_attributes[kind]))

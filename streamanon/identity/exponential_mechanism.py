@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,9 @@ from streamanon.types import Float, Geometry
 #: A step away from a person: in log-odds of presenting as masculine, of which the first are free, years,
 #: and degrees of skin tone.
 SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.25, 0.35, 3.5, 16.0
+#: Widths of faces, px, between which delegates come to look as old as their portraits, and how far: the
+#: readings of them as they are worn are those of faces of 128 px, in which fine wrinkles do not show.
+CLOSE_PX, CLOSE_SHARE = (130.0, 320.0), 0.7
 #: Log-odds of people count so many times: who is likelier one than the other is compared as one. Beyond
 #: that in either direction all are as clear: delegates seldom are clearer.
 DECIDED, CLEAREST = 2.0, 2.5
@@ -108,9 +111,18 @@ def _chance(odds: float) -> float:
 
 
 def attributes_of(gallery: DelegateGallery) -> Attributes:
+    """On small faces; see :func:`seen_at`."""
     worn = [one.worn or (one.masculine, WORN_AGE * one.age) for one in gallery.delegates]
     masculine, ages = np.array(worn, np.float32).reshape(-1, 2).T
     return Attributes(masculine, ages, gallery.tones.astype(np.float32))
+
+
+def seen_at(attributes: Attributes, ages: Float, width_px: float) -> Attributes:
+    """The ``attributes`` on faces so wide. ``ages`` [N]: those of the delegates' portraits, years: on wide
+    faces more of their wrinkles shows.
+    """
+    share = CLOSE_SHARE * float(np.interp(width_px, CLOSE_PX, (0, 1)))
+    return replace(attributes, age=attributes.age + np.float32(share) * (ages - attributes.age))
 
 
 def distances(

@@ -16,6 +16,7 @@ from streamanon.identity.exponential_mechanism import (
     attributes_of,
     distances,
     probabilities,
+    seen_at,
     traits_of,
     traits_of_kind,
 )
@@ -185,6 +186,16 @@ def test_in_a_large_gallery_all_of_the_best_are_as_likely() -> None:
     assert chances[:20].sum() > 0.98
     assert (np.diff(chances[19:25]) <= 0).all()
     np.testing.assert_allclose(chances[24:], chances[0] * np.exp(-8))
+
+
+def test_close_up_delegates_look_as_old_as_their_portraits() -> None:
+    attributes = Attributes(*(np.array(one, np.float32) for one in ([0.1, 0.9], [30, 45], [20, 40])))
+    ages = np.array([40, 70], np.float32)
+    small, between, large, larger = (seen_at(attributes, ages, px).age for px in (60, 225, 320, 900))
+    np.testing.assert_array_equal(small, attributes.age)
+    np.testing.assert_allclose(between, [33.5, 53.75])
+    np.testing.assert_allclose(large, [37, 62.5])
+    np.testing.assert_array_equal(large, larger)
 
 
 @pytest.mark.parametrize("keyed", [False, True])
