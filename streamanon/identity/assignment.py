@@ -24,9 +24,9 @@ from streamanon.identity.exponential_mechanism import (
     draw,
     keyed_noise,
     mean_traits,
-    seen_at,
     traits_of,
     traits_of_kind,
+    width_of,
 )
 from streamanon.identity.reid_memory import People, Person
 from streamanon.identity.rules import Rule, rule_for
@@ -85,7 +85,6 @@ class Assigner:
         self._only, self._rules = parts.only, parts.rules
         self._everybody = self._same_for_all() if not parts.rules else None
         self._attributes = attributes_of(parts.gallery)
-        self._ages = np.array([one.age for one in parts.gallery.delegates], np.float32)
         self._rng = np.random.default_rng(parts.config.seed)
         self._key = parts.key
         self._people = People(parts.config.ttl_seconds)
@@ -225,8 +224,8 @@ class Assigner:
                 traits_of(geometry, distraction.attributes(one))
                 for (geometry, _), one in zip(sights, told, strict=True)
             ]
-            width = max(float(np.ptp(geometry.points[:, 0])) for geometry, _ in sights)
-            attributes = seen_at(self._attributes, self._ages, width)
+            widest = max(width_of(geometry) for geometry, _ in sights)
+            attributes = attributes_of(self._gallery, widest)
             return distances(mean_traits(traits, weights), attributes, likenesses)
         # What differs from view to view should not change the draw.
         kind = distraction.kind_of(embedding)
@@ -303,7 +302,6 @@ def _mean_direction(embeddings: Sequence[Float], weights: Sequence[float]) -> Fl
 
 def expected_quality(geometry: Geometry) -> float:
     """How much a view of a face would tell, 0..1, before it is described: size, frontality, confidence."""
-    points = geometry.points
-    size = min(1.0, float(np.ptp(points[:, 0])) / LARGE_PX)
-    frontality = float(np.cos(np.radians(yaw_degrees(points)))) ** 4
+    size = min(1.0, width_of(geometry) / LARGE_PX)
+    frontality = float(np.cos(np.radians(yaw_degrees(geometry.points)))) ** 4
     return float(size * frontality * max(geometry.confidence, 0.0) ** 2)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,11 @@ def traits_of(geometry: Geometry, predicted: dict[str, float]) -> Traits:
     return Traits(masculine, (geometry.age + predicted["age"]) / 2, predicted["ita"])
 
 
+def width_of(geometry: Geometry) -> float:
+    """Of a face, px."""
+    return float(np.ptp(geometry.points[:, 0]))
+
+
 def mean_traits(traits: Sequence[Traits], weights: Sequence[float]) -> Traits:
     """What several views of a person, at least one of weight, tell together."""
     odds = log_odds(np.array([one.masculine for one in traits]))
@@ -110,19 +115,13 @@ def _chance(odds: float) -> float:
     return float(1 / (1 + np.exp(-np.clip(odds, -MOST_ODDS, MOST_ODDS))))
 
 
-def attributes_of(gallery: DelegateGallery) -> Attributes:
-    """On small faces; see :func:`seen_at`."""
+def attributes_of(gallery: DelegateGallery, width_px: float = 0.0) -> Attributes:
+    """As delegates are worn by a face so wide: the wider it is, the more of their wrinkles shows."""
     worn = [one.worn or (one.masculine, WORN_AGE * one.age) for one in gallery.delegates]
-    masculine, ages = np.array(worn, np.float32).reshape(-1, 2).T
-    return Attributes(masculine, ages, gallery.tones.astype(np.float32))
-
-
-def seen_at(attributes: Attributes, ages: Float, width_px: float) -> Attributes:
-    """The ``attributes`` on faces so wide. ``ages`` [N]: those of the delegates' portraits, years: on wide
-    faces more of their wrinkles shows.
-    """
-    share = CLOSE_SHARE * float(np.interp(width_px, CLOSE_PX, (0, 1)))
-    return replace(attributes, age=attributes.age + np.float32(share) * (ages - attributes.age))
+    masculine, small = np.array(worn, np.float32).reshape(-1, 2).T
+    large = np.array([one.age for one in gallery.delegates], np.float32)
+    share = np.float32(CLOSE_SHARE * np.interp(width_px, CLOSE_PX, (0, 1)))
+    return Attributes(masculine, small + share * (large - small), gallery.tones.astype(np.float32))
 
 
 def distances(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -16,7 +17,6 @@ from streamanon.identity.exponential_mechanism import (
     attributes_of,
     distances,
     probabilities,
-    seen_at,
     traits_of,
     traits_of_kind,
 )
@@ -188,14 +188,12 @@ def test_in_a_large_gallery_all_of_the_best_are_as_likely() -> None:
     np.testing.assert_allclose(chances[24:], chances[0] * np.exp(-8))
 
 
-def test_close_up_delegates_look_as_old_as_their_portraits() -> None:
-    attributes = Attributes(*(np.array(one, np.float32) for one in ([0.1, 0.9], [30, 45], [20, 40])))
-    ages = np.array([40, 70], np.float32)
-    small, between, large, larger = (seen_at(attributes, ages, px).age for px in (60, 225, 320, 900))
-    np.testing.assert_array_equal(small, attributes.age)
-    np.testing.assert_allclose(between, [33.5, 53.75])
-    np.testing.assert_allclose(large, [37, 62.5])
-    np.testing.assert_array_equal(large, larger)
+def test_on_close_ups_delegates_look_as_old_as_their_portraits() -> None:
+    gallery = fake_gallery(6)
+    delegates = tuple(replace(one, age=60.0, worn=(0.9, 40.0)) for one in gallery.delegates)
+    older = replace(gallery, delegates=delegates)
+    ages = [float(attributes_of(older, width).age[0]) for width in (0, 130, 225, 320, 900)]
+    assert ages == pytest.approx([40, 40, 47, 54, 54])
 
 
 @pytest.mark.parametrize("keyed", [False, True])
