@@ -203,10 +203,11 @@ def openness(python: str, tracks: Sequence[Track]) -> tuple[list[Float], int]:
 
 
 def correlation(tables: Sequence[Float], column: int) -> float:
-    moving = [
-        t[:, column : column + 2] for t in tables if len(t) > 10 and t[:, column].std() > LEAST_SPREAD
-    ]
-    return float(np.mean([np.corrcoef(t.T)[0, 1] for t in moving])) if moving else float("nan")
+    long = [table[:, column : column + 2] for table in tables if len(table) >= LEAST_FRAMES]
+    moving = [pairs for pairs in long if pairs[:, 0].std() > LEAST_SPREAD]
+    if not moving:
+        return float("nan")
+    return float(np.mean([np.asarray(np.corrcoef(pairs.T)).item(0, 1) for pairs in moving]))
 
 
 def row(name: str, share: float, tracks: Sequence[Track], python: str) -> str:
