@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 from benchmarks.identity.identities import defaced
+from benchmarks.identity.painted import painted
 from streamanon.api import Anonymizer
 from streamanon.audit.gallery import read_photo
 from streamanon.audit.identities import (
@@ -104,8 +105,10 @@ class Warped:
             return None
 
 
-def own(name: str) -> Cover:
-    """A method of the product, "synthesize" say, with "@" and a backend if wanted; or "warp"."""
+def own(name: str, originals: Sequence[Original]) -> Cover:
+    """A method of the product, "synthesize" say, with "@" and a backend if wanted; or "warp", where faces were
+    measured in the ``originals``.
+    """
     method, _, backend = name.partition("@")
     kind = "synthesize" if method == "warp" else method
     settings = [f"cover.method={kind}", f"compute.backend={backend or 'onnxruntime'}"]
@@ -114,6 +117,7 @@ def own(name: str) -> Cover:
         assert anonymizer.parts is not None
         gallery = open_gallery(anonymizer.engines)
         anonymizer.parts = dataclasses.replace(anonymizer.parts, generator=Warped(gallery))
+        return painted(anonymizer, originals, None)
     return lambda image, _path: anonymizer.image(image)
 
 
@@ -172,12 +176,12 @@ class Bench:
         self._encoder = IdentityEncoder(backend, engines)
         gallery = open_gallery(engines)
         self._shape = np.mean([delegate.shape for delegate in gallery.delegates], axis=0).astype(np.float32)
-        self._originals, self._skipped = read_originals(folder, self._judge, self._recognisers, self._mesh)
-        self._images = [read_photo(one.path) for one in self._originals]
+        self.originals, self._skipped = read_originals(folder, self._judge, self._recognisers, self._mesh)
+        self._images = [read_photo(one.path) for one in self.originals]
         self._points = landmarks(python, self._images)
-        self._features = features(self._encoder, self._images, self._originals)
+        self._features = features(self._encoder, self._images, self.originals)
         self._lite = LiteFeatures(frozen=len(BLOCKS)).eval()
-        self._lite_features = lite_features(self._lite, self._images, self._originals)
+        self._lite_features = lite_features(self._lite, self._images, self.originals)
 
     def measure(self, name: str, cover: Cover) -> tuple[IdentityResult, Kept]:
         made: list[Image] = []
@@ -187,14 +191,14 @@ class Bench:
             return made[-1]
 
         tools = (self._judge, self._recognisers, self._mesh)
-        result = audit_identities(self._originals, self._skipped, name, noted, *tools)
+        result = audit_identities(self.originals, self._skipped, name, noted, *tools)
         return result, self._kept(made)
 
     def _kept(self, made: Sequence[Image]) -> Kept:
         points = landmarks(self._python, made)
         rows = np.flatnonzero(np.isfinite(self._points + points).all((1, 2))).tolist()
-        distance = frechet(self._features, features(self._encoder, made, self._originals))
-        lite = frechet(self._lite_features, lite_features(self._lite, made, self._originals))
+        distance = frechet(self._features, features(self._encoder, made, self.originals))
+        lite = frechet(self._lite_features, lite_features(self._lite, made, self.originals))
         if len(rows) < 2:  # mosaics are no faces to MediaPipe either
             nothing = dict.fromkeys(LANDMARKED, math.nan)
             return Kept(faces=len(rows), frechet=distance, lite=lite, **nothing)
@@ -252,8 +256,10 @@ def main() -> None:
             label, _, made = method.partition("=")
             if made:
                 cover = covers_from(args.folder, Path(made))
+            elif method == "deface":
+                cover = defaced(args.deface, args.folder, Path(name))
             else:
-                cover = defaced(args.deface, args.folder, Path(name)) if method == "deface" else own(method)
+                cover = own(method, bench.originals)
             result, kept = bench.measure(label, cover)
             lines.append(row(result, kept))
             judged = {k: v if math.isfinite(v) else None for k, v in dataclasses.asdict(kept).items()}

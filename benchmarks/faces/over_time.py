@@ -20,10 +20,12 @@ painting are compared, not encoded, face by face. Medians of original and output
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -37,12 +39,13 @@ from streamanon.audit.pairing import Image
 from streamanon.audit.people import INNER_GROWTH, FaceFrame
 from streamanon.audit.recognisers import DlibRecogniser, similarity
 from streamanon.config import load_config
-from streamanon.cover.canvas import HostCanvas
-from streamanon.cover.trust import opaque_inside
-from streamanon.generate import Generator, Job, Painting
 from streamanon.geometry import grow
+from streamanon.identity.assignment import Assigner, AssignerParts, Sight
 from streamanon.mesh.landmarks import CHEEKS, CHIN, NOSE, mesh_keypoints
-from streamanon.types import Assignment, Float, Picture
+from streamanon.types import Assignment, Float, Geometry, Picture, RawFrame
+
+#: By a frame's index: its picture, and the meshes [478, 3] px in it by track.
+Noted: TypeAlias = dict[int, tuple[Picture, dict[int, Float]]]
 
 BROW = (151, 108, 69, 337, 299)
 RIGID = (*NOSE, *CHEEKS, *BROW, *CHIN)
@@ -56,17 +59,44 @@ LEAST_FRAMES = 10
 LEAST_SPREAD, LEAST_CHANGE, RESTS_PX = 0.02, 0.5, 1.0
 
 
+class NotingAssigner(Assigner):
+    """Notes each frame's picture, and the meshes in it by track, as they are painted."""
+
+    def __init__(self, parts: AssignerParts, noted: Noted) -> None:
+        super().__init__(parts)
+        self._noted = noted
+
+    def assign(
+        self,
+        frame: RawFrame,
+        track_id: int,
+        geometry: Geometry,
+        later: Callable[[], Sequence[Sight]] = tuple,
+    ) -> Assignment:
+        _, meshes = self._noted.setdefault(frame.index, (frame.picture, {}))
+        meshes[track_id] = geometry.points
+        return super().assign(frame, track_id, geometry, later)
+
+
+class NotingAnonymizer(Anonymizer):
+    """``noted``: by the frame's index, of one video at a time."""
+
+    noted: Noted
+
+    def assigner(self) -> Assigner | None:
+        return None if self.parts is None else NotingAssigner(self.parts.assigner, self.noted)
+
+
 @dataclass(frozen=True, eq=False)
 class Face:
-    """A painted face in one frame: its mesh, and both pictures in the same window at ``corner``."""
+    """A painted face in one frame: its mesh, and both pictures about it."""
 
     points: Float
-    corner: Float
     images: tuple[Image, Image]
     embeddings: tuple[Float, Float]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Step:
     """From a face's frame to the next, [original, output] each."""
 
@@ -78,47 +108,30 @@ class Step:
 
 @dataclass
 class Track:
-    """A person's faces in order; neighbours are those of successive paintings."""
+    """A track's painted faces in order, and the steps from one frame to the next."""
 
-    assignment: Assignment
-    last: tuple[int, Image, Image, Face] | None = None
     faces: list[Face] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
 
 
-class Recorder:
-    """A generator that measures every painting of another."""
+class Watcher:
+    """Measures the frames of a video one after the other."""
 
-    def __init__(self, generator: Generator, recogniser: DlibRecogniser) -> None:
-        self._generator, self._recogniser = generator, recogniser
-        self._count = 0
-        self.tracks: list[Track] = []
+    def __init__(self, recogniser: DlibRecogniser) -> None:
+        self._recogniser = recogniser
+        self._last: tuple[tuple[Image, Image], dict[int, Face]] | None = None
+        self.tracks: defaultdict[int, Track] = defaultdict(Track)
 
-    def paint(self, picture: Picture, jobs: Sequence[Job]) -> list[Painting | None]:
-        made = self._generator.paint(picture, jobs)
-        self._count += 1
-        canvas = HostCanvas(picture)
-        for job, painting in zip(jobs, made, strict=True):
-            if painting is not None:
-                patch = opaque_inside(painting.patch, job.geometry.points)
-                canvas.write(patch.x0, patch.y0, patch.rgb, patch.alpha)
-        images = to_rgb(picture), to_rgb(canvas.finish())
-        for job, painting in zip(jobs, made, strict=True):
-            if painting is not None:
-                self._note(job, images)
-        return made
-
-    def _note(self, job: Job, images: tuple[Image, Image]) -> None:
-        track = next((t for t in self.tracks if t.assignment.delegate is job.assignment.delegate), None)
-        if track is None:
-            track = Track(job.assignment)
-            self.tracks.append(track)
-        face = self._face(job.geometry.points, images)
-        if track.last is not None and track.last[0] == self._count - 1:
-            _, *before, earlier = track.last
-            track.steps.append(self._step(before, images, earlier, face))
-        track.faces.append(face)
-        track.last = self._count, *images, face
+    def see(self, images: tuple[Image, Image], meshes: Mapping[int, Float]) -> None:
+        """``images``: original and output; ``meshes`` of the painted faces by track."""
+        faces = {track: self._face(points, images) for track, points in meshes.items()}
+        for number, face in faces.items():
+            track = self.tracks[number]
+            track.faces.append(face)
+            if self._last is not None and number in self._last[1]:
+                before, earlier = self._last
+                track.steps.append(self._step(before, images, earlier[number], face))
+        self._last = images, faces
 
     def _face(self, points: Float, images: tuple[Image, Image]) -> Face:
         height, width = images[0].shape[:2]
@@ -128,7 +141,7 @@ class Recorder:
         place = self._recogniser.place(images[0], FaceFrame(0, 0, _box(points), mesh_keypoints(points)))
         before, after = (self._recogniser.describe(image, place) for image in images)
         shown = images[0][window].copy(), images[1][window].copy()
-        return Face(points, np.array([x0, y0], np.float32), shown, (before, after))
+        return Face(points, shown, (before, after))
 
     def _step(self, before: Sequence[Image], now: Sequence[Image], earlier: Face, face: Face) -> Step:
         changes, swimming = [], []
@@ -247,21 +260,23 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=3)
     args = parser.parse_args()
-    anonymizer = Anonymizer(load_config(None, [f"identity.seed={args.seed}"]))
-    assert anonymizer.parts is not None
-    parts, recogniser = anonymizer.parts, DlibRecogniser()
+    anonymizer = NotingAnonymizer(load_config(None, [f"identity.seed={args.seed}"]))
+    recogniser = DlibRecogniser()
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     for clip in args.clips:
-        recorder = Recorder(parts.generator, recogniser)
-        anonymizer.parts = replace(parts, generator=recorder)
+        anonymizer.noted = {}
+        watcher, covers = Watcher(recogniser), Counter[str]()
         with closing(anonymizer.frames(clip)) as frames:
-            covers = []
             for frame in frames:
-                covers += [cover.method for cover in frame.report.covers]
                 if float(frame.pts * frame.time_base) >= args.seconds:
                     break
-        share = covers.count("synthesize") / max(1, len(covers))
-        print(row(clip.stem, share, recorder.tracks, args.mediapipe), flush=True)
+                covers.update(cover.method for cover in frame.report.covers)
+                picture, meshes = anonymizer.noted.pop(frame.index, (frame.picture, {}))
+                painted = {c.track_id for c in frame.report.covers if c.method == "synthesize"}
+                shown = {track: points for track, points in meshes.items() if track in painted}
+                watcher.see((to_rgb(picture), to_rgb(frame.picture)), shown)
+        share = covers["synthesize"] / max(1, covers.total())
+        print(row(clip.stem, share, list(watcher.tracks.values()), args.mediapipe), flush=True)
 
 
 if __name__ == "__main__":
