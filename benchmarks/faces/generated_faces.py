@@ -106,8 +106,8 @@ class Warped:
 
 
 def own(name: str, originals: Sequence[Original]) -> Cover:
-    """A method of the product, "synthesize" say, with "@" and a backend if wanted; or "warp", where faces were
-    measured in the ``originals``.
+    """A method of the product, "synthesize" say, with "@" and a backend if wanted; or "warp", where faces
+    were measured in the ``originals``.
     """
     method, _, backend = name.partition("@")
     kind = "synthesize" if method == "warp" else method
