@@ -37,6 +37,7 @@ from streamanon.identity.rules import Rule, load_rules
 from streamanon.identity.visible_people import MOMENT_SECONDS, Keeper
 from streamanon.media.decode import read_frames
 from streamanon.media.encode import VideoSink
+from streamanon.media.gpu_decoder import choose_decoder
 from streamanon.media.output_file import is_stdout
 from streamanon.media.probe import SourceInfo, probe
 from streamanon.media.writer import FileWriter
@@ -178,8 +179,10 @@ class Anonymizer:
         _check_file("the source", source)
         _check_file("the output", output)
         info, context = info or probe(source), self.context()
+        gpu = self.config.compute.device
         writer = FileWriter(
-            lambda: VideoSink(output, info, self.config.output, source, overwrite), context.notes.append
+            lambda: VideoSink(output, info, self.config.output, source, overwrite, gpu),
+            context.notes.append,
         )
         chain = self.chain(source, info, context, writer.written)
         try:
@@ -206,14 +209,21 @@ class Anonymizer:
         self, source: Path | str, info: SourceInfo, context: RunContext, write: Write | None = None
     ) -> Generator[SafeFrame, None, None]:
         """All stages on one stream."""
+        decoder = choose_decoder(source, info, self.config.compute, self._networks_on_nvidia)
+        context.decoder, context.decoder_passed_over = decoder.name, decoder.passed_over
         return anonymise(
-            read_frames(source, info, context.skip_packet, context.notes.append),
+            read_frames(source, info, context.skip_packet, context.notes.append, decoder.gpu),
             self.config,
             self.face_search(info.rotation, context),
             self.covering(context, (info.width, info.height), info.rotation),
             write=write,
             interval=self._interval(info),
         )
+
+    @property
+    def _networks_on_nvidia(self) -> bool:
+        providers = self.config.compute.providers
+        return self._device is not None or not {"cuda", "tensorrt"}.isdisjoint(providers)
 
     def context(self) -> RunContext:
         """What gathers the results of one run."""

@@ -252,6 +252,9 @@ class OutputConfig:
     """How the output file is written."""
 
     codec: Literal["h264", "hevc", "av1", "vp9", "ffv1"] = _setting("h264", "video codec", "--codec")
+    encoder: Literal["cpu", "nvenc"] = _setting(
+        "cpu", "what encodes: nvenc: an NVIDIA GPU, for h264 and hevc in 8 bits, an error where it cannot"
+    )
     crf: int = _setting(20, "constant rate factor, lower is better", "--crf", limits=(0, 63))
     preset: str = _setting("veryfast", "speed preset of the encoder")
     pixel_format: Literal["compatible", "keep"] = _setting(
@@ -288,8 +291,14 @@ class ComputeConfig:
     )
     device: int = _setting(
         0,
-        "number of the GPU, from 0; for the backend tensorrt and the providers cuda, tensorrt and directml",
+        "number of the GPU, from 0; for the backend tensorrt, the providers cuda, tensorrt and directml,"
+        " the decoder cuda and the encoder nvenc",
         limits=(0, 63),
+    )
+    decoder: Literal["auto", "cpu", "cuda"] = _setting(
+        "auto",
+        "what decodes a video file: cuda: the NVIDIA GPU (NVDEC), an error where it cannot; auto: that"
+        " where the networks run on one and its pictures are the CPU's to the bit, else the CPU",
     )
     precision: Literal["auto", "fp32"] = _setting(
         "auto",

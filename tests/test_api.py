@@ -163,6 +163,7 @@ def test_a_run_writes_a_file_and_tells(sure: Anonymizer, clip: Path, tmp_path: P
     assert told["output"]["frames"] == 12
     assert told["output"]["bytes"] == (tmp_path / "out.mp4").stat().st_size
     assert told["backend"] == "onnxruntime"
+    assert (told["decoder"], told["decoder_passed_over"]) == ("cpu", "")
     assert not told["interrupted"]
     assert len(list(read_frames(tmp_path / "out.mp4", probe(tmp_path / "out.mp4")))) == 12
 

@@ -242,7 +242,17 @@ def test_the_report_has_numbers_only(
             "seconds",
             "frames_per_second",
         ),
-        *("stage_seconds", "backend", "models", "settings", "notes", "faults", "interrupted"),
+        *(
+            "stage_seconds",
+            "backend",
+            "decoder",
+            "decoder_passed_over",
+            "models",
+            "settings",
+            "notes",
+            "faults",
+            "interrupted",
+        ),
     }
     assert content["frames"]["in"] == content["frames"]["out"] == 12
     assert content["settings"]["output"]["crf"] == 30

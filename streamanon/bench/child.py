@@ -98,6 +98,7 @@ def run_case(
         "load_seconds": round(loaded, 2),
         "first_frame_seconds": round(first[0], 2),
         "peak_memory_mb": peak_memory_mb(),
+        "decoder": report.decoder,
         "stages_ms": {stage: percentiles(values) for stage, values in stages.items()},
         "verified": verified,
     }

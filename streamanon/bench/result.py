@@ -97,6 +97,8 @@ def _case_rows(result: Result) -> Iterator[Row]:
             continue
         spread = _spread(case["frames_per_second"], case["rounds"])
         gpu = case["gpu"] or {}
+        if case.get("decoder") == "cuda":
+            names = (*names[:3], f"{names[3]}, NVDEC")
         yield (
             *names,
             case["precision"],

@@ -321,7 +321,8 @@ class Camera:
             self._warm(self.anonymizer, info.width, info.height)
         rate = info.average_rate or USUAL_RATE
         sound = self._sound if feed.has_sound else None
-        encoder = Encoder(info, config.output, rate, sound is not None, settings.encoder_threads)
+        threads, gpu = settings.encoder_threads, config.compute.device
+        encoder = Encoder(info, config.output, rate, sound is not None, threads, gpu)
         for target in settings.targets:
             self.outputs.append(self._open(target, encoder, rate))
         self._egress = Egress(

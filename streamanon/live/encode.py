@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from streamanon.config import OutputConfig
 from streamanon.live.sound import RATE
 from streamanon.live.wire import AUDIO, CLOCK_HZ, VIDEO, Encoded
+from streamanon.media import nvenc
 from streamanon.media.probe import SourceInfo
 from streamanon.types import Float, SafeFrame
 
@@ -32,15 +33,23 @@ _GLOBAL_HEADER = 1 << 22
 
 
 class Encoder:
-    """One camera's encoder. ``rate``: frames a second, about. Use it from one thread."""
+    """One camera's encoder. ``rate``: frames a second, about. ``gpu``: the number of the one that encodes,
+    where one does. Use it from one thread.
+    """
 
     def __init__(
-        self, info: SourceInfo, config: OutputConfig, rate: Fraction, sound: bool, threads: int = 1
+        self,
+        info: SourceInfo,
+        config: OutputConfig,
+        rate: Fraction,
+        sound: bool,
+        threads: int = 1,
+        gpu: int = 0,
     ) -> None:
         header = io.BytesIO()
         movflags = {"movflags": "empty_moov+frag_keyframe+default_base_moof"}
         self._container = av.open(header, "w", format="mp4", options=movflags)
-        self._video = self._add_video(info, config, rate, threads)
+        self._video = self._add_video(info, config, rate, threads, gpu)
         self._audio = self._add_audio() if sound else None
         self._container.start_encoding()
         #: What :class:`streamanon.live.wire.Hello` wants.
@@ -50,21 +59,20 @@ class Encoder:
         self._key_at = float("-inf")
 
     def _add_video(
-        self, info: SourceInfo, config: OutputConfig, rate: Fraction, threads: int
+        self, info: SourceInfo, config: OutputConfig, rate: Fraction, threads: int, gpu: int
     ) -> VideoStream:
         pixels = info.width * info.height
         most = max(500_000, int(pixels * min(float(rate), 60.0) * BITS_PER_PIXEL))
-        options = {
-            "preset": config.preset,
-            "tune": "zerolatency",
-            "crf": str(config.crf),
-            "maxrate": str(most),
-            "bufsize": str(most),
-            "forced-idr": "1",
-        }
-        if config.codec == "hevc":
-            options["x265-params"] = f"log-level=error:pools={threads}"
-        video = self._container.add_stream(ENCODERS[config.codec], rate=rate, options=options)
+        options = {"maxrate": str(most), "bufsize": str(most), "forced-idr": "1"}
+        encoder = ENCODERS[config.codec]
+        if config.encoder == "nvenc":
+            encoder = nvenc.encoder_of(config.codec)
+            options |= nvenc.options_of(config, gpu, live=True)
+        else:
+            options |= {"preset": config.preset, "tune": "zerolatency", "crf": str(config.crf)}
+            if config.codec == "hevc":
+                options["x265-params"] = f"log-level=error:pools={threads}"
+        video = self._container.add_stream(encoder, rate=rate, options=options)
         assert isinstance(video, VideoStream)
         context = video.codec_context
         context.width, context.height, context.pix_fmt = info.width, info.height, "yuv420p"

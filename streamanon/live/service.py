@@ -26,8 +26,8 @@ DRAIN_SECONDS = 8.0
 
 
 class Models:
-    """Anonymizers by profile. Cameras with one profile share one; all share the networks they have in
-    common.
+    """Anonymizers by profile. Cameras with one profile share one; all with equal settings of ``compute``
+    share the networks they have in common, so that each GPU has its own.
     """
 
     def __init__(self) -> None:
@@ -61,8 +61,13 @@ class Models:
         threading.Thread(target=run, name="warm up", daemon=True).start()
 
     def keep_only(self, configs: Sequence[Config]) -> None:
-        """Drop what no camera uses any more."""
+        """Drop what no camera uses any more, and with a GPU's last camera the networks on it."""
         self._anonymizers = {key: one for key, one in self._anonymizers.items() if key in configs}
+        computes = {one.compute for one in self._anonymizers}
+        self._backends = {key: one for key, one in self._backends.items() if key in computes}
+        with self._warming:  # a new one may get the id of one that is gone
+            kept = {id(one) for one in self._anonymizers.values()}
+            self._warm = {one for one in self._warm if one[0] in kept}
 
 
 class Service:

@@ -27,11 +27,14 @@ from streamanon.live.camera import CameraSettings
 from streamanon.live.connection import SourceOptions
 from streamanon.live.encode import ENCODERS
 from streamanon.live.targets import SEGMENT_SECONDS, Archiving, Target, target_of
+from streamanon.media import nvenc
 from streamanon.media.address import is_address, redact_text
 from streamanon.media.output_file import is_same_file
 
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+#: Size of the pictures with which a GPU's encoder is tried before a camera's are known, px.
+_TRIAL_SIZE = (640, 360)
 #: Where the state of all cameras is served if the file does not say so.
 STATUS_ADDRESS = "127.0.0.1:9464"
 
@@ -119,6 +122,14 @@ def plan(
     if config.output.codec not in ENCODERS:
         known = " or ".join(ENCODERS)
         raise ConfigError(f"live outputs are {known}: set output.codec to it, not {config.output.codec}")
+    if config.output.encoder == "nvenc":
+        nvenc.options_of(config.output, config.compute.device)
+        nvenc.check_nvenc(config.output.codec, _TRIAL_SIZE, "yuv420p", config.compute.device)
+    if config.compute.decoder == "cuda":
+        raise ConfigError(
+            "cameras are decoded on the CPU, as a GPU does not tell which pictures are damaged: leave"
+            " compute.decoder out"
+        )
     if config.cover.keep_tracks:  # a moment would come again after each reconnect, and show somebody else
         raise ConfigError(
             "--keep-track (cover.keep_tracks) is for files; for cameras --keep PHOTO and --keep-region"

@@ -7,7 +7,9 @@ Audio and subtitles are not read here: the sink copies their packets from the fi
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from streamanon.media.clock import Clock
-from streamanon.media.demux import decoded, open_input, video_stream
+from streamanon.media.demux import GpuDecodingError, decoded, open_input, video_stream
 from streamanon.media.display import lost_in_packet
 from streamanon.media.image_headers import check_size
 from streamanon.media.probe import SourceInfo, picture_format
@@ -39,15 +41,50 @@ def read_frames(
     info: SourceInfo,
     on_skipped: Callable[[str], None] | None = None,
     on_note: Callable[[str], None] | None = None,
-) -> Iterator[RawFrame]:
+    gpu: int | None = None,
+) -> Generator[RawFrame, None, None]:
     """Yield every frame with its own time; ``info`` comes from :func:`probe`.
 
     Planes are read-only views of the decoder's memory wherever the format allows it. Packets that cannot
     be decoded are left out and told to ``on_skipped``. Times that jump are mended, and frames whose size or
     format differs from the first one's are scaled to it; both are told to ``on_note`` at the end. Raises
     :class:`SourceError`, after the frames so far, if reading fails.
+
+    ``gpu``: the number of the GPU that decodes, as :mod:`streamanon.media.gpu_decoder` chose it. Where that
+    fails on the way, the CPU reads the file again and goes on, which ``on_note`` is told.
     """
-    with open_input(path) as container:
+    last: RawFrame | None = None
+    if gpu is not None:
+        try:
+            with closing(frames_of(path, info, on_skipped, on_note, gpu)) as frames:
+                for frame in frames:
+                    last = frame
+                    yield frame
+            return
+        except GpuDecodingError as error:
+            if on_note is not None:
+                done = 0 if last is None else last.index + 1
+                on_note(
+                    f"decoding on the GPU failed after {done} frames ({error}); the CPU decoded the rest"
+                )
+    with closing(frames_of(path, info, on_skipped, on_note)) as frames:
+        for frame in frames:
+            if last is None:
+                yield frame
+            elif frame.pts > last.pts:  # the GPU gave those before
+                last = replace(frame, index=last.index + 1)
+                yield last
+
+
+def frames_of(
+    path: str | Path,
+    info: SourceInfo,
+    on_skipped: Callable[[str], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+    gpu: int | None = None,
+) -> Generator[RawFrame, None, None]:
+    """The same by one decoder alone; raises :class:`GpuDecodingError` where the GPU's fails."""
+    with open_input(path, gpu) as container:
         stream = video_stream(container, info.name)
         clock = Clock(container.format.name)
         seen = _Seen()
@@ -57,10 +94,16 @@ def read_frames(
             frames = decoded(container, stream, info.name, on_skipped, clock, seen.note_packet)
             for index, frame in enumerate(frames):
                 check_size(frame.width, frame.height, info.name)
+                if gpu is not None and not _has_size(frame, info):
+                    # Swscale would round its formats in another way.
+                    raise GpuDecodingError("the picture's size changes")
                 seen.note(frame, stream.codec_context.sample_aspect_ratio)
                 pts = _next_pts(frame.pts if frame.pts is not None else frame.dts, previous, step)
                 previous, step = pts, frame.duration or step
                 yield RawFrame(index, pts, info.time_base, to_picture(frame, info), frame.duration or None)
+        except GpuDecodingError:
+            on_note = None  # the CPU's decoder will tell
+            raise
         finally:
             if on_note is not None:
                 for note in seen.changes(info, clock):
@@ -108,6 +151,9 @@ class _Seen:
 def to_picture(frame: VideoFrame, info: SourceInfo) -> Picture:
     """The frame's planes in ``info.picture_format`` and size, as read-only views that keep it alive."""
     full_range = _is_full_range(frame)
+    if _is_semi_planar(frame, info):
+        matrix = _matrix_name(frame.colorspace, info.height)
+        return Picture(_separated(frame), info.picture_format, matrix, full_range)
     if not _is_delivered_as_is(frame, info):
         frame = _convert(frame, info, full_range)
     count = 1 if info.picture_format.startswith("gray") else 3
@@ -152,9 +198,34 @@ def _layout(name: str) -> str:
     return name.replace("yuvj", "yuv").replace("yuva", "yuv").replace("gbrap", "gbrp")
 
 
+def _has_size(frame: VideoFrame, info: SourceInfo) -> bool:
+    return (frame.width, frame.height) == (info.width, info.height)
+
+
 def _is_delivered_as_is(frame: VideoFrame, info: SourceInfo) -> bool:
-    same_size = (frame.width, frame.height) == (info.width, info.height)
-    return same_size and _layout(frame.format.name) == info.picture_format
+    return _has_size(frame, info) and _layout(frame.format.name) == info.picture_format
+
+
+def _is_semi_planar(frame: VideoFrame, info: SourceInfo) -> bool:
+    """Whether it is 4:2:0 as GPUs store it: both chroma planes in one, ten bits as the upper of sixteen."""
+    deep = {"nv12": "yuv420p", "p010le": "yuv420p10le", "p016le": "yuv420p10le"}
+    return _has_size(frame, info) and deep.get(frame.format.name) == info.picture_format
+
+
+def _separated(frame: VideoFrame) -> tuple[Plane, ...]:
+    """Its planes one by one. Not by swscale, whose P010 of full range comes out in other values."""
+    deep = frame.format.name != "nv12"
+    depth = np.dtype(np.uint16 if deep else np.uint8)
+    rows = [np.frombuffer(memoryview(one), depth).reshape(one.height, -1) for one in frame.planes]
+    width = (frame.width + 1) // 2
+    views = [rows[0][:, : frame.width], rows[1][:, : 2 * width : 2], rows[1][:, 1 : 2 * width : 2]]
+    if deep:
+        planes = [view >> 6 for view in views]
+    else:
+        planes = [views[0], *(np.ascontiguousarray(view) for view in views[1:])]
+    for plane in planes:
+        plane.flags.writeable = False
+    return tuple(planes)
 
 
 def _convert(frame: VideoFrame, info: SourceInfo, full_range: bool) -> VideoFrame:

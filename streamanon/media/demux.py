@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import av
 import av.error
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
@@ -39,9 +40,15 @@ _NOT_PIPED = (
 PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
 
+class GpuDecodingError(Exception):
+    """Decoding on the GPU does not work, or no longer does; the reason is the message."""
+
+
 @contextmanager
-def open_input(path: str | Path) -> Iterator[InputContainer]:
-    """An open container, closed at the end; failures to open are :class:`SourceError`."""
+def open_input(path: str | Path, gpu: int | None = None) -> Iterator[InputContainer]:
+    """An open container, closed at the end; failures to open are :class:`SourceError`. ``gpu``: the number
+    of the NVIDIA GPU that decodes, by default the CPU; its failures are :class:`GpuDecodingError`.
+    """
     name = redact_url(str(path)) if str(path) != STDIN else "standard input"
     if os.path.exists(path) and not os.path.isfile(path):
         # A folder; or a pipe or device, which cannot be read as often as is needed, and may never end.
@@ -51,6 +58,8 @@ def open_input(path: str | Path) -> Iterator[InputContainer]:
         )
     # Timeouts: a camera or server that stops answering must not hang the run.
     source: Any = open_standard_input() if str(path) == STDIN else joined_flv(str(path)) or str(path)
+    # Without the CPU's help: FFmpeg would decode there in one thread, and say nothing of it.
+    hwaccel = None if gpu is None else HWAccel("cuda", str(gpu), allow_software_fallback=False)
     try:
         # Tags in odd encodings must not make a video unreadable.
         container = av.open(
@@ -58,9 +67,14 @@ def open_input(path: str | Path) -> Iterator[InputContainer]:
             timeout=(OPEN_SECONDS, READ_SECONDS),
             metadata_errors="replace",
             options={"max_pixels": str(MAX_PIXELS)},
+            hwaccel=hwaccel,
         )
-    except (av.error.FFmpegError, OSError) as error:
+    except (av.error.FFmpegError, OSError, RuntimeError) as error:
         _close(source)
+        if gpu is not None:
+            raise GpuDecodingError(_why_no_gpu(error)) from None
+        if isinstance(error, RuntimeError):
+            raise
         # "from None": FFmpeg's own error may quote an address with its password.
         raise SourceError(_why_not_opened(error, name)) from None
     with container:
@@ -155,9 +169,13 @@ def decoded(
     """Every frame that can be decoded, even those after a broken packet; then a reading error, if any.
 
     ``on_skipped`` is told of packets that cannot be decoded. ``clock`` mends their times. ``on_packet`` is
-    given each of the video.
+    given each of the video. On a GPU a packet that cannot be decoded is a :class:`GpuDecodingError`: what
+    of it is lost, only the CPU's decoder tells.
     """
-    stream.thread_type = "AUTO"
+    if stream.codec_context.is_hwaccel:  # more threads would only hold more frames back
+        stream.thread_type, stream.codec_context.thread_count = "SLICE", 1
+    else:
+        stream.thread_type = "AUTO"
     packets = timed_packets(container, stream, clock or Clock(container.format.name))
     times = _DecodingTimes(container, stream)
     try:
@@ -235,6 +253,8 @@ def _decode_packet(
     except av.error.EOFError:  # it was flushed already
         return []
     except av.error.FFmpegError as error:
+        if stream.codec_context.is_hwaccel:
+            raise GpuDecodingError(f"its decoder refused a packet: {_reason(error)}") from None
         if on_skipped is not None:
             on_skipped(f"a packet could not be decoded ({_reason(error)})")
         return []
@@ -246,6 +266,14 @@ def _why_not_read(error: Exception, name: str) -> str:
     if isinstance(error, av.error.ExitError):
         return f"{name} sent nothing for {READ_SECONDS:.0f} seconds; check the network"
     return f"reading {name} failed ({_reason(error)}); the file or the connection is damaged from there on"
+
+
+def _why_no_gpu(error: Exception) -> str:
+    if isinstance(error, PermissionError):  # what FFmpeg makes of a library that does not load
+        return "NVIDIA's driver is not installed"
+    if isinstance(error, RuntimeError):
+        return "FFmpeg's decoder of this codec does not use it"
+    return f"NVIDIA's driver did not open it: {_reason(error)}"
 
 
 def _reason(error: Exception) -> str:

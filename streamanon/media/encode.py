@@ -47,9 +47,9 @@ class VideoSink:
     is closed; leaving it by an exception finishes it, so that it plays, but leaves it there.
 
     ``path``: its suffix picks the container. ``source``: where audio and subtitle packets come from, if
-    anywhere. ``notes`` tells what could not be kept, ``removed`` what was left out. Raises
-    :class:`ConfigError` for what cannot be written as asked and :class:`SinkError` for what the file system
-    or the container refuses. Use it from one thread.
+    anywhere. ``gpu``: the number of the one that encodes, where one does. ``notes`` tells what could not be
+    kept, ``removed`` what was left out. Raises :class:`ConfigError` for what cannot be written as asked and
+    :class:`SinkError` for what the file system or the container refuses. Use it from one thread.
     """
 
     def __init__(
@@ -59,12 +59,13 @@ class VideoSink:
         config: OutputConfig,
         source: str | Path | None = None,
         overwrite: bool = False,
+        gpu: int = 0,
     ) -> None:
         self.path = Path(path)
         self.frames = 0
         self._name = shown(self.path) if is_stdout(self.path) else self.path.name
         self._info = info
-        self._encoding = formats.choose_encoding(self.path, info, config)
+        self._encoding = formats.choose_encoding(self.path, info, config, gpu)
         _check_path(self.path, source)
         self._shift = formats.start_shift(info)
         self._fields = Fields(self._encoding.field_order) if self._encoding.field_order else None

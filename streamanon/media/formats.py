@@ -11,6 +11,7 @@ from av.codec import Codec
 
 from streamanon.config import OutputConfig
 from streamanon.errors import ConfigError
+from streamanon.media import nvenc
 from streamanon.media.address import redact_url
 from streamanon.media.probe import Colour, SourceInfo
 from streamanon.types import PIXEL_FORMATS
@@ -89,19 +90,27 @@ class Encoding:
     notes: tuple[str, ...] = ()
 
 
-def choose_encoding(path: Path, info: SourceInfo, config: OutputConfig) -> Encoding:
-    """Codec, encoder, options and pixel format for this file.
+def choose_encoding(path: Path, info: SourceInfo, config: OutputConfig, gpu: int = 0) -> Encoding:
+    """Codec, encoder, options and pixel format for this file. ``gpu``: the number of the one that encodes
+    where ``output.encoder`` is nvenc, which is opened once for that.
 
     WebM takes VP9 where the codec is ``h264``, the default. Raises :class:`ConfigError` with the remedy for
-    a suffix that is not known, and for a codec that the container or this build cannot do.
+    a suffix that is not known, and for what the container, this build or the GPU cannot do.
     """
     codec, notes = _choose_codec(path, config)
-    encoder = _find_encoder(codec)
+    on_gpu = config.encoder == "nvenc"
+    encoder = _find_encoder(codec, on_gpu)
     _check_rotation(path, info)
+    if on_gpu and _wanted(codec, info, config)[0].endswith("10le"):
+        raise ConfigError(
+            "nvenc writes 8 bits per sample here, and this video has 10: set output.encoder to cpu"
+        )
     pixel_format = _choose_pixel_format(path, codec, encoder, info, config)
     if pixel_format != info.picture_format:
         notes += (_pixel_note(pixel_format, info),)
-    options = _encoder_options(codec, encoder.name, config)
+    options = _encoder_options(codec, encoder.name, config, gpu)
+    if on_gpu:
+        nvenc.check_nvenc(codec, (info.width, info.height), pixel_format, gpu)
     notes += _add_hdr(options, encoder.name, info)
     interlaced = info.field_order if encoder.name in _INTERLACING else ""
     if interlaced == "bottom first" and encoder.name == "libx264":  # does not take it from the frames
@@ -235,7 +244,9 @@ def _choose_codec(path: Path, config: OutputConfig) -> tuple[str, tuple[str, ...
     raise ConfigError(f"{suffix} cannot hold {config.codec}: set output.codec to {_listed(CODECS[suffix])}")
 
 
-def _find_encoder(codec: str) -> Codec:
+def _find_encoder(codec: str, on_gpu: bool) -> Codec:
+    if on_gpu:
+        return Codec(nvenc.encoder_of(codec), "w")
     for name in _ENCODERS[codec]:
         if name in av.codecs_available:
             return Codec(name, "w")
@@ -315,15 +326,17 @@ def _choose_colour(info: SourceInfo, pixel_format: str) -> Colour:
     return info.colour
 
 
-def _encoder_options(codec: str, encoder: str, config: OutputConfig) -> dict[str, str]:
+def _encoder_options(codec: str, encoder: str, config: OutputConfig, gpu: int) -> dict[str, str]:
     if codec == "ffv1":
         return {"level": "3", "slicecrc": "1"}
     if config.preset not in _PRESETS:
         raise ConfigError(f"output.preset must be one of {_listed(_PRESETS)}, not {config.preset!r}")
     if codec in ("h264", "hevc") and config.crf > 51:
         raise ConfigError(f"output.crf must be at most 51 for {codec}, not {config.crf}")
-    options = {"crf": str(config.crf)}
+    if config.encoder == "nvenc":
+        return nvenc.options_of(config, gpu)
     slowness = _PRESETS.index(config.preset)  # 0 fastest .. 9 slowest
+    options = {"crf": str(config.crf)}
     if encoder in ("libx264", "libx265"):
         options["preset"] = config.preset
     elif encoder == "libsvtav1":

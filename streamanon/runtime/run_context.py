@@ -40,14 +40,16 @@ class RunContext:
 
     ``on_error``: see :class:`Faults`. ``tally``: counts over the output frames. ``account``: the draws of
     delegates. ``notes``: what the output could not keep. ``skipped_packets``: packets that could not be
-    decoded. ``detections_skipped``: detections skipped because a live stream was too fast. ``interrupted``:
-    whether the caller stopped the run before the last frame.
+    decoded. ``decoder``: "cpu" or "cuda"; ``decoder_passed_over``: why "auto" did not take the latter.
+    ``detections_skipped``: detections skipped because a live stream was too fast. ``interrupted``: whether
+    the caller stopped the run before the last frame.
     """
 
     def __init__(self, on_error: Literal["cover", "stop"] = "cover") -> None:
         self.faults = Faults(on_error)
         self.clock, self.tally, self.account = StageClock(), Tally(), Account()
         self.notes: list[str] = []
+        self.decoder, self.decoder_passed_over = "cpu", ""
         self.skipped_packets = self.detections_skipped = 0
         self.interrupted = False
         self._begun = time.perf_counter()

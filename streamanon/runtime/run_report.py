@@ -21,7 +21,8 @@ from streamanon.types import Account
 class RunReport:
     """One input's run; ``as_dict`` is what ``--report`` writes. ``source``: of a video, or an image.
     ``detections_skipped``: detections skipped because a live stream was too fast. ``passed_over``: why
-    backends that "auto" prefers were not taken, by name.
+    backends that "auto" prefers were not taken, by name. ``decoder``: of the video, "cpu" or "cuda";
+    ``decoder_passed_over``: why "auto" did not take the latter.
     """
 
     source: SourceInfo | dict[str, Any]
@@ -40,6 +41,8 @@ class RunReport:
     faults: dict[str, int] = field(default_factory=dict)
     interrupted: bool = False
     passed_over: dict[str, str] = field(default_factory=dict)
+    decoder: str = "cpu"
+    decoder_passed_over: str = ""
 
     @classmethod
     def of(
@@ -68,6 +71,8 @@ class RunReport:
             detections_skipped=context.detections_skipped,
             faults=dict(context.faults.counts),
             interrupted=context.interrupted,
+            decoder=context.decoder,
+            decoder_passed_over=context.decoder_passed_over,
         )
 
     @property
@@ -109,6 +114,8 @@ class RunReport:
             "stage_seconds": {key: round(value, 3) for key, value in self.stage_seconds.items()},
             "backend": self.backend,
             "backends_passed_over": self.passed_over,
+            "decoder": self.decoder,
+            "decoder_passed_over": self.decoder_passed_over,
             "models": self.models,
             "settings": self.settings,
             "notes": list(self.notes),

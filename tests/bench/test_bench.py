@@ -409,6 +409,16 @@ def test_results_of_before_are_still_read(tmp_path: Path) -> None:
     assert compare(read_result(tmp_path / "a.json"), result).endswith("| 0.0 | 0.0 |  |  |  |  |")
 
 
+def test_what_a_gpu_decoded_is_told(tmp_path: Path, children: None) -> None:
+    one = tmp_path / "a.json"
+    assert run("--quick", "--json", str(one), "--quiet") == 0
+    result = read_result(one)
+    assert "NVDEC" not in tables(result)
+    result["cases"][0]["decoder"] = "cuda"
+    (line,) = [line for line in tables(result).splitlines() if "NVDEC" in line]
+    assert f"{result['cases'][0]['backend']}, NVDEC |" in line
+
+
 def _report(frames: int = 12, **tally: Any) -> Any:
     return SimpleNamespace(
         frames_in=12, tally=Tally(frames=frames, **tally), faults={}, troubles=lambda: "none"

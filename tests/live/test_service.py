@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
+import pytest
 from live_scenes import FakeAnonymizer, wait_for
 
 from streamanon.api import Anonymizer
-from streamanon.config import Config
+from streamanon.config import ComputeConfig, Config
+from streamanon.live import service as under_test
 from streamanon.live.service import Models, Service
-from streamanon.live.site import CameraSection, plan
+from streamanon.live.site import CameraSection, load_site, plan
 from streamanon.live.states import Journal
 
 
@@ -36,3 +39,42 @@ def test_a_reload_begins_those_again_that_had_ended_by_an_error(tmp_path: Path) 
     assert service.cameras["away"] is away, "it goes on trying"
     assert service.stop()
     assert [line for line in lines if "reloaded" in line] == ["streamanon: bad: reloaded"]
+
+
+GPUS = """
+cameras:
+  gate: {source: "rtsp://c/1", to: "udp://h:1", set: [compute.device=0]}
+  door: {source: "rtsp://c/2", to: "udp://h:2", set: [compute.device=0, cover.method=mosaic]}
+  yard: {source: "rtsp://c/3", to: "udp://h:3", set: [compute.device=1]}
+"""
+
+
+def test_each_gpu_of_a_site_has_its_own_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int] = []
+
+    def open_backend(config: ComputeConfig) -> SimpleNamespace:
+        opened.append(config.device)
+        return SimpleNamespace(name="fake", memory=f"memory of GPU {config.device}")
+
+    def anonymizer(config: Config, backend: object) -> SimpleNamespace:
+        return SimpleNamespace(config=config, backend=backend)
+
+    monkeypatch.setattr(under_test, "open_backend", open_backend)
+    monkeypatch.setattr(under_test, "Anonymizer", anonymizer)
+    monkeypatch.setattr(under_test, "warm_up", lambda *_: None)
+    path = tmp_path / "site.yaml"
+    path.write_text(GPUS)
+    configs = [plan(name, one).config for name, one in load_site(path).sections.items()]
+    models = Models()
+    gate, door, yard = (models.of(config) for config in configs)
+    assert gate is not door
+    assert gate.backend is door.backend
+    assert yard.backend is not gate.backend
+    assert (gate.backend.memory, yard.backend.memory) == ("memory of GPU 0", "memory of GPU 1")  # type: ignore[attr-defined]
+    assert opened == [0, 1]
+
+    models.keep_only(configs[:1])
+    assert models.of(configs[0]) is gate
+    assert models.of(configs[1]).backend is gate.backend
+    assert models.of(configs[2]).backend is not yard.backend
+    assert opened == [0, 1, 1]

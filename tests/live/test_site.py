@@ -75,6 +75,10 @@ def test_a_good_file(tmp_path: Path) -> None:
             "live outputs are h264 or hevc",
         ),
         (
+            "cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', set: [compute.decoder=cuda]}}",
+            "cameras are decoded on the CPU",
+        ),
+        (
             "cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', set: ['cover.keep_tracks=[\"1@2,3\"]']}}",
             "(cover.keep_tracks) is for files",
         ),

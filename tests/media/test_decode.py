@@ -218,7 +218,7 @@ def test_a_reading_error_comes_after_the_frames(clip: Path, monkeypatch: pytest.
 class FailingInput:
     """A container whose demuxer fails after eight packets."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, _gpu: int | None = None) -> None:
         self.opened = av.open(str(path))
         self.streams = self.opened.streams
 
@@ -259,5 +259,5 @@ def test_broken_times_change_as_little_as_can_be() -> None:
 def test_closing_early_closes_the_file(clip: Path) -> None:
     frames = read_frames(clip, replace(probe(clip), name="x"))
     next(frames)
-    frames.close()  # type: ignore[attr-defined]
+    frames.close()
     assert next(frames, None) is None
