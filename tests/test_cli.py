@@ -201,7 +201,7 @@ def test_standard_output_may_be_a_file(clip: Path, tmp_path: Path, engines: Engi
 
 
 def test_what_cannot_come_through_a_pipe_is_told(tmp_path: Path, engines: Engines) -> None:
-    clip = write_clip(tmp_path / "in.mov", codec="mjpeg", pixel_format="yuvj420p", size=(640, 480), pts=30)
+    clip = write_clip(tmp_path / "in.mov", codec="mjpeg", pixel_format="yuvj420p", size=(640, 480), pts=40)
     assert clip.stat().st_size > 500_000  # its index is at the end
     done = _piped(clip.read_bytes(), "-", "-o", tmp_path / "out.mp4")
     assert done.returncode == EXIT_ERROR
@@ -214,7 +214,7 @@ def test_what_cannot_come_through_a_pipe_is_told(tmp_path: Path, engines: Engine
             check=True,
             env=os.environ | {"PYTHONPATH": str(PACKAGE_PARENT)},
         )
-    assert probe(tmp_path / "out.mp4").frames == 30
+    assert probe(tmp_path / "out.mp4").frames == 40
 
 
 def test_quiet_prints_nothing(run_command: Command, clip: Path, tmp_path: Path, engines: Engines) -> None:
