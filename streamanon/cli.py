@@ -39,7 +39,7 @@ _STREAMED = {"mpegts": ".ts", "matroska": ".mkv", "mp4": ".mp4", "mov": ".mov", 
 #: Settings that a live output does not have: it is always H.264 and AAC.
 _NOT_LIVE = ("output.codec", "output.audio", "output.subtitles", "output.keep_metadata")
 #: The demo's people, who are nobody, become the same in every run, unless options say otherwise.
-DEMO_SEED = 290
+DEMO_SEED = 1219
 #: Settings of the draw of a delegate, which there is none of where one is given for everybody.
 _OF_DRAWS = ("identity.epsilon", "identity.seed", "identity.key", "identity.ttl_seconds")
 

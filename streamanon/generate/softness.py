@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from streamanon.types import LUMA, Float
 
 #: The bounds of how much of the painting's contrast is left.
-GAINS = (0.6, 1.0)
+GAINS = (0.7, 1.0)
 #: Blurs that are tried (sigma, px) until detail finer than a sigma, px, is so many times as strong as the
 #: frame's at most.
-SIGMAS, FINE_SIGMA_PX, FINER = (0.0, 0.5, 0.7, 0.9, 1.2, 1.6), 1.2, 1.15
+SIGMAS, FINE_SIGMA_PX, FINER = (0.0, 0.5, 0.7, 0.9, 1.2, 1.6), 1.2, 1.4
 #: Below this sigma, px, it is no blur; below this contrast, levels, there is none.
 LEAST_SIGMA_PX, LEAST_CONTRAST = 0.3, 1.0
 #: The edge of the mesh, beyond which nothing is changed, is blurred by that (sigma, px).

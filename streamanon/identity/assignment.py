@@ -26,6 +26,7 @@ from streamanon.identity.exponential_mechanism import (
     mean_traits,
     traits_of,
     traits_of_kind,
+    width_of,
 )
 from streamanon.identity.reid_memory import People, Person
 from streamanon.identity.rules import Rule, rule_for
@@ -223,7 +224,9 @@ class Assigner:
                 traits_of(geometry, distraction.attributes(one))
                 for (geometry, _), one in zip(sights, told, strict=True)
             ]
-            return distances(mean_traits(traits, weights), self._attributes, likenesses)
+            widest = max(width_of(geometry) for geometry, _ in sights)
+            attributes = attributes_of(self._gallery, widest)
+            return distances(mean_traits(traits, weights), attributes, likenesses)
         # What differs from view to view should not change the draw.
         kind = distraction.kind_of(embedding)
         traits_by_kind = traits_of_kind(*map(float, distraction.anchor_attributes[kind]))
@@ -299,7 +302,6 @@ def _mean_direction(embeddings: Sequence[Float], weights: Sequence[float]) -> Fl
 
 def expected_quality(geometry: Geometry) -> float:
     """How much a view of a face would tell, 0..1, before it is described: size, frontality, confidence."""
-    points = geometry.points
-    size = min(1.0, float(np.ptp(points[:, 0])) / LARGE_PX)
-    frontality = float(np.cos(np.radians(yaw_degrees(points)))) ** 4
+    size = min(1.0, width_of(geometry) / LARGE_PX)
+    frontality = float(np.cos(np.radians(yaw_degrees(geometry.points)))) ** 4
     return float(size * frontality * max(geometry.confidence, 0.0) ** 2)

@@ -24,6 +24,9 @@ from streamanon.types import Float, Geometry
 #: A step away from a person: in log-odds of presenting as masculine, of which the first are free, years,
 #: and degrees of skin tone.
 SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.25, 0.35, 3.5, 16.0
+#: Widths of faces, px, between which delegates come to look as old as their portraits, and how far: the
+#: readings of them as they are worn are those of faces of 128 px, in which fine wrinkles do not show.
+CLOSE_PX, CLOSE_SHARE = (130.0, 320.0), 0.7
 #: Log-odds of people count so many times: who is likelier one than the other is compared as one. Beyond
 #: that in either direction all are as clear: delegates seldom are clearer.
 DECIDED, CLEAREST = 2.0, 2.5
@@ -84,6 +87,11 @@ def traits_of(geometry: Geometry, predicted: dict[str, float]) -> Traits:
     return Traits(masculine, (geometry.age + predicted["age"]) / 2, predicted["ita"])
 
 
+def width_of(geometry: Geometry) -> float:
+    """Of a face, px."""
+    return float(np.ptp(geometry.points[:, 0]))
+
+
 def mean_traits(traits: Sequence[Traits], weights: Sequence[float]) -> Traits:
     """What several views of a person, at least one of weight, tell together."""
     odds = log_odds(np.array([one.masculine for one in traits]))
@@ -107,10 +115,13 @@ def _chance(odds: float) -> float:
     return float(1 / (1 + np.exp(-np.clip(odds, -MOST_ODDS, MOST_ODDS))))
 
 
-def attributes_of(gallery: DelegateGallery) -> Attributes:
+def attributes_of(gallery: DelegateGallery, width_px: float = 0.0) -> Attributes:
+    """As delegates are worn by a face so wide: the wider it is, the more of their wrinkles shows."""
     worn = [one.worn or (one.masculine, WORN_AGE * one.age) for one in gallery.delegates]
-    masculine, ages = np.array(worn, np.float32).reshape(-1, 2).T
-    return Attributes(masculine, ages, gallery.tones.astype(np.float32))
+    masculine, small = np.array(worn, np.float32).reshape(-1, 2).T
+    large = np.array([one.age for one in gallery.delegates], np.float32)
+    share = np.float32(CLOSE_SHARE * np.interp(width_px, CLOSE_PX, (0, 1)))
+    return Attributes(masculine, small + share * (large - small), gallery.tones.astype(np.float32))
 
 
 def distances(

@@ -15,7 +15,14 @@ from streamanon.config import PersonRule
 from streamanon.errors import ConfigError, SourceError
 from streamanon.gallery.delegates import DelegateGallery
 from streamanon.identity.encoder import IdentityModel
-from streamanon.identity.exponential_mechanism import Traits, attributes_of, distances, draw, keyed_noise
+from streamanon.identity.exponential_mechanism import (
+    Traits,
+    attributes_of,
+    distances,
+    draw,
+    keyed_noise,
+    width_of,
+)
 from streamanon.media.images import read_image
 from streamanon.media.yuv import from_rgb
 from streamanon.mesh.face_mesh import MeshModel
@@ -83,7 +90,8 @@ def named_delegate(name: str, embedding: Float, measured: Geometry, gallery: Del
     ``name``. (The user knows whose photo it is: nothing is drawn for an attacker to learn from.)
     """
     traits = Traits(measured.masculine, measured.age, float("nan"))
-    away = distances(traits, attributes_of(gallery), gallery.embeddings @ embedding)
+    attributes = attributes_of(gallery, width_of(measured))
+    away = distances(traits, attributes, gallery.embeddings @ embedding)
     noise = keyed_noise(name.encode(), 0, [delegate.id for delegate in gallery.delegates])
     return gallery.delegates[draw(away, NAMED_EPSILON, np.ones(len(gallery), np.bool_), noise)]
 

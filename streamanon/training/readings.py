@@ -163,12 +163,15 @@ def weights_of(worn_by: list[Head], men: NDArray[np.bool_], tones: Float) -> NDA
 def with_readings(arrays: Mapping[str, NDArray[Any]], odds: Float, years: Float) -> dict[str, NDArray[Any]]:
     """A gallery file's fields with what was read, less those whose sex is in doubt or another."""
     stored = np.where(arrays["masculine"] > 0.5, 1, -1)
-    kept = np.flatnonzero(odds * stored >= IN_DOUBT)
-    ends = np.cumsum(arrays["jpeg_sizes"])[:-1]
-    files = np.split(arrays["jpegs"], ends)
     read = {**arrays, "worn_masculine": (1 / (1 + np.exp(-odds))).astype(np.float32), "worn_ages": years}
-    left = {name: read[name][kept] for name in ROWS if name != "jpegs"}
-    return {**read, **left, "jpegs": np.concatenate([files[row] for row in kept])}
+    return only(read, np.flatnonzero(odds * stored >= IN_DOUBT))
+
+
+def only(arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+    """A gallery file's fields with the delegates of some ``rows`` alone."""
+    files = np.split(arrays["jpegs"], np.cumsum(arrays["jpeg_sizes"])[:-1])
+    left = {name: arrays[name][rows] for name in ROWS if name != "jpegs"}
+    return {**arrays, **left, "jpegs": np.concatenate([files[row] for row in rows])}
 
 
 def read_all(arrays: Mapping[str, NDArray[Any]], data: Path) -> dict[str, NDArray[Any]]:

@@ -113,7 +113,7 @@ def test_contours_follow_the_mesh() -> None:
     assert 0 <= lines.min() < lines.max() <= 1
     assert (lines.sum(axis=(1, 2)) > 30).all()
     moved = contours(points() + np.array([5, 0, 0], np.float32))
-    np.testing.assert_allclose(moved[:, :, 5:], lines[:, :, :-5], atol=0.02)
+    np.testing.assert_allclose(moved[:, :, 5:], lines[:, :, :-5], atol=0.1)  # places are rounded
 
 
 def test_a_face_all_hidden_is_not_painted() -> None:
@@ -134,8 +134,9 @@ def test_a_mouth_that_opens_wide_is_dark_between_the_lips() -> None:
     """The delegate's texture has closed lips: stretched, they would fill the mouth."""
     lower = [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308]
     shares = []
-    for apart in (2.0, 6.0, 14.0):
+    for share in (0.07, 0.2, 0.55):
         mesh = points()
+        apart = share * float(np.linalg.norm(mesh[308, :2] - mesh[78, :2]))
         mesh[lower[1:-1], 1] = mesh[13, 1] + apart
         warped, mask = Textures(gallery()).warp(mesh, (CROP_PX, CROP_PX), gallery().delegates[3])
         planes = make_inputs(crop(), mesh, warped, mask, NOTHING).planes

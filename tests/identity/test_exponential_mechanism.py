@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -185,6 +186,14 @@ def test_in_a_large_gallery_all_of_the_best_are_as_likely() -> None:
     assert chances[:20].sum() > 0.98
     assert (np.diff(chances[19:25]) <= 0).all()
     np.testing.assert_allclose(chances[24:], chances[0] * np.exp(-8))
+
+
+def test_on_close_ups_delegates_look_as_old_as_their_portraits() -> None:
+    gallery = fake_gallery(6)
+    delegates = tuple(replace(one, age=60.0, worn=(0.9, 40.0)) for one in gallery.delegates)
+    older = replace(gallery, delegates=delegates)
+    ages = [float(attributes_of(older, width).age[0]) for width in (0, 130, 225, 320, 900)]
+    assert ages == pytest.approx([40, 40, 47, 54, 54])
 
 
 @pytest.mark.parametrize("keyed", [False, True])

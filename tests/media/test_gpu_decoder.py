@@ -14,6 +14,7 @@ from typing import Any
 
 import av
 import numpy as np
+import on_gpu
 import pytest
 from av.codec.hwaccel import hwdevices_available
 from clips import write_clip
@@ -78,17 +79,18 @@ def pictures(path: Path, target: Path) -> Path:
     return target
 
 
-def decode(path: Path, wanted: str = "cuda", device: int = 0, **environment: object) -> dict[str, Any]:
+def decode(path: Path, *wanted: str, device: int = 0, **environment: object) -> list[dict[str, Any]]:
+    """What each ``compute.decoder`` makes of a file."""
     given = {key: str(value) for key, value in environment.items()}
     given |= {"PYTHONPATH": f"{SUPPORT}{os.pathsep}{SUPPORT.parents[1]}"}
     done = subprocess.run(
-        [sys.executable, str(SUPPORT / "on_gpu.py"), str(path), wanted, str(device)],
+        [sys.executable, str(SUPPORT / "on_gpu.py"), str(path), str(device), *wanted],
         env=os.environ | given,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
 
 
@@ -106,14 +108,15 @@ def test_the_frames_are_those_of_the_cpu(
 ) -> None:
     path = film(tmp_path, codec, pixels, full)
     log = tmp_path / "log"
-    there = decode(
+    (there,) = decode(
         path,
+        "cuda",
         device=1,
         LD_LIBRARY_PATH=driver,
         FAKE_NVDEC_PICTURES=pictures(path, tmp_path / "p"),
         FAKE_NVDEC_LOG=log,
     )
-    here = decode(path, "cpu")
+    here = on_gpu.decode(path, "cpu", 0)
     assert (there["decoder"], here["decoder"]) == ("cuda", "cpu")
     assert there["frames"] == here["frames"]
     assert len(here["frames"]) == FRAMES
@@ -125,7 +128,7 @@ def test_the_frames_are_those_of_the_cpu(
 
 def test_what_fails_on_the_way_is_decoded_by_the_cpu(tmp_path: Path, driver: Path) -> None:
     path = film(tmp_path)
-    found = decode(
+    (found,) = decode(
         path,
         "auto",
         LD_LIBRARY_PATH=driver,
@@ -133,7 +136,7 @@ def test_what_fails_on_the_way_is_decoded_by_the_cpu(tmp_path: Path, driver: Pat
         FAKE_NVDEC_FAIL_AT=COMPARED + 5,
     )
     assert found["decoder"] == "cuda"
-    assert found["frames"] == decode(path, "cpu")["frames"]
+    assert found["frames"] == on_gpu.decode(path, "cpu", 0)["frames"]
     (note,) = found["notes"]
     assert "failed after" in note
     assert "the CPU decoded the rest" in note
@@ -145,8 +148,10 @@ def test_a_file_whose_size_changes_goes_on_on_the_cpu(tmp_path: Path, driver: Pa
     for number, part in enumerate(parts):
         write(tmp_path / f"{number}.h264", part)
     path.write_bytes(b"".join((tmp_path / f"{number}.h264").read_bytes() for number in range(2)))
-    found = decode(path, LD_LIBRARY_PATH=driver, FAKE_NVDEC_PICTURES=pictures(path, tmp_path / "p"))
-    here = decode(path, "cpu")
+    (found,) = decode(
+        path, "cuda", LD_LIBRARY_PATH=driver, FAKE_NVDEC_PICTURES=pictures(path, tmp_path / "p")
+    )
+    here = on_gpu.decode(path, "cpu", 0)
     assert len(here["frames"]) == 2 * FRAMES
     assert found["frames"] == here["frames"]
     told = f"decoding on the GPU failed after {FRAMES} frames (the picture's size changes)"
@@ -160,10 +165,10 @@ def test_a_gpu_with_other_pictures_is_not_used(tmp_path: Path, driver: Path) -> 
     content[144 * 112 * 3 // 2 * 3 + 50] ^= 1  # one pixel of the fourth picture, by one level
     wrong.write_bytes(content)
     around: dict[str, Any] = {"LD_LIBRARY_PATH": driver, "FAKE_NVDEC_PICTURES": wrong}
-    found = decode(path, "auto", **around)
+    found, named = decode(path, "auto", "cuda", **around)
     assert (found["decoder"], found["passed_over"]) == ("cpu", "its pictures differ from the CPU's")
-    assert found["frames"] == decode(path, "cpu")["frames"]
-    assert "its pictures differ" in decode(path, "cuda", **around)["error"]
+    assert found["frames"] == on_gpu.decode(path, "cpu", 0)["frames"]
+    assert "its pictures differ" in named["error"]
 
 
 @pytest.mark.parametrize(
@@ -178,18 +183,18 @@ def test_a_gpu_that_cannot_leaves_it_to_the_cpu(
 ) -> None:
     path = film(tmp_path)
     around = around | {"LD_LIBRARY_PATH": driver, "FAKE_NVDEC_PICTURES": pictures(path, tmp_path / "p")}
-    found = decode(path, "auto", device, **around)
+    found, named = decode(path, "auto", "cuda", device=device, **around)
     assert found["decoder"] == "cpu"
     assert words in found["passed_over"]
     assert len(found["frames"]) == FRAMES
-    assert words in decode(path, "cuda", device, **around)["error"]
+    assert words in named["error"]
 
 
 @needs_cuda
 def test_without_a_driver_auto_takes_the_cpu_and_cuda_is_an_error(tmp_path: Path) -> None:
     path = film(tmp_path)
-    found = decode(path, "auto")
-    assert found["frames"] == decode(path, "cpu")["frames"]
+    (found,) = decode(path, "auto")
+    assert found["frames"] == on_gpu.decode(path, "cpu", 0)["frames"]
     if found["decoder"] == "cuda":
         return  # there is a GPU here, and that was its test
     assert found["passed_over"] == "NVIDIA's driver is not installed"

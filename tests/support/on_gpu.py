@@ -1,5 +1,8 @@
-"""``python on_gpu.py FILE DECODER DEVICE``: what ``compute.decoder`` makes of a file where the networks run
-on a GPU, and every picture of it, as JSON. By itself, because the driver that FFmpeg loads stays loaded.
+"""What each ``compute.decoder`` makes of a file where the networks run on a GPU: its pictures, as JSON::
+
+    python on_gpu.py FILE DEVICE DECODER...
+
+A process by itself, because the driver that FFmpeg loads stays loaded.
 """
 
 from __future__ import annotations
@@ -7,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from pathlib import Path
+from typing import Any
 
 from streamanon.config import load_config
 from streamanon.errors import StreamanonError
@@ -15,16 +20,14 @@ from streamanon.media.gpu_decoder import choose_decoder
 from streamanon.media.probe import probe
 
 
-def main() -> None:
-    path, wanted, device = sys.argv[1:]
+def decode(path: Path, wanted: str, device: int) -> dict[str, Any]:
     config = load_config(None, [f"compute.decoder={wanted}", f"compute.device={device}"]).compute
     info = probe(path)
     notes: list[str] = []
     try:
         decoder = choose_decoder(path, info, config, networks_on_gpu=True)
     except StreamanonError as error:
-        print(json.dumps({"error": str(error)}))
-        return
+        return {"error": str(error)}
     frames = [
         [
             frame.index,
@@ -37,9 +40,9 @@ def main() -> None:
         ]
         for frame in read_frames(path, info, notes.append, notes.append, decoder.gpu)
     ]
-    said = {"decoder": decoder.name, "passed_over": decoder.passed_over, "notes": notes, "frames": frames}
-    print(json.dumps(said))
+    return {"decoder": decoder.name, "passed_over": decoder.passed_over, "notes": notes, "frames": frames}
 
 
 if __name__ == "__main__":
-    main()
+    file, number, *decoders = sys.argv[1:]
+    print(json.dumps([decode(Path(file), one, int(number)) for one in decoders]))

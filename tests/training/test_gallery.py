@@ -10,10 +10,9 @@ from streamanon.gallery.delegates import open_gallery
 from streamanon.gallery.uv_chart import Chart, chart_of_gallery
 from streamanon.runtime.models import Engines
 from streamanon.training.gallery.choose import (
-    AGE_REACH,
-    QUOTA,
+    FAR,
+    NEAR,
     SECOND_USES,
-    TONE_REACH,
     TONES,
     USES,
     bin_of,
@@ -103,6 +102,10 @@ def test_bins_hold_what_lies_between_their_borders() -> None:
     assert [bin_of(value, TONES) for value in (-80, -30, 9.9, 28, 54, 55, 80)] == [0, 1, 1, 3, 4, 5, 5]
 
 
+def within(first: Face, second: Face, reach: tuple[float, float, int]) -> bool:
+    return abs(first.age - second.age) <= reach[0] and abs(first.tone - second.tone) <= reach[1]
+
+
 def test_pairs_are_alike_free_first_and_no_portrait_is_everywhere() -> None:
     rng = np.random.default_rng(0)
     faces = [face(n, age=rng.uniform(20, 80), tone=rng.uniform(-40, 60), male=n % 2 > 0) for n in range(30)]
@@ -118,9 +121,17 @@ def test_pairs_are_alike_free_first_and_no_portrait_is_everywhere() -> None:
     for first, second in pairs:
         assert first.source == FREE
         assert first.male == second.male
-        assert abs(first.age - second.age) <= AGE_REACH
-        assert abs(first.tone - second.tone) <= TONE_REACH
+        assert within(first, second, FAR)
     assert max(Counter(first.name for first, _ in pairs).values()) <= USES
     assert max(Counter(second.name for _, second in pairs).values()) <= SECOND_USES
-    assert max(Counter(cell_of(one, faces) for one in recipes).values()) <= QUOTA
+    filled = Counter(cell_of(one, faces) for one in recipes)
+    assert max(filled.values()) <= NEAR[2]
+    far = [
+        one
+        for one in recipes
+        if one.second is not None and not within(faces[one.first], faces[one.second], NEAR)
+    ]
+    assert far
+    assert max(filled[cell_of(one, faces)] for one in far) <= FAR[2]
+    assert len({(one.first, one.second) for one in recipes}) == len(recipes)
     assert {one.first for one in recipes if one.second is None} == set(range(30))

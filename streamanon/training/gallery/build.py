@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from streamanon.config import ComputeConfig
 from streamanon.gallery.contact_sheet import write_sheet
-from streamanon.gallery.delegates import DelegateGallery, load_delegates, write_fields
+from streamanon.gallery.delegates import DelegateGallery, gallery_of, load_delegates, write_fields
 from streamanon.gallery.filters import encode
 from streamanon.gallery.uv_chart import Chart, chart_of, fine_chart
 from streamanon.identity.encoder import IdentityEncoder
@@ -25,13 +25,15 @@ from streamanon.runtime.models import Engines
 from streamanon.training.gallery.choose import AGES, TONES, Cell, bin_of, choose
 from streamanon.training.gallery.morph import Recipe, age_of, folds_over, make
 from streamanon.training.gallery.portraits import Face, read_faces
-from streamanon.training.readings import read_all
+from streamanon.training.readings import only, read_all
 from streamanon.training.worn import described
 
 NAME = "delegates-v3"
 SEED = 7
 #: How masculine women and men among the portraits are said to present.
 PRESENTS = (0.15, 0.85)
+#: Textures less their mean, so small, px, are twins from this correlation on.
+TWIN_PX, TWINS = 32, 0.975
 #: What a new gallery takes over from the one before: the generator was trained with it.
 SPACE = ("uv", "triangles", "mirror", "mean", "code_axes", "code_mean", "code_units")
 
@@ -54,7 +56,7 @@ def build(data: Path, out: Path, space: Mapping[str, NDArray[Any]]) -> dict[str,
     out.joinpath("cards").mkdir(parents=True, exist_ok=True)
     path = out / f"{NAME}.npz"
     made = described({**{name: space[name] for name in SPACE}, **fields}, data, encoder)
-    write_fields(path, read_all(made, data))
+    write_fields(path, without_twins(read_all(made, data)))
     gallery = load_delegates(path)
     write_sheet(gallery, out / "cards" / f"{NAME}.jpg")
     left = [recipes[int(delegate.id[1:])] for delegate in gallery.delegates]
@@ -86,6 +88,24 @@ def fields_of(
         ),
         "weights": np.array([one.shares for one, *_ in made], np.float32),
     }
+
+
+def without_twins(fields: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """A gallery file's fields less the delegates whose texture is nearly that of an earlier one."""
+    small = [
+        cv2.resize(delegate.texture, (TWIN_PX, TWIN_PX), interpolation=cv2.INTER_AREA)
+        for delegate in gallery_of(fields).delegates
+    ]
+    flat = np.array(small, np.float64).reshape(len(small), -1)
+    flat -= flat.mean(0)
+    flat -= flat.mean(1, keepdims=True)
+    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+    alike = flat @ flat.T > TWINS
+    kept: list[int] = []
+    for row in range(len(flat)):
+        if not alike[row, kept].any():
+            kept.append(row)
+    return only(fields, np.array(kept))
 
 
 def report(gallery: DelegateGallery, recipes: Sequence[Recipe], faces: Sequence[Face]) -> dict[str, Any]:
