@@ -29,8 +29,8 @@ def test_some_are_shown_on_a_sheet(tmp_path: Path) -> None:
 
 
 def test_some_are_exported(tmp_path: Path) -> None:
-    assert main(["delegates", "export", "d004", "d005", "-o", str(tmp_path / "out")]) == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["d004.png", "d005.png"]
+    assert main(["delegates", "export", "d002", "d003", "-o", str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["d002.png", "d003.png"]
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,11 @@ def test_wrong_use_is_one_sentence(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize(("what", "file"), [("show", "d004.png"), ("export", "d004.png")])
+@pytest.mark.parametrize(("what", "file"), [("show", "d002.png"), ("export", "d002.png")])
 def test_what_exists_is_replaced_only_when_asked(what: str, file: str, tmp_path: Path) -> None:
     path = tmp_path / file
     path.write_bytes(b"mine")
-    arguments = ["delegates", what, "d004", "-o", str(path if what == "show" else tmp_path)]
+    arguments = ["delegates", what, "d002", "-o", str(path if what == "show" else tmp_path)]
     assert main(arguments) == 2
     assert path.read_bytes() == b"mine"
     assert main([*arguments, "--overwrite"]) == 0
