@@ -56,6 +56,8 @@ def softness_of(rgb: Float, light: Float, source: Float, skin: NDArray[np.bool_]
 
 def softened(rgb: Float, light: Float, mask: NDArray[np.bool_], softness: Softness) -> Float:
     """``rgb`` [h, w, 3], so much softer where ``mask`` [h, w] is."""
+    if softness.gain >= 1 and softness.sigma_px <= LEAST_SIGMA_PX:
+        return rgb
     detail = rgb - light
     soft = cast(Float, detail * np.float32(softness.gain))
     if softness.sigma_px > LEAST_SIGMA_PX:
