@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.generate.interface import DetailState
+from streamanon.generate.softness import deviation
 from streamanon.mesh.landmarks import INNER_LIPS, INNER_MOUTH_CORNERS, LIP_MIDDLES, OUTER_LIPS
 from streamanon.types import LUMA, Float
 
@@ -109,7 +110,7 @@ def _measure_detail(lit: Float, source: Float, light: Float, core: NDArray[np.bo
     """Contrast of the source's detail over the painted one's, and the blur that makes them as sharp."""
     painted, real = _grey(lit - light), _grey(source - light)
     inside = core.view(np.uint8)
-    contrast = _deviation(real, inside) / max(_deviation(painted, inside), 1.0)
+    contrast = deviation(real, inside) / max(deviation(painted, inside), 1.0)
     wanted = SHARPER * _sharpness(real, inside)
     for sigma in SIGMAS:
         blurred = cv2.GaussianBlur(painted, (0, 0), sigma) if sigma else painted
@@ -133,10 +134,6 @@ def _tint(colour: Float) -> float:
 
 def _grey(rgb: Float) -> Float:
     return cast(Float, cv2.transform(rgb, LUMA[None]))
-
-
-def _deviation(grey: Float, inside: NDArray[np.uint8]) -> float:
-    return float(cv2.meanStdDev(grey, mask=inside)[1][0, 0])
 
 
 def _sharpness(grey: Float, inside: NDArray[np.uint8]) -> float:

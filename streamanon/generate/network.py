@@ -61,8 +61,7 @@ class _Begun:
     proportions; ``matrix`` from there to the crop; ``places`` [128, 128, 2]: where in the texture each
     pixel lies; ``mask``, ``cut``, ``front`` [128, 128]: the mesh, what is painted, and what is in front of
     the face; ``light`` [128, 128, 3]. ``planes``: the network's input, None for a face that
-    has its ``answer``, as it rests; ``skin`` [128, 128]: surely skin; ``keep``: makes of the answer what is
-    kept.
+    has its ``answer``, as it rests; ``keep``: makes of the answer what is kept.
     """
 
     crop: Float
@@ -77,19 +76,18 @@ class _Begun:
     light: Float
     small: bool
     planes: Float | None = None
-    skin: NDArray[np.bool_] | None = None
     answer: Answer | None = None
     keep: Callable[[Answer], Kept] | None = None
 
     def answered(self, answer: Answer) -> _Begun:
         """With the network's answer, made as soft as the frame and kept for the next one."""
         assert self.keep is not None
-        assert self.skin is not None
-        soft = softness_of(answer.rgb, self.light, self.crop, self.skin)
+        kept = self.keep(answer)
+        soft = softness_of(answer.rgb, self.light, self.crop, kept.skin)
         if self.detail.soft is not None:
             soft = self.detail.soft.towards(soft, SMOOTHING)
         answer = replace(answer, rgb=softened(answer.rgb, self.light, self.mask, soft))
-        detail = replace(self.detail, kept=self.keep(answer), soft=soft)
+        detail = replace(self.detail, kept=replace(kept, answer=answer), soft=soft)
         return replace(self, answer=answer, detail=detail, planes=None, keep=None)
 
 
@@ -177,7 +175,6 @@ class NetworkGenerator:
             light,
             small,
             planes=inputs.planes,
-            skin=inputs.skin,
             keep=keep,
         )
 

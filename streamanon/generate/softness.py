@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.types import LUMA, Float
+from streamanon.generate.border import luma_of
+from streamanon.types import Float
 
 #: The bounds of how much of the painting's contrast is left.
 GAINS = (0.7, 1.0)
@@ -43,8 +44,8 @@ def softness_of(rgb: Float, light: Float, source: Float, skin: NDArray[np.bool_]
     they are where ``skin`` [h, w] is.
     """
     inside = skin.view(np.uint8)
-    painted, real = (cast(Float, cv2.transform(one - light, LUMA[None])) for one in (rgb, source))
-    gain = _deviation(real, inside) / max(_deviation(painted, inside), LEAST_CONTRAST)
+    painted, real = (luma_of(cast(Float, one - light)) for one in (rgb, source))
+    gain = deviation(real, inside) / max(deviation(painted, inside), LEAST_CONTRAST)
     gain = float(np.clip(gain, *GAINS))
     wanted = FINER * _fine(real, inside) / gain
     for sigma in SIGMAS:
@@ -67,8 +68,9 @@ def softened(rgb: Float, light: Float, mask: NDArray[np.bool_], softness: Softne
 
 
 def _fine(grey: Float, inside: NDArray[np.uint8]) -> float:
-    return _deviation(cast(Float, grey - cv2.GaussianBlur(grey, (0, 0), FINE_SIGMA_PX)), inside)
+    return deviation(cast(Float, grey - cv2.GaussianBlur(grey, (0, 0), FINE_SIGMA_PX)), inside)
 
 
-def _deviation(grey: Float, inside: NDArray[np.uint8]) -> float:
+def deviation(grey: Float, inside: NDArray[np.uint8]) -> float:
+    """The standard deviation of ``grey`` [h, w] where ``inside`` is not 0."""
     return float(cv2.meanStdDev(grey, mask=inside)[1][0, 0])
