@@ -303,7 +303,7 @@ class ComputeConfig:
     precision: Literal["auto", "fp32"] = _setting(
         "auto",
         "auto: half precision or bfloat16 where the hardware is quicker with it and the model allows it, on"
-        " other processors INT8 for the detector; fp32: float32 everywhere",
+        " other processors INT8 for the detector with OpenVINO; fp32: float32 everywhere",
     )
     providers: tuple[Literal["cuda", "tensorrt", "coreml", "directml"], ...] = _setting(
         (),

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-import onnxruntime
 import pytest
 
 from streamanon.config import ComputeConfig, DetectConfig
@@ -102,12 +101,9 @@ def test_openvino_takes_it_where_there_is_no_bfloat16(
     assert not prefers_int8(opened("openvino", "fp32"))
 
 
-def test_onnx_runtime_takes_it_on_a_cpu_only(x86_64: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert prefers_int8(opened("onnxruntime"))
-    assert not prefers_int8(opened("onnxruntime", "fp32"))
-    providers = ["CoreMLExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
-    assert not prefers_int8(open_backend(ComputeConfig("onnxruntime", providers=("coreml",))))
+def test_onnx_runtime_runs_float32(x86_64: None) -> None:
+    """In INT8 it left a large profile at the picture's edge bare, which it covers in float32."""
+    assert detector_name(opened("onnxruntime")) == "face-detector"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -117,8 +113,9 @@ def test_other_kinds_of_processors_run_float32(name: str, monkeypatch: pytest.Mo
 
 
 def test_a_shared_backend_takes_what_its_own_does(x86_64: None) -> None:
-    assert prefers_int8(SharedBackend(opened("onnxruntime")))
-    assert not prefers_int8(SharedBackend(opened("onnxruntime", "fp32")))
+    backend = opened("onnxruntime")
+    assert prefers_int8(SharedBackend(IntegersHere(backend)))
+    assert not prefers_int8(SharedBackend(backend))
 
 
 def test_only_the_detector_has_two_files(engines: Engines) -> None:

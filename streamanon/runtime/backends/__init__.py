@@ -82,8 +82,8 @@ def memory_of(backend: Backend) -> Memory | None:
 
 
 def prefers_int8(backend: Backend) -> bool:
-    """Whether a network's INT8 file is quicker in a backend here than its float32 file; a backend that says
-    nothing of it runs the latter.
+    """Whether a backend runs a network's INT8 file here, as it is quicker; one that says nothing of it runs
+    the float32 file.
     """
     return bool(getattr(backend, "prefers_int8", False))
 

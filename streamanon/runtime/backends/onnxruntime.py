@@ -21,7 +21,6 @@ from streamanon.runtime.backends import (
     Backend,
     Model,
     first_line,
-    is_x86_64,
     require_cpu,
     threads_of,
 )
@@ -60,8 +59,6 @@ class _OrtBackend:
         self._threads, self._device, self._providers = config.threads, config.device, config.providers
         if not set(self._providers) & set(_WITH_DEVICE):
             require_cpu(config.device)
-        # On a CPU it has no bfloat16.
-        self.prefers_int8 = is_x86_64() and not self._providers
         available = onnxruntime.get_available_providers()
         for one in self._providers:
             name, package = PROVIDERS[one]
