@@ -23,6 +23,7 @@ from streamanon.generate.network import (
     region_of_cut,
 )
 from streamanon.generate.proportions import Proportions
+from streamanon.generate.silhouette import sides_of
 from streamanon.geometry import alignment, invert, scale_of, transform
 from streamanon.mesh.landmarks import mesh_keypoints
 from streamanon.types import Delegate, Float, Picture
@@ -54,17 +55,27 @@ class Placed:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Drawn:
-    """What follows from where a face lies: ``layers`` [L, 128, 128] in the order of ``LAYERS``; ``region``
-    of the frame; ``cells`` [32, 32]: what is in front of the face.
+    """What follows from where a face lies: ``layers`` [L, 128, 128] in the order of ``LAYERS``; ``sides``
+    [3, 64, 64] of its border; ``region`` of the frame; ``cells`` [32, 32]: what is in front of the face.
     """
 
     layers: Float
+    sides: Float
     region: Region
     cells: NDArray[np.bool_]
 
 
 #: The layers that are drawn on the host, and how many planes each has.
-LAYERS = {"core": 1, "skin": 1, "cut": 1, "mouth": 1, "contours": 3, "rings": 4, "opacity": 2, "front": 1}
+LAYERS = {
+    "core": 1,
+    "skin": 1,
+    "cut": 1,
+    "mouth": 1,
+    "contours": 3,
+    "rings": 4,
+    "opacity": 2,
+    "front": 1,
+}
 
 
 def place(job: Job, proportions: Proportions) -> Placed | None:
@@ -105,4 +116,4 @@ def draw(picture: Picture, face: Placed, mask: NDArray[np.bool_], shares: Float)
         "front": front[None],
     }
     stacked = np.concatenate([np.asarray(layers[name], np.float32) for name in LAYERS])
-    return Drawn(stacked, region, cells)
+    return Drawn(stacked, sides_of(outlines.cut, face.local).stacked(), region, cells)

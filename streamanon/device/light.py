@@ -46,6 +46,7 @@ from streamanon.generate.light import (
     SPREADS,
     TINY,
 )
+from streamanon.generate.silhouette import APART, NEARBY, NEARBY_STEP, SHARES, SPECK_SIGMA_PX, STEP
 from streamanon.generate.softness import (
     EDGE_SIGMA_PX,
     FINE_SIGMA_PX,
@@ -131,6 +132,49 @@ def blend_border(
     step = _rising(small, SKIN_SHARES) * (around - painted)
     step, beside = (resize_linear(one, (cut.shape[-1], cut.shape[-2])) for one in (step, small))
     return rgb + nearness * step.clamp(-MOST, MOST), _rising(beside, EDGE_SHARES)
+
+
+def background(crop: torch.Tensor, sides: torch.Tensor) -> torch.Tensor:
+    """How to tell faces from what is behind them, [N, 5, h / 2, w / 2]; ``sides`` [N, 3, h / 2, w / 2]: as
+    :func:`streamanon.generate.silhouette.sides_of` gives them.
+    """
+    inside, outside, reach = sides.split(1, dim=1)
+    smooth = blur(crop, SPECK_SIGMA_PX)
+    own = smooth[:, :, ::STEP, ::STEP]
+    face, behind = (
+        _most_alike(own, smooth.flatten(2), places[:, 0].long()) for places in (inside, outside)
+    )
+    way = face - behind
+    square = way.square().sum(dim=1, keepdim=True)
+    sure = _rising(square.sqrt(), APART) * reach
+    way = way / square.clamp(min=1)
+    told = torch.cat([way, -(behind * way).sum(dim=1, keepdim=True), sure], dim=1)
+    return torch.where(reach > 0, told, 0)
+
+
+def left_out(rgb: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+    """How much of a painting over ``rgb`` [..., 3, h, w] is left to the picture, [..., 1, h, w]; ``told``
+    [..., 5, h, w].
+    """
+    way, shift, sure = told.split([3, 1, 1], dim=-3)
+    share = (blur(rgb, SPECK_SIGMA_PX) * way).sum(dim=-3, keepdim=True) + shift
+    return sure * (1 - _rising(share, SHARES))
+
+
+def _most_alike(own: torch.Tensor, colours: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """For each pixel of ``own`` [N, 3, h, w] the nearest of the ``colours`` [N, 3, P] at ``places``
+    [N, h, w] of the pixels near it.
+    """
+    near = torch.arange(-NEARBY, NEARBY + 1, NEARBY_STEP, device=places.device)
+    rows, columns = (
+        (torch.arange(length, device=places.device) + near[:, None]).clamp(0, length - 1)
+        for length in places.shape[1:]
+    )
+    there = places[:, rows[:, None, :, None], columns[None, :, None, :]]
+    others = colours.gather(2, there.flatten(1)[:, None].expand(-1, 3, -1))
+    others = others.reshape(*own.shape[:2], -1, *own.shape[2:])
+    best = (others - own[:, :, None]).square().sum(dim=1, keepdim=True).argmin(dim=2, keepdim=True)
+    return others.gather(2, best.expand(-1, 3, -1, -1, -1))[:, :, 0]
 
 
 def softened(

@@ -15,7 +15,17 @@ import torch.nn.functional as F  # noqa: N812
 
 from streamanon.device.drawing import LAYERS, Drawn, Placed, draw, place
 from streamanon.device.grain import Grain, detail_gain
-from streamanon.device.light import Detail, adapt, blend_border, light_field, like_skin, luma_of, softened
+from streamanon.device.light import (
+    Detail,
+    adapt,
+    background,
+    blend_border,
+    left_out,
+    light_field,
+    like_skin,
+    luma_of,
+    softened,
+)
 from streamanon.device.models import DeviceBackend, DeviceModel
 from streamanon.device.pictures import DevicePicture, DevicePixels, Pictures, Region
 from streamanon.device.raster import DeviceTextures
@@ -33,6 +43,7 @@ from streamanon.generate.network import (
     chunks,
 )
 from streamanon.generate.raster import localised
+from streamanon.generate.silhouette import STEP
 from streamanon.generate.softness import Softness
 from streamanon.geometry import CROP_PX, invert, scale_of, transform
 from streamanon.mesh.landmarks import EYES, INNER_LIPS
@@ -43,11 +54,12 @@ from streamanon.types import Float, Picture
 @dataclass(frozen=True, eq=False, repr=False)
 class _Painted:
     """Faces as the network painted them, in their crops: RGB 0..255, opacity and what is in front, in
-    [N, 5, 128, 128]; ``details``: what is carried to the next frame; ``lights`` [N, 3, 3]: the skin's
-    about eyes and mouth.
+    [N, 5, 128, 128]; ``told`` [N, 5, 64, 64]: how to tell them from what is behind; ``details``: what is
+    carried to the next frame; ``lights`` [N, 3, 3]: the skin's about eyes and mouth.
     """
 
     layers: torch.Tensor
+    told: torch.Tensor
     details: list[DetailState]
     lights: Float
 
@@ -130,9 +142,9 @@ class DeviceGenerator(NetworkGenerator):
         rgb = like_skin(rgb, light)
         rgb, beside = blend_border(rgb, crops, light, cut, layers["rings"])
         details, lights = self._details(placed, drawn, crops, light, detail, soft)
+        size = (CROP_PX, CROP_PX)
         for number, one in enumerate(placed):
             if not one.large:
-                size = (CROP_PX, CROP_PX)
                 paint = self._features.layers(
                     one.local, size, lights[number], one.delegate, details[number], 1.0
                 )
@@ -140,7 +152,14 @@ class DeviceGenerator(NetworkGenerator):
         most, least = layers["opacity"].split(1, dim=1)
         alpha = torch.minimum(most, torch.maximum(torch.maximum(face, beside), least))
         alpha = blur(alpha, network.STEPS_SIGMA_PX)
-        return _Painted(torch.cat([rgb, alpha, layers["front"]], dim=1), details, lights)
+        told = background(crops, self._memory.upload(np.stack([one.sides for one in drawn])))
+        for number, one in enumerate(placed):
+            if not one.large:
+                seen = _placed_sides(
+                    told[number], np.eye(2, 3, dtype=np.float32), size, self._memory.upload
+                )
+                alpha[number] *= 1 - left_out(crops[number], seen)
+        return _Painted(torch.cat([rgb, alpha, layers["front"]], dim=1), told, details, lights)
 
     def _details(
         self,
@@ -203,6 +222,12 @@ class DeviceGenerator(NetworkGenerator):
         for number, (face, outlined) in enumerate(zip(placed, drawn, strict=True)):
             layers = _in_frame(painted.layers[number], face.matrix, outlined.region, self._memory.upload)
             rgb, alpha, front = layers[:3], layers[3].clamp(0, 1), layers[4].clamp(0, 1)
+            if face.large:
+                x0, y0, x1, y1 = outlined.region
+                local = face.matrix.copy()
+                local[:, 2] += local[:, :2] @ np.array([x0, y0], np.float32)
+                told = _placed_sides(painted.told[number], local, (x1 - x0, y1 - y0), self._memory.upload)
+                alpha = alpha * (1 - left_out(picture.rgb(outlined.region), told)[0])
             grey = picture.luma(outlined.region)
             if face.large:
                 fine = self._fine_detail(face, outlined.region)
@@ -257,6 +282,15 @@ def _numbers_of(last: DetailState | None) -> tuple[float, ...]:
 def _signed(rgb: torch.Tensor) -> torch.Tensor:
     """Colours of 0..255 as -1..1."""
     return rgb / 127.5 - 1
+
+
+def _placed_sides(
+    told: torch.Tensor, matrix: Float, size: tuple[int, int], upload: Callable[[Float], torch.Tensor]
+) -> torch.Tensor:
+    """What is known of every second pixel of a crop [5, 64, 64], as seen in an image of that ``size``;
+    ``matrix`` [2, 3]: from there to the crop.
+    """
+    return sample(told, places_of(upload(matrix[None] / np.float32(STEP)), size)[0])
 
 
 def _in_frame(

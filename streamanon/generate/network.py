@@ -26,9 +26,10 @@ from streamanon.generate.layers import Layer, lay
 from streamanon.generate.proportions import Proportions
 from streamanon.generate.raster import Textures, localised, sampled
 from streamanon.generate.reuse import resting
+from streamanon.generate.silhouette import STEP, background, left_out, sides_of
 from streamanon.generate.softness import softened, softness_of
 from streamanon.geometry import CROP_PX, alignment, invert, scale_of, transform
-from streamanon.media.yuv import read_luma
+from streamanon.media.yuv import read_luma, read_rgb
 from streamanon.mesh.face_mesh import aligned_crop, network_input, snap
 from streamanon.mesh.landmarks import mesh_keypoints
 from streamanon.runtime.backends import Backend
@@ -42,6 +43,7 @@ FRONT_SURE, FRONT_SLACK, MOST_FRONT = 0.7, 0.2, 0.62
 SMALL_SCALE = 1.8
 #: Faces go through the network by so many: few sizes, as a runtime may prepare for each.
 CHUNKS = (8, 4, 2, 1)
+IDENTITY = np.eye(2, 3, dtype=np.float32)
 #: So deep inside, crop pixels, the network may say that something in front shows.
 SOFT_PX = 8.0
 #: Opacity is blurred by that (sigma, crop px): the network's steps from pixel to pixel would be seen.
@@ -253,9 +255,15 @@ class NetworkGenerator:
         if not large:
             lay(painted, self._layers(begun, transform(begun.matrix, begun.points), painted, 1.0))
         alpha = _alpha(begun.cut, np.maximum(begun.answer.face, beside))
+        told = background(begun.crop, sides_of(begun.cut, transform(begun.matrix, begun.points)))
+        if not large:
+            whole = (0, 0, CROP_PX, CROP_PX)
+            alpha = alpha * (1 - left_out(begun.crop, _placed_sides(told, IDENTITY, whole)))
         shares = np.dstack([alpha, begun.front.astype(np.float32)])
         placed = _placed(painted, back, region, scale, cv2.INTER_CUBIC)
         alpha, front = np.moveaxis(_placed(shares, back, region, scale, cv2.INTER_LINEAR), 2, 0)
+        if large:
+            alpha = alpha * (1 - left_out(read_rgb(picture, *region), _placed_sides(told, back, region)))
         grey = read_luma(picture, *region)
         grain = grain_of(middle(grey), middle(alpha))
         if large:
@@ -334,6 +342,13 @@ def region_of_cut(picture: Picture, cut: NDArray[np.bool_], back: Float) -> tupl
     if x1 - x0 < 8 or y1 - y0 < 8:
         raise SynthesisError("the face lies outside the frame")
     return x0, y0, x1, y1
+
+
+def _placed_sides(told: Float, back: Float, region: tuple[int, int, int, int]) -> Float:
+    """What is known of every second pixel of the crop, as seen in a region of the frame [h, w, 5]."""
+    linear = back * np.array([STEP, STEP, 1], np.float32)
+    parts = (_placed(one, linear, region, 1.0, cv2.INTER_LINEAR) for one in (told[..., :3], told[..., 3:]))
+    return np.dstack(list(parts))
 
 
 def _placed(
