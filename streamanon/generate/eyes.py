@@ -20,11 +20,14 @@ from streamanon.types import LUMA, Delegate, Float
 RINGS, SECTOR = 12, 0.6
 #: Lids apart by less than the first, of an eye's width, are closed; from the second on all is painted.
 OPEN = (0.07, 0.12)
-#: A closed lid, in eye widths from the line of lashes: how far it reaches up and down, softly; how bright
-#: it is, of the skin's light; the lashes' thickness, and how dark they are; how much the lid's ball shines,
-#: and where.
-LID_REACH, LID_SOFT, LID_SHADE = (-0.2, 0.11), 0.08, 0.9
+#: A closed lid, in eye widths from the line of lashes: how far it reaches up and down, softly; the lashes'
+#: thickness, and how dark they are; how much the lid's ball shines, and where.
+LID_REACH, LID_SOFT = (-0.36, 0.12), (0.2, 0.1)
 LASHES, LASH_SHARE, BULGE, BULGE_AT, BULGE_SIZE = 0.03, 0.5, 0.06, -0.1, 0.06
+#: Below the eyes and right above the lids a texture shows skin as shaded as closed lids are at the lashes
+#: and below the brows; blurred by so much of its side (sigma); the bounds of either shade.
+LID_PLACES = ((228, 229, 230, 231, 448, 449, 450, 451), (29, 27, 28, 56, 259, 257, 258, 286))
+LID_SIGMA, LID_SHADES = 0.008, (0.85, 1.05)
 #: Lids this far apart show how bright the whites are; that and its bounds, of the skin's luma.
 SHOWN, WHITE, WHITE_RANGE = 0.2, 1.1, (0.9, 1.6)
 #: Whites are brighter than the mean of what shows between lids, lashes and iris too, by so much.
@@ -51,12 +54,14 @@ TINY = 1e-3
 @dataclass(frozen=True, eq=False, repr=False)
 class Irises:
     """``rings`` [12, 3] RGB 0..255: an iris's colours from the middle outwards; ``skin``: the luma of the
-    skin that they belong to; ``phase``: of the streaks.
+    skin that they belong to; ``phase``: of the streaks; ``lid`` [2, 3]: how bright lids are, of the
+    skin, at the lashes and below the brows.
     """
 
     rings: Float
     skin: float
     phase: float
+    lid: Float
 
 
 def irises_of(delegate: Delegate, uv: Float) -> Irises:
@@ -76,8 +81,12 @@ def irises_of(delegate: Delegate, uv: Float) -> Irises:
         maps = x.astype(np.float32), y.astype(np.float32)
         seen.append(cv2.remap(texture, *maps, cv2.INTER_LINEAR).astype(np.float32))
     rings = np.median(np.concatenate(seen, axis=1), axis=1).astype(np.float32)
+    smooth = cv2.GaussianBlur(texture, (0, 0), LID_SIGMA * len(texture))
+    columns, rows = np.rint(places[np.array(LID_PLACES)]).astype(int).transpose(2, 0, 1)
+    lid = np.median(smooth[rows, columns], axis=1) / np.maximum(delegate.skin, 1)
     phase = (zlib.crc32(delegate.id.encode()) % 1000) / 1000
-    return Irises(rings, max(float(delegate.skin @ LUMA), 1.0), phase)
+    lid = np.asarray(lid.clip(*LID_SHADES), np.float32)
+    return Irises(rings, max(float(delegate.skin @ LUMA), 1.0), phase, lid)
 
 
 def eye_white(crop: Float, lights: Float, points: Float) -> float | None:
@@ -170,18 +179,18 @@ def eye_layers(
     layers = []
     for number, amount in enumerate(np.interp(apart, OPEN, (0, 1)).tolist()):
         eye = _Eye(number, points, np.asarray(lights[number], np.float32))
-        made = (_lid(eye, size, look, 1 - amount), _ball(eye, size, irises, white, look, amount))
+        made = (_lid(eye, size, irises, look, 1 - amount), _ball(eye, size, irises, white, look, amount))
         layers += [layer for layer in made if layer is not None]
     return layers
 
 
-def _lid(eye: _Eye, size: tuple[int, int], look: Look, amount: float) -> Layer | None:
+def _lid(eye: _Eye, size: tuple[int, int], irises: Irises, look: Look, amount: float) -> Layer | None:
     """A closed lid: skin, and a line of lashes."""
     if not amount:
         return None
     (low, high), lashes = LID_REACH, eye.lid(*LIDS[eye.number])
     rim = np.array([low - 0.2, high + 0.2])
-    corners = eye.first + eye.width * np.array([-0.2, 1.2])[:, None] * eye.level
+    corners = eye.first + eye.width * np.array([-0.25, 1.25])[:, None] * eye.level
     down = np.array([-eye.level[1], eye.level[0]])
     box = np.concatenate([corners + eye.width * edge * down for edge in rim])
     place = placed(box, 1.0, size)
@@ -193,9 +202,10 @@ def _lid(eye: _Eye, size: tuple[int, int], look: Look, amount: float) -> Layer |
     thick = float(np.hypot(LASHES, look.sigma_px / eye.width))
     lash = LASH_SHARE * look.contrast * LASHES / thick * np.exp(-((v / thick) ** 2)) * tapered
     bulge = BULGE * look.contrast * np.exp(-(((v - BULGE_AT) / BULGE_SIZE) ** 2)) * tapered
-    fade = np.clip((v - low) / LID_SOFT, 0, 1) * np.clip((high - v) / LID_SOFT, 0, 1)
-    ends = np.clip((u + 0.05) / 0.12, 0, 1) * np.clip((1.05 - u) / 0.12, 0, 1)
-    rgb = eye.light * (LID_SHADE + bulge - lash)[..., None]
+    fade = np.clip((v - low) / LID_SOFT[0], 0, 1) * np.clip((high - v) / LID_SOFT[1], 0, 1)
+    ends = np.clip((u + 0.14) / 0.16, 0, 1) * np.clip((1.14 - u) / 0.16, 0, 1)
+    up = np.clip(v / low, 0, 1)[..., None]
+    rgb = eye.light * (irises.lid[0] + up * (irises.lid[1] - irises.lid[0])) * (1 + bulge - lash)[..., None]
     return Layer(
         place[0], place[1], np.asarray(rgb, np.float32), np.asarray(fade * ends * amount, np.float32)
     )

@@ -16,7 +16,7 @@ from streamanon.types import LUMA, Float
 
 SIZE = 256
 SKIN = np.array([180, 140, 120], np.float32)
-DARK = Irises(np.full((12, 3), 30, np.float32), 140.0, 0.3)
+DARK = Irises(np.full((12, 3), 30, np.float32), 140.0, 0.3, np.full((2, 3), 0.9, np.float32))
 
 
 @cache
@@ -103,3 +103,27 @@ def test_an_iris_has_the_textures_colours() -> None:
         assert luma[:3].mean() < luma[-3:].mean() + 40
         assert luma.max() < 200
     assert len({one.rings.tobytes() for one in found}) > 6
+
+
+def test_closed_lids_hide_the_dark_lines_above_them_in_the_delegates_own_shade() -> None:
+    """A delegate's line of lashes, painted above lids that are shut, as a texture with deep creases has."""
+    points = face(0.0)
+    image = np.tile(SKIN, (SIZE, SIZE, 1)).astype(np.float32)
+    first, last = (points[corner, :2] for corner in EYE_SIDES[0])
+    width, y = float(np.linalg.norm(last - first)), round(float(first[1]))
+    crease, middle = round(y - 0.12 * width), round(float((first + last)[0] / 2))
+    image[crease] = 20
+    shaded = Irises(DARK.rings, DARK.skin, DARK.phase, np.array([[1.0] * 3, [0.85] * 3], np.float32))
+    lay(image, eye_layers(points, (SIZE, SIZE), np.stack([SKIN, SKIN]), shaded, WHITE, Look(1.0, 0.0)))
+    column = image[:, middle] @ LUMA / (SKIN @ LUMA)
+    assert column[crease] > 0.65
+    assert column[round(y - 0.05 * width)] > column[round(y - 0.2 * width)]
+    assert column[y - 4 : y + 5].min() < 0.75
+
+
+def test_lids_are_as_dark_as_their_delegates_skin_is_there() -> None:
+    shades = np.array([irises_of(one, gallery().uv).lid for one in gallery().delegates])
+    assert shades.shape[1:] == (2, 3)
+    assert 0.85 <= shades.min() <= shades.max() <= np.float32(1.05)
+    assert np.median(shades[:, 0] - shades[:, 1]) > 0.02
+    assert shades[:, 0].std() > 0.02
