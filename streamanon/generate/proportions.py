@@ -2,7 +2,8 @@
 
 Kuang et al. (CVPR 2024) treat a face's appearance and its geometry as two visual clues. Here the geometry
 is the place and width of eyes, brows, nose and mouth. Pose, expression and gaze stay the frame's, and so
-does the outline, so that the painted face covers exactly what the person's did.
+does the outline, so that the painted face covers exactly what the person's did. Moving it, too, was tried
+and hid nobody better (docs/method.md).
 """
 
 from __future__ import annotations
