@@ -22,8 +22,10 @@ from streamanon.generate.grain import (
     MOST,
     MOST_GAIN,
     PAINTED,
+    UNCHANGED,
     UNCLIPPED,
     WHITE,
+    Laid,
 )
 from streamanon.runtime.backends import Memory
 
@@ -36,16 +38,29 @@ class Grain:
         drawn = np.random.default_rng(0).standard_normal((SIDE, SIDE), np.float32)
         self._noise = memory.upload(drawn)
 
-    def add(self, rgb: torch.Tensor, alpha: torch.Tensor, grey: torch.Tensor) -> torch.Tensor:
-        """``rgb`` [3, h, w] as grainy as ``grey`` [h, w], the frame's luma, is where ``alpha`` is 1. Both
-        are 0..255. The same frame gets the same grain.
+    def add(
+        self,
+        rgb: torch.Tensor,
+        alpha: torch.Tensor,
+        grey: torch.Tensor,
+        corner: tuple[int, int],
+        last: Laid | None,
+    ) -> tuple[torch.Tensor, Laid]:
+        """``rgb`` [3, h, w] as grainy as ``grey`` [h, w], the frame's luma, is where ``alpha`` is 1, and
+        the grain. Both are 0..255. The same frame gets the same grain, and a pixel that did not change
+        since the ``last`` frame keeps its own.
         """
         rows, columns = (_middle(length) for length in alpha.shape)
         painted = luma_of(rgb[:, rows, columns])
         wanted, own = (grain_of(one, alpha[rows, columns]) for one in (grey[rows, columns], painted))
         strength = (wanted**2 - own**2).clamp(min=0).sqrt() / WHITE
         strength = torch.where(strength < LEAST, 0, strength.clamp(max=MOST))
-        return rgb + strength * self._taken(wanted, alpha.shape)
+        noise = self._taken(wanted, alpha.shape)
+        if last is not None:
+            here, there = last.shared(*corner, grey.shape)
+            changed = (grey[here] - last.grey[there]).abs() >= UNCHANGED
+            noise[here] = torch.where(changed, noise[here], last.noise[there])
+        return rgb + strength * noise, Laid(*corner, grey, noise)
 
     def _taken(self, wanted: torch.Tensor, shape: torch.Size) -> torch.Tensor:
         """Numbers [h, w] from a place that ``wanted`` decides."""

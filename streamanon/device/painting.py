@@ -6,7 +6,7 @@ back: only how opaque they are does, on which it is decided whether a face is hi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -218,7 +218,7 @@ class DeviceGenerator(NetworkGenerator):
     def _patches(
         self, picture: DevicePicture, placed: list[Placed], drawn: list[Drawn], painted: _Painted
     ) -> list[Painting]:
-        colours, opacities = [], []
+        colours, opacities, details = [], [], []
         for number, (face, outlined) in enumerate(zip(placed, drawn, strict=True)):
             layers = _in_frame(painted.layers[number], face.matrix, outlined.region, self._memory.upload)
             rgb, alpha, front = layers[:3], layers[3].clamp(0, 1), layers[4].clamp(0, 1)
@@ -236,12 +236,14 @@ class DeviceGenerator(NetworkGenerator):
                 size, scale = (rgb.shape[2], rgb.shape[1]), scale_of(invert(face.matrix))
                 detail, lights = painted.details[number], painted.lights[number]
                 self._lay(rgb, self._features.layers(shifted, size, lights, face.delegate, detail, scale))
-            rgb = self._grain.add(rgb, alpha, grey)
+            last = face.job.last.grain if face.job.last is not None else None
+            rgb, laid = self._grain.add(rgb, alpha, grey, outlined.region[:2], last)
+            details.append(replace(painted.details[number], grain=laid))
             colours.append(rgb.clamp(0, 255).permute(1, 2, 0))
             opacities.append(torch.stack([alpha, front]))
         made = []
         for outlined, rgb, (alpha, front), detail in zip(
-            drawn, colours, self._memory.download(opacities), painted.details, strict=True
+            drawn, colours, self._memory.download(opacities), details, strict=True
         ):
             patch = Patch(outlined.region[0], outlined.region[1], rgb, alpha, front)
             made.append(Painting(patch, detail))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import cv2
@@ -24,8 +25,41 @@ FINEST_SIGMA, DETAIL_SIGMA = 1.0, 1.5
 MOST_GAIN = 0.75
 #: Grain weaker than this, levels, is not added; stronger than that it is something else, and is bounded.
 LEAST, MOST = 1.0, 14.0
+#: A pixel of the frame whose luma changed by less than that, levels, keeps its grain.
+UNCHANGED = 0.5
 #: Detail of that power, square levels, is hardly any.
 LEAST_POWER = 1e-2
+
+
+#: Rows and columns.
+Part = tuple[slice, slice]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Laid:
+    """Grain that was laid over a frame: the corner (x0, y0) of its region, the frame's luma ``grey`` [h, w]
+    there, and the ``noise`` [h, w] of standard deviation 1. On a GPU both are tensors.
+    """
+
+    x0: int
+    y0: int
+    grey: Float
+    noise: Float
+
+    def shared(self, x0: int, y0: int, size: tuple[int, ...]) -> tuple[Part, Part]:
+        """The part that a region with its corner at x0, y0 and of that ``size`` (height, width) shares with
+        this one, as rows and columns of that region and of this one.
+        """
+        rows = _overlap(y0, size[0], self.y0, self.grey.shape[0])
+        columns = _overlap(x0, size[1], self.x0, self.grey.shape[1])
+        return (rows[0], columns[0]), (rows[1], columns[1])
+
+
+def _overlap(one: int, length: int, other: int, other_length: int) -> tuple[slice, slice]:
+    """What two spans share, in each."""
+    first, last = max(one, other), min(one + length, other + other_length)
+    last = max(first, last)
+    return slice(first - one, last - one), slice(first - other, last - other)
 
 
 def grain_of(grey: Float, share: Float, percent: int = FLATTER, sigma: float = FINEST_SIGMA) -> float:
@@ -60,17 +94,32 @@ def detail_gain(rgb: Float, fine: Float, alpha: Float, grey: Float, grain: float
     return float(np.sqrt(np.clip((wanted - rest - own) / max(whole - own, LEAST_POWER), 0, MOST_GAIN**2)))
 
 
-def add_grain(rgb: Float, alpha: Float, wanted: float) -> Float:
+def add_grain(
+    rgb: Float,
+    alpha: Float,
+    wanted: float,
+    grey: Float,
+    corner: tuple[int, int],
+    last: Laid | None,
+) -> tuple[Float, Laid | None]:
     """``rgb`` [h, w, 3] 0..255 with the grain that is ``wanted`` where ``alpha`` is 1, levels as
-    :func:`grain_of` gives them for the frame's luma; the same frame gets the same grain.
+    :func:`grain_of` gives them for the frame's luma, ``grey`` [h, w], whose region has its ``corner`` at
+    (x, y); and the grain, None where there is none. The same frame gets the same grain, and a pixel that
+    did not change since the ``last`` frame keeps its own, as a camera's compressed grain and the pattern of
+    a dithered picture do.
     """
     own = grain_of(cast(Float, cv2.transform(middle(rgb), LUMA[None])), middle(alpha)) if wanted else 0.0
     strength = np.sqrt(max(wanted**2 - own**2, 0.0)) / WHITE
     if strength < LEAST:
-        return rgb
+        return rgb, None
     rng = np.random.default_rng(int(1e6 * wanted))  # the same frame gets the same grain
-    noise = rng.standard_normal(alpha.shape, np.float32) * np.float32(min(strength, MOST))
-    return np.asarray(rgb + noise[..., None], np.float32)
+    noise = rng.standard_normal(alpha.shape, np.float32)
+    if last is not None:
+        here, there = last.shared(*corner, grey.shape)
+        unchanged = np.abs(grey[here] - last.grey[there]) < UNCHANGED
+        noise[here] = np.where(unchanged, last.noise[there], noise[here])
+    grained = rgb + np.float32(min(strength, MOST)) * noise[..., None]
+    return np.asarray(grained, np.float32), Laid(*corner, grey, noise)
 
 
 def middle(layer: Float) -> Float:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from streamanon.generate.grain import Laid
 from streamanon.generate.kept import Kept
 from streamanon.generate.softness import Softness
 from streamanon.types import Assignment, Float, Geometry, Picture
@@ -40,7 +41,8 @@ class DetailState:
     smoothed; ``front`` [32, 32]: the crop's cells that showed something in front; ``mouth`` [3, 3]: colours
     between the lips (:func:`streamanon.generate.mouth.mouth_colours`), smoothed; ``white``:
     how bright eyes are (:func:`streamanon.generate.eyes.eye_white`), smoothed; ``kept``: the painting, for
-    the next frame if the face rests; ``soft``: how soft the painting is made, smoothed.
+    the next frame if the face rests; ``soft``: how soft the painting is made, smoothed; ``grain`` that was
+    laid over it.
     """
 
     contrast: float
@@ -50,6 +52,7 @@ class DetailState:
     white: float | None = None
     kept: Kept | None = None
     soft: Softness | None = None
+    grain: Laid | None = None
 
     def towards(self, other: DetailState) -> DetailState:
         return DetailState(

@@ -159,7 +159,9 @@ class NetworkGenerator:
             raise SynthesisError("too much of the face is hidden")
         inputs = make_inputs(crop, local, warped, mask, front, job.last)
         light = _levels(inputs.planes[10:])
-        detail = replace(inputs.detail, front=cells, soft=None if job.last is None else job.last.soft)
+        detail = replace(inputs.detail, front=cells)
+        if job.last is not None:
+            detail = replace(detail, soft=job.last.soft, grain=job.last.grain)
         detail = with_features(
             detail, crop, _lights(light, local), transform(matrix, geometry.points), job.last
         )
@@ -239,11 +241,11 @@ class NetworkGenerator:
 
     def _finished(self, picture: Picture, begun: _Begun) -> Painting | None:
         try:
-            return Painting(self._pasted(picture, begun), begun.detail)
+            return self._pasted(picture, begun)
         except SynthesisError:
             return None
 
-    def _pasted(self, picture: Picture, begun: _Begun) -> Patch:
+    def _pasted(self, picture: Picture, begun: _Begun) -> Painting:
         """The network's answer in the frame's pixels."""
         assert begun.answer is not None
         back = invert(begun.matrix)
@@ -273,8 +275,9 @@ class NetworkGenerator:
             placed = placed * (1 + detail_gain(placed, fine, alpha, grey, grain) * fine)[..., None]
             shifted = begun.points - np.array([*region[:2], 0], np.float32)
             lay(placed, self._layers(begun, shifted, placed, scale))
-        placed = add_grain(placed, alpha, grain)
-        return Patch(region[0], region[1], placed.clip(0, 255), alpha, front)
+        placed, laid = add_grain(placed, alpha, grain, grey, region[:2], begun.detail.grain)
+        patch = Patch(region[0], region[1], placed.clip(0, 255), alpha, front)
+        return Painting(patch, replace(begun.detail, grain=laid))
 
     def _layers(self, begun: _Begun, points: Float, rgb: Float, per_crop: float) -> list[Layer]:
         """Eyes and mouth of a mesh that lies at ``points`` of an image."""

@@ -108,18 +108,25 @@ def test_a_painted_face_gets_as_much_grain_as_on_the_host() -> None:
     frame, alpha = grey(5.0), np.ones((90, 120), np.float32)
     rgb = np.repeat(grey(0.0)[..., None], 3, axis=2)
     given = there(rgb.transpose(2, 0, 1).copy()), there(alpha)
-    made = Grain(MEMORY).add(*given, there(frame))
-    expected = host_grain.add_grain(rgb, alpha, host_grain.grain_of(frame, alpha)) - rgb
+    made, laid = Grain(MEMORY).add(*given, there(frame), (0, 0), None)
+    wanted = host_grain.grain_of(frame, alpha)
+    expected = host_grain.add_grain(rgb, alpha, wanted, frame, (0, 0), None)[0] - rgb
     added = here(made.permute(1, 2, 0)) - rgb
     assert added.std() == pytest.approx(expected.std(), rel=0.05)
     assert expected.std() > 3
     assert added[..., 0] == pytest.approx(added[..., 2], abs=1e-3)
-    again = Grain(MEMORY).add(*given, there(frame))
+    again, _ = Grain(MEMORY).add(*given, there(frame), (0, 0), None)
     assert torch.equal(again, made)
-    other = Grain(MEMORY).add(*given, there(frame + grey(1.0) - grey(0.0)))
+    changed = frame + grey(1.0) - grey(0.0) + 5
+    changed[:, 100:] = frame[:, 100:]
+    other, _ = Grain(MEMORY).add(*given, there(changed), (0, 0), laid)
+    kept = here(other)[0, :, 100:] - rgb[:, 100:, 0]
+    assert np.corrcoef(kept.ravel(), added[:, 100:, 0].ravel())[0, 1] > 0.99
+    other, added = other[..., :100], added[:, :100]
+    given = given[0][..., :100], given[1]
     assert np.corrcoef(here((other - given[0])[0]).ravel(), added[..., 0].ravel())[0, 1] < 0.2
 
 
 def test_smooth_footage_gets_none() -> None:
     rgb, alpha = torch.full((3, 60, 60), 128.0, device=DEVICE), torch.ones(60, 60, device=DEVICE)
-    assert torch.equal(Grain(MEMORY).add(rgb, alpha, there(grey(0.3, (60, 60)))), rgb)
+    assert torch.equal(Grain(MEMORY).add(rgb, alpha, there(grey(0.3, (60, 60))), (0, 0), None)[0], rgb)

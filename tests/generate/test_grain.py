@@ -25,7 +25,7 @@ def everywhere() -> np.ndarray:
 
 
 def grained(rgb: np.ndarray, grey: np.ndarray) -> np.ndarray:
-    return add_grain(rgb, everywhere(), grain_of(grey, everywhere()))
+    return add_grain(rgb, everywhere(), grain_of(grey, everywhere()), grey, (0, 0), None)[0]
 
 
 @pytest.mark.parametrize("level", [2.0, 5.0, 10.0])
@@ -61,6 +61,31 @@ def test_the_same_frame_gets_the_same_grain_and_the_next_another() -> None:
     other = grained(smooth(), noisy(6, seed=3))
     np.testing.assert_array_equal(one, again)
     assert abs(np.corrcoef((one - smooth()).ravel(), (other - smooth()).ravel())[0, 1]) < 0.05
+
+
+def test_a_pixel_that_did_not_change_keeps_its_grain_wherever_the_face_moved() -> None:
+    frame = noisy(6)
+    changed = frame.copy()
+    changed[:, 60:] = noisy(6, seed=3)[:, 60:]
+    wanted = grain_of(frame, everywhere())
+    first, laid = add_grain(smooth(), everywhere(), wanted, frame, (8, 4), None)
+    # Eight pixels to the right and four down, in a picture that stood still up to column 60.
+    part, plain = np.ones((SIZE[0] - 4, SIZE[1] - 8), np.float32), smooth()[4:, 8:]
+    second, again = add_grain(plain, part, wanted, changed[4:, 8:], (16, 8), laid)
+    before, after = first[4:, 8:, 0] - plain[..., 0], second[..., 0] - plain[..., 0]
+    np.testing.assert_allclose(after[:, :52], before[:, :52], rtol=0.05, atol=0.05)
+    assert abs(np.corrcoef(before[:, 52:].ravel(), after[:, 52:].ravel())[0, 1]) < 0.1
+    assert laid is not None
+    assert again is not None
+    assert np.std(again.noise) == pytest.approx(1, rel=0.05)
+
+
+def test_grain_of_a_face_that_was_elsewhere_is_not_kept() -> None:
+    frame = noisy(6)
+    wanted = grain_of(frame, everywhere())
+    first, laid = add_grain(smooth(), everywhere(), wanted, frame, (0, 0), None)
+    second, _ = add_grain(smooth(), everywhere(), wanted, frame, (500, 20), laid)
+    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("level", [2.0, 4.0])
