@@ -47,8 +47,8 @@ class Grain:
         last: Laid | None,
     ) -> tuple[torch.Tensor, Laid]:
         """``rgb`` [3, h, w] as grainy as ``grey`` [h, w], the frame's luma, is where ``alpha`` is 1, and
-        the grain. Both are 0..255. The same frame gets the same grain, and a pixel that did not change
-        since the ``last`` frame keeps its own.
+        the grain. Both are 0..255. The same frame gets the same grain, of which as large a share stays from
+        the ``last`` frame as there are pixels that did not change.
         """
         rows, columns = (_middle(length) for length in alpha.shape)
         painted = luma_of(rgb[:, rows, columns])
@@ -58,8 +58,10 @@ class Grain:
         noise = self._taken(wanted, alpha.shape)
         if last is not None:
             here, there = last.shared(*corner, grey.shape)
-            changed = (grey[here] - last.grey[there]).abs() >= UNCHANGED
-            noise[here] = torch.where(changed, noise[here], last.noise[there])
+            if grey[here].numel():
+                share = ((grey[here] - last.grey[there]).abs() < UNCHANGED).float().mean()
+                stays = noise.flip(0)[here] < torch.special.ndtri(share)
+                noise[here] = torch.where(stays, last.noise[there], noise[here])
         return rgb + strength * noise, Laid(*corner, grey, noise)
 
     def _taken(self, wanted: torch.Tensor, shape: torch.Size) -> torch.Tensor:

@@ -25,12 +25,10 @@ FINEST_SIGMA, DETAIL_SIGMA = 1.0, 1.5
 MOST_GAIN = 0.75
 #: Grain weaker than this, levels, is not added; stronger than that it is something else, and is bounded.
 LEAST, MOST = 1.0, 14.0
-#: A pixel of the frame whose luma changed by less than that, levels, keeps its grain.
+#: A pixel of the frame whose luma changed by less than that, levels, did not change.
 UNCHANGED = 0.5
 #: Detail of that power, square levels, is hardly any.
 LEAST_POWER = 1e-2
-
-
 #: Rows and columns.
 Part = tuple[slice, slice]
 
@@ -104,9 +102,9 @@ def add_grain(
 ) -> tuple[Float, Laid | None]:
     """``rgb`` [h, w, 3] 0..255 with the grain that is ``wanted`` where ``alpha`` is 1, levels as
     :func:`grain_of` gives them for the frame's luma, ``grey`` [h, w], whose region has its ``corner`` at
-    (x, y); and the grain, None where there is none. The same frame gets the same grain, and a pixel that
-    did not change since the ``last`` frame keeps its own, as a camera's compressed grain and the pattern of
-    a dithered picture do.
+    (x, y); and the grain, None where there is none. The same frame gets the same grain. As large a share of
+    it stays from the ``last`` frame as there are pixels that did not change, as in dithered and strongly
+    compressed footage; which pixels, chance says, for where a face changed would tell of it.
     """
     own = grain_of(cast(Float, cv2.transform(middle(rgb), LUMA[None])), middle(alpha)) if wanted else 0.0
     strength = np.sqrt(max(wanted**2 - own**2, 0.0)) / WHITE
@@ -117,7 +115,9 @@ def add_grain(
     if last is not None:
         here, there = last.shared(*corner, grey.shape)
         unchanged = np.abs(grey[here] - last.grey[there]) < UNCHANGED
-        noise[here] = np.where(unchanged, last.noise[there], noise[here])
+        if unchanged.size:
+            stays = rng.random(unchanged.shape, np.float32) < unchanged.mean()
+            noise[here] = np.where(stays, last.noise[there], noise[here])
     grained = rgb + np.float32(min(strength, MOST)) * noise[..., None]
     return np.asarray(grained, np.float32), Laid(*corner, grey, noise)
 
