@@ -11,11 +11,13 @@ from streamanon.types import METHODS, Method
 SIZES = ((640, 360), (1280, 720), (1920, 1080), (3840, 2160))
 FACES = (0, 1, 4, 16)
 PRECISIONS = ("auto", "fp32")
+#: A case whose rounds have taken that long, s, is timed no further: a slow machine needs fewer of them.
+MOST_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Case:
-    """One clip, processed in one way. ``frames``: of the clip; ``rounds``: how often it is timed."""
+    """A clip, processed in one way. ``frames``: of the clip; ``rounds``: how often it is timed, at most."""
 
     width: int
     height: int
@@ -34,6 +36,11 @@ class Case:
     def words(self) -> str:
         clip = f"{self.width}x{self.height}, {self.faces} face{'' if self.faces == 1 else 's'}"
         return f"{clip}, {self.method}, {self.backend} {self.precision}"
+
+
+def another_round(case: Case, seconds: Sequence[float]) -> bool:
+    """Whether to time it once more after rounds that took ``seconds`` each."""
+    return len(seconds) < case.rounds and sum(seconds) < MOST_SECONDS
 
 
 def all_cases(backends: Sequence[str], quick: bool) -> list[Case]:

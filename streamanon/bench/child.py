@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from streamanon.api import Anonymizer
-from streamanon.bench.cases import Case
+from streamanon.bench.cases import Case, another_round
 from streamanon.bench.faces import COUNTS, time_faces
 from streamanon.bench.latency import LatencyClock, batches_of, percentiles, time_network
 from streamanon.bench.verify import Covers, verify
@@ -80,8 +80,8 @@ def run_case(
         report = anonymizer.run(source, output, note)
         verified = verify(source, output, report, covers, case.faces, case.method)
         ready()
-        seconds, work, stages = [], [], dict[str, list[float]]()
-        for _ in range(case.rounds):
+        seconds, work, stages = list[float](), list[float](), dict[str, list[float]]()
+        while another_round(case, seconds):
             started, worked = time.perf_counter(), time.process_time()
             anonymizer.run(source, output, overwrite=True)
             seconds.append(time.perf_counter() - started)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from streamanon.bench.cases import Case
+from streamanon.bench.cases import Case, another_round
 from streamanon.bench.verify import verify_faces
 from streamanon.errors import ModelError, StreamanonError, sentence
 
@@ -41,13 +41,16 @@ def beside_deface(case: Case, clip: Path, output: Path, options: Sequence[str]) 
     programs = {"streamanon": own, "deface": ["deface", str(clip), "-o", str(output)]}
     taken: dict[str, list[Taken]] = {name: [] for name in programs}
     row: dict[str, Any] = dataclasses.asdict(case)
+    spent = list[float]()
     try:
-        for number in range(case.rounds):
+        while another_round(case, spent):
+            begun = time.perf_counter()
             for name, words in programs.items():
                 taken[name].append(run_program(words))
-                if not number:
+                if not spent:
                     verify_faces(name, clip, output, (case.width, case.height), case.faces)
                 output.unlink()
+            spent.append(time.perf_counter() - begun)
     except StreamanonError as error:
         return row | {"error": sentence(error)}
     finally:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from streamanon.bench import gpu
-from streamanon.bench.cases import FACES, SIZES, all_cases
+from streamanon.bench.cases import FACES, MOST_SECONDS, SIZES, all_cases, another_round
 from streamanon.bench.gpu import GpuSampler
 from streamanon.bench.latency import LatencyClock, batches_of, percentiles, time_network
 from streamanon.bench.machine import machine_facts, versions
@@ -36,6 +36,14 @@ def test_each_thing_is_varied_once() -> None:
 
 def test_a_quick_benchmark_has_a_case_a_backend() -> None:
     assert [case.backend for case in all_cases(["a", "b"], quick=True)] == ["a", "b"]
+
+
+def test_slow_cases_are_timed_less_often() -> None:
+    case = all_cases(["a"], quick=False)[0]
+    assert another_round(case, [])
+    assert another_round(case, [1.0, 1.0])
+    assert not another_round(case, [1.0] * case.rounds)
+    assert not another_round(case, [MOST_SECONDS])
 
 
 def test_waiting_is_no_work() -> None:
