@@ -29,11 +29,11 @@ _ABOUT = """\
 `streamanon bench --json benchmarks/results/bench/NAME.json` on a machine, then `python
 scripts/make_benchmarks.py`. An empty row is a machine that nobody has measured; nothing here is
 estimated. What the columns mean: synthetic people side by side, decode to encode, median of three
-rounds (slowest and fastest; fewer where they take over half a minute), processor time of all cores; every
-output is checked before it is timed (all frames, all faces covered by the method named, the rest of the
-picture unchanged), and deface's as well (all frames, all faces changed). A result of `--quick` is one short clip, timed once, beside deface three times:
-it shows that all of it runs, and has no row. What a GPU could do at best, on paper:
-[roofline](roofline.md)."""
+rounds (slowest and fastest; fewer where they take over half a minute), processor time of all cores;
+every output is checked before it is timed (all frames, all faces covered by the method named, the rest
+of the picture unchanged), and deface's as well (all frames, all faces changed). A result of `--quick`
+is one short clip, timed once, beside deface three times: it shows that all of it runs, and has no row.
+What a GPU could do at best, on paper: [roofline](roofline.md)."""
 _USUAL = (1920, 1080, 4, "synthesize", "auto")
 
 
