@@ -366,3 +366,9 @@ class SafeFrame:
     @property
     def pts_seconds(self) -> float:
         return float(self.pts * self.time_base)
+
+
+def check_safe(frame: object) -> None:
+    """What each output asks first. Raises TypeError for anything but a sealed :class:`SafeFrame`."""
+    if type(frame) is not SafeFrame or not frame.is_sealed:
+        raise TypeError(f"only a SafeFrame may leave, not {type(frame).__name__}")

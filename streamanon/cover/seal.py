@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamanon.cover.mosaic import SOLID_RGB
-from streamanon.types import _SEAL, FrameReport, Picture, Resolved, SafeFrame
+from streamanon.types import _SEAL, FrameReport, Picture, Resolved, SafeFrame, check_safe
 
 
 def seal(resolved: Resolved, picture: Picture, report: FrameReport) -> SafeFrame:
@@ -28,8 +28,7 @@ def seal(resolved: Resolved, picture: Picture, report: FrameReport) -> SafeFrame
 
 def repeated(frame: SafeFrame, pts: int) -> SafeFrame:
     """The same covered picture once more, at another time: where a live source shows nothing."""
-    if type(frame) is not SafeFrame or not frame.is_sealed:
-        raise TypeError(f"only a SafeFrame can be repeated, not {type(frame).__name__}")
+    check_safe(frame)
     return SafeFrame(frame.index, pts, frame.time_base, frame.picture, frame.report, None, _SEAL)
 
 

@@ -22,7 +22,7 @@ from streamanon.api import Anonymizer
 from streamanon.config import Config
 from streamanon.detect.detection_interval import DetectionInterval, Extent
 from streamanon.detect.search import Searcher
-from streamanon.errors import SinkError, SourceError, StreamanonError, sentence
+from streamanon.errors import SinkError, SourceError, sentence
 from streamanon.live.backoff import Backoff
 from streamanon.live.connection import Connection, SourceOptions
 from streamanon.live.egress import Egress, EgressCounts, Output, Stub
@@ -72,8 +72,7 @@ Audio = Literal["keep", "mask", "drop"]
 class CameraSettings:
     """``stub``: what is shown without a signal. ``give_up_after``: seconds without a healthy connection
     after which the camera ends with an error, None: never. ``strict``: an error at the first start ends
-    it, too. ``duration``: seconds of output, None: without end. ``once``: the end of the connection is the
-    end.
+    it, too. ``duration``: seconds of output, None: without end.
     """
 
     name: str
@@ -216,7 +215,7 @@ class Camera:
                 return
             if healthy:
                 self._healthy_at = self._clock()
-            if kind == "ended" and (self.settings.source.is_file):
+            if kind == "ended" and self.settings.source.is_file:
                 return
             never_ran = self._egress is None
             given_up = self.settings.give_up_after is not None and (
@@ -249,8 +248,6 @@ class Camera:
             while feed.wait() and not self._is_done():
                 self._start_egress(feed)
                 self._one_epoch(feed)
-        except StreamanonError as error:
-            return "chain", sentence(error), self._end(feed)
         except Exception as error:
             return "chain", sentence(error), self._end(feed)
         healthy = self._end(feed)
@@ -323,8 +320,13 @@ class Camera:
         sound = self._sound if feed.has_sound else None
         threads, gpu = settings.encoder_threads, config.compute.device
         encoder = Encoder(info, config.output, rate, sound is not None, threads, gpu)
-        for target in settings.targets:
-            self.outputs.append(self._open(target, encoder, rate))
+        try:
+            for target in settings.targets:
+                self.outputs.append(self._open(target, encoder, rate))
+        except BaseException:  # the next connection opens all of them again
+            self._close_outputs()
+            self.outputs.clear()
+            raise
         self._egress = Egress(
             encoder,
             self.outputs,
@@ -394,10 +396,7 @@ class Camera:
             self._egress.close(3.0)
             if self.error is None and self._egress.error is not None:
                 self.error = self._egress.error
-        for output in self.outputs:
-            output.close()
-        for output in self.outputs:
-            output.join(4.0)
+        self._close_outputs()
         if feed is not None:
             feed.join(RELEASE_SECONDS)
         failures = {one.target.shown: one.failure for one in self.outputs if one.failure}
@@ -405,6 +404,12 @@ class Camera:
             self.error = SinkError(
                 "; ".join(f"{shown} is not complete: {why}" for shown, why in failures.items())
             )
+
+    def _close_outputs(self) -> None:
+        for output in self.outputs:
+            output.close()
+        for output in self.outputs:
+            output.join(4.0)
 
 
 class _Counted:

@@ -19,7 +19,7 @@ from streamanon.live.sound import RATE
 from streamanon.live.wire import AUDIO, CLOCK_HZ, VIDEO, Encoded
 from streamanon.media import nvenc
 from streamanon.media.probe import SourceInfo
-from streamanon.types import Float, SafeFrame
+from streamanon.types import Float, SafeFrame, check_safe
 
 #: A key frame at least this often, s: HLS segments and parts that a slow reader loses begin with one.
 GROUP_SECONDS = 1.0
@@ -97,8 +97,7 @@ class Encoder:
         """The packets of a frame. Takes exactly :class:`SafeFrame` (else ``TypeError``): no raw frame can
         reach an output. ``born``: when its picture arrived, s.
         """
-        if type(frame) is not SafeFrame or not frame.is_sealed:
-            raise TypeError(f"only a SafeFrame is encoded, not {type(frame).__name__}")
+        check_safe(frame)
         if (frame.picture.width, frame.picture.height) != self._size:
             raise ValueError(f"{frame.picture!r} does not have the stream's size")
         built = VideoFrame(*self._size, "yuv420p")

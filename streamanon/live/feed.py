@@ -96,18 +96,16 @@ class Feed:
             return LEAST_WAITING
         return min(MOST_WAITING, max(LEAST_WAITING, round(WAITING_SECONDS / self.step)))
 
-    @property
-    def alive(self) -> bool:
-        return self._thread.is_alive()
-
     def stop(self) -> None:
         """No more frames. The thread ends with its next packet or time-out, whichever comes first."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
 
-    def join(self, seconds: float) -> None:
+    def join(self, seconds: float) -> bool:
+        """Whether the thread ended in time."""
         self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def wait(self) -> bool:
         """Until a frame is there: true; or the connection is over: false."""
@@ -148,8 +146,8 @@ class Feed:
         try:
             while not self._stopped:
                 self._read_once()
-                if not (self._options.loop and self._options.is_file):
-                    return
+                if not (self._options.loop and self._options.is_file) or self.first_frame is None:
+                    return  # a file without a picture is not read again and again
         except StreamanonError as error:
             self.error = error
         except Exception as error:  # a bug must not end the process's other cameras

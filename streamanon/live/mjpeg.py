@@ -16,7 +16,7 @@ from streamanon.live.outputs import OutputCounts
 from streamanon.live.states import State, Status
 from streamanon.live.targets import Target
 from streamanon.media.yuv import to_rgb
-from streamanon.types import SafeFrame
+from streamanon.types import SafeFrame, check_safe
 
 JPEG_QUALITY = 80
 #: A viewer that takes nothing for so long is gone, s.
@@ -34,7 +34,8 @@ class MjpegOutput:
         self.status = Status(tell)
         self.newest: float | None = None
         self.failure = ""  # viewers that leave are none
-        self.viewers = 0
+        #: Taken by each viewer as long as they look.
+        self.places = threading.BoundedSemaphore(MOST_VIEWERS)
         self._frame: SafeFrame | None = None
         self._number = 0
         self._changed = threading.Condition()
@@ -60,8 +61,7 @@ class MjpegOutput:
 
     def show(self, frame: SafeFrame, born: float) -> None:
         """The newest picture; returns at once."""
-        if type(frame) is not SafeFrame or not frame.is_sealed:
-            raise TypeError(f"only a SafeFrame is shown, not {type(frame).__name__}")
+        check_safe(frame)
         with self._changed:
             self._frame, self._number = frame, self._number + 1
             self.newest = born or self.newest
@@ -111,13 +111,14 @@ class _Viewer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         output = cast(_Server, self.server).output
-        if output.viewers >= MOST_VIEWERS:
+        if not output.places.acquire(blocking=False):
             self.send_error(503, "too many viewers")
             return
-        output.viewers += 1
-        with contextlib.suppress(OSError):
-            self._show(output)
-        output.viewers -= 1
+        try:
+            with contextlib.suppress(OSError):
+                self._show(output)
+        finally:
+            output.places.release()
 
     def _show(self, output: MjpegOutput) -> None:
         self.send_response(200)

@@ -207,7 +207,13 @@ class ChildOutput:
         backoff = Backoff()
         while not self._queue.is_over:
             self._queue.restart()
-            child = self._child = _Child(self._hello, self)
+            try:
+                child = self._child = _Child(self._hello, self)
+            except OSError as error:  # too many processes or open files: perhaps not for long
+                why = f"its process cannot be started ({error.strerror})"
+                if self._is_lost(why, backoff.pause()) or self._stop.is_set():
+                    break
+                continue
             healthy = child.serve(self._queue)
             self.counts.stalls += child.stalled
             if self._queue.is_over or self._stop.is_set():
@@ -217,14 +223,19 @@ class ChildOutput:
             self.counts.restarts += 1
             if child.opened:
                 self.probation = 0.0 if healthy >= HEALTHY_SECONDS else HEALTHY_SECONDS
-            self.failure = child.reason or "its process ended"
-            if self.target.kind == "file":
-                self.status.be(State.ENDED, self.failure)
-                self._queue.close()
-                return
-            self.status.be(State.LOST, self.failure)
-            self._stop.wait(backoff.pause(healthy))
+            if self._is_lost(child.reason or "its process ended", backoff.pause(healthy)):
+                break
         self.status.be(State.ENDED, self.failure)
+
+    def _is_lost(self, why: str, pause: float) -> bool:
+        """Tell a failure, and wait for the next attempt; a file has none: it is lost."""
+        self.failure = why
+        if self.target.kind == "file":
+            self._queue.close()
+            return True
+        self.status.be(State.LOST, why)
+        self._stop.wait(pause)
+        return False
 
 
 class _Child:

@@ -20,7 +20,7 @@ from streamanon.live.outputs import OutputCounts
 from streamanon.live.states import State, Status
 from streamanon.live.targets import Target
 from streamanon.live.wire import CLOCK_HZ
-from streamanon.types import SafeFrame
+from streamanon.types import SafeFrame, check_safe
 
 
 class VirtualCamera:
@@ -47,8 +47,7 @@ class VirtualCamera:
 
     def show(self, frame: SafeFrame, born: float) -> None:
         """The newest picture; returns at once."""
-        if type(frame) is not SafeFrame or not frame.is_sealed:
-            raise TypeError(f"only a SafeFrame is shown, not {type(frame).__name__}")
+        check_safe(frame)
         with self._changed:
             self.counts.dropped += self._next is not None
             self._next = (frame, born)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def read_frames(
             if last is None:
                 yield frame
             elif frame.pts > last.pts:  # the GPU gave those before
-                last = RawFrame(last.index + 1, frame.pts, frame.time_base, frame.picture, frame.duration)
+                last = replace(frame, index=last.index + 1)
                 yield last
 
 

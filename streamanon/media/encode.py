@@ -32,7 +32,7 @@ from streamanon.media.output_file import OutputFile, is_stdout, shown
 from streamanon.media.probe import SourceInfo
 from streamanon.media.remux import PassThrough
 from streamanon.media.written_file import check_written
-from streamanon.types import Picture, Plane, SafeFrame
+from streamanon.types import Picture, Plane, SafeFrame, check_safe
 
 _log = logging.getLogger(__name__)
 
@@ -116,8 +116,7 @@ class VideoSink:
 
         Takes exactly :class:`SafeFrame` (else ``TypeError``): no raw frame can reach the file.
         """
-        if type(frame) is not SafeFrame or not frame.is_sealed:
-            raise TypeError(f"the sink writes only SafeFrame, not {type(frame).__name__}")
+        check_safe(frame)
         if (frame.picture.width, frame.picture.height) != (self._info.width, self._info.height):
             raise ValueError(f"{frame.picture!r} does not have the source's size")
         encoded = _to_video_frame(frame, self._encoding, self._shift)

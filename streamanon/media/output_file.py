@@ -77,6 +77,8 @@ def write_file(path: Path, content: bytes, overwrite: bool = False) -> None:
         with file:
             file.write(content)
         file.finish()
+    except ConfigError:  # the name was taken meanwhile: the error says where the result is
+        raise
     except BaseException:
         file.discard()
         raise
@@ -141,17 +143,29 @@ def _claim(partial: Path, overwrite: bool) -> int:
     except FileExistsError:
         raise _in_use(partial) from None
     try:
-        if fcntl is not None:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(number)
         if not os.path.samestat(os.fstat(number), os.stat(partial)):  # its run has just renamed it
             raise BlockingIOError
         os.ftruncate(number, 0)
     except (BlockingIOError, FileNotFoundError):
         os.close(number)
         raise _in_use(partial) from None
+    except BaseException:
+        os.close(number)
+        raise
+    return number
+
+
+def _lock(number: int) -> None:
+    """Raises BlockingIOError where another run holds the lock."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
     except OSError:  # a file system without locks
         pass
-    return number
 
 
 def _in_use(partial: Path) -> SinkError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 import threading
 import time
 import weakref
@@ -325,3 +326,24 @@ def test_motion_jpeg_and_hevc(tmp_path: Path) -> None:
             assert_safe(run.seen(), 24)
             assert run.camera.context.tally.faces >= 20, codec
             assert run.camera.feed_counts.damaged == 0, dict(run.camera.damage)
+
+
+def test_outputs_are_not_opened_twice_when_one_of_them_cannot_be(
+    tmp_path: Path, stream: list[Chunk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as taken, StreamServer(stream) as server:
+        port = taken.getsockname()[1]
+        targets = (target_of(f"hls://{tmp_path}"), target_of(f"mjpeg://127.0.0.1:{port}"))
+        settings = CameraSettings("camera", SourceOptions(server.address), targets, strict=False)
+        camera = Camera(settings, cast(Anonymizer, FakeAnonymizer()), Journal(False, lambda _: None))
+        camera.start()
+        try:
+            assert wait_for(lambda: camera.reconnects["chain"] >= 2, 40)
+            assert not camera.outputs
+            taken.close()
+            assert wait_for(lambda: camera.egress_counts.frames >= 3, 40)
+            assert len(camera.outputs) == 2
+        finally:
+            camera.stop()
+            camera.join(10)

@@ -48,3 +48,14 @@ def test_the_newest_quarter_of_a_second_waits(rate: int, waiting: int) -> None:
     assert counts.dropped == 100 - waiting
     last = [frame.pts_seconds for frame in feed.frames()]
     assert last == pytest.approx([(100 - waiting + n) / rate for n in range(waiting)], abs=1e-3)
+
+
+def test_a_looped_file_without_a_picture_ends() -> None:
+    nothing = cast(Connection, _Even(1.0, 0))
+    options = SourceOptions("empty.mkv", loop=True)
+    feed = Feed(options, FeedCounts(), 0.0, connect=lambda _options, _clock: nothing)
+    try:
+        assert feed.join(10)
+        assert not feed.wait()
+    finally:
+        feed.stop()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import pytest
@@ -418,3 +420,41 @@ def test_a_child_that_waits_for_a_core_is_given_more_time_at_the_end(
     output.close()
     output.join(0.01)
     assert len(look_at(tmp_path / "out.mkv")) == 10
+
+
+def _refuse(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """No process can be started so often."""
+    left, real = [times], subprocess.Popen
+
+    def popen(*args: Any, **more: Any) -> Any:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return real(*args, **more)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+
+
+def test_a_child_that_cannot_be_started_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.01)
+    _refuse(monkeypatch, 2)
+    sender = Sender(sound=False)
+    output = sender.open(str(tmp_path / "out-%s.mkv"))
+    assert wait_for(lambda: output._child is not None, 60)
+    sender.send(5, output)
+    assert wait_for(lambda: output.newest is not None, 60)
+    finish(output)
+    assert [state for state, _ in sender.told] == [State.LOST, State.RUNNING, State.ENDED]
+    assert "cannot be started" in sender.told[0][1]
+
+
+def test_a_file_whose_child_cannot_be_started_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _refuse(monkeypatch, 1)
+    sender = Sender(sound=False)
+    output = sender.open(str(tmp_path / "out.mkv"))
+    assert wait_for(lambda: output.status.state is State.ENDED, 10)
+    assert "cannot be started" in output.failure

@@ -142,7 +142,7 @@ def test_only_safe_frames_are_taken(tmp_path: Path, clip: Path) -> None:
     raw = next(iter(read_frames(clip, probe(clip))))
     with VideoSink(tmp_path / "b.mp4", probe(clip), QUICK, clip) as sink:
         for wrong in (raw, raw.picture, None):
-            with pytest.raises(TypeError, match="only SafeFrame"):
+            with pytest.raises(TypeError, match="only a SafeFrame"):
                 sink.write(wrong)  # type: ignore[arg-type]
         sink.write(safe(raw))
     assert len(times(tmp_path / "b.mp4")) == 1

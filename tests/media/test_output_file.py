@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from streamanon.config import OutputConfig
 from streamanon.errors import ConfigError, SinkError
 from streamanon.media.decode import read_frames
 from streamanon.media.encode import VideoSink
-from streamanon.media.output_file import OutputFile, check_free, partial_path
+from streamanon.media.output_file import OutputFile, check_free, partial_path, write_file
 from streamanon.media.probe import probe
 
 QUICK = OutputConfig(preset="ultrafast")
@@ -101,3 +103,41 @@ def test_devices_are_written_as_they_are(tmp_path: Path) -> None:
     with OutputFile(Path(os.devnull)) as file:
         assert file.partial is None
     file.finish()
+
+
+def test_without_locks_nothing_of_an_older_file_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    partial_path(tmp_path / "b.mp4").write_bytes(b"what was there before")
+    with OutputFile(tmp_path / "b.mp4", overwrite=True) as file:
+        file.write(b"new")
+    file.finish()
+    assert (tmp_path / "b.mp4").read_bytes() == b"new"
+
+
+def test_a_small_file_is_where_the_error_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(file: OutputFile, content: bytes) -> int:
+        (tmp_path / "r.json").write_bytes(b"theirs")
+        return real(file, content)
+
+    real = OutputFile.write
+    monkeypatch.setattr(OutputFile, "write", write)
+    with pytest.raises(ConfigError, match=r"the result is .*r.partial.json"):
+        write_file(tmp_path / "r.json", b"mine")
+    assert (tmp_path / "r.partial.json").read_bytes() == b"mine"
+
+
+def test_a_small_file_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(OutputFile, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        write_file(tmp_path / "r.json", b"mine")
+    assert list(tmp_path.iterdir()) == []
