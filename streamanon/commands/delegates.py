@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streamanon.commands.preview import preview
 from streamanon.config import Config
 from streamanon.detect.yolo import FaceDetector
-from streamanon.errors import ConfigError, SinkError, StreamanonError, tell
+from streamanon.errors import ConfigError, SinkError, tell
 from streamanon.gallery.contact_sheet import contact_sheet, render
 from streamanon.gallery.delegates import DelegateGallery, open_gallery, read_fields, write_fields
 from streamanon.identity.encoder import IdentityEncoder
@@ -58,7 +58,7 @@ def _add(gallery: DelegateGallery, file: Path, engines: Engines, args: argparse.
     arrays = extend(read_fields(file), added, args.only)
     content = io.BytesIO()
     write_fields(content, arrays)
-    _write_bytes(args.output, content.getvalue(), args.overwrite)
+    write_file(args.output, content.getvalue(), args.overwrite)
     tell(f"{args.output}: {len(arrays['ids'])} delegates, {len(added)} of them added", sys.stdout)
 
 
@@ -98,13 +98,4 @@ def _export(gallery: DelegateGallery, chosen: list[Delegate], folder: Path, over
 
 
 def _write(path: Path, picture: NDArray[np.uint8], overwrite: bool) -> None:
-    _write_bytes(path, cv2.imencode(path.suffix.lower(), picture[..., ::-1])[1].tobytes(), overwrite)
-
-
-def _write_bytes(path: Path, content: bytes, overwrite: bool) -> None:
-    try:
-        write_file(path, content, overwrite)
-    except StreamanonError:
-        raise
-    except OSError as error:
-        raise SinkError(f"cannot write {path}: {error.strerror}; check the folder") from error
+    write_file(path, cv2.imencode(path.suffix.lower(), picture[..., ::-1])[1].tobytes(), overwrite)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from streamanon.api import Anonymizer
-from streamanon.errors import ConfigError, SinkError, StreamanonError
+from streamanon.errors import ConfigError
 from streamanon.media.images import IMAGES, ImageFileContent, ImageFrame, encode_image, read_image_file
 from streamanon.media.output_file import check_free, is_same_file, write_file
 from streamanon.media.yuv import from_rgb, to_rgb
@@ -30,12 +30,7 @@ def run_image(anonymizer: Anonymizer, source: str, output: Path, overwrite: bool
     image = read_image_file(Path(source))
     safe, report = (_animation if image.is_animation else _stills)(anonymizer, image)
     packed, notes = encode_image(output.suffix.lower(), safe)
-    try:
-        write_file(output, packed, overwrite)
-    except StreamanonError:
-        raise
-    except OSError as error:
-        raise SinkError(f"cannot write {output}: {error.strerror}; check the folder") from error
+    write_file(output, packed, overwrite)
     assert isinstance(report.source, dict)
     return dataclasses.replace(
         report,

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from streamanon.errors import ConfigError, SinkError
+from streamanon.errors import ConfigError, SinkError, StreamanonError
 from streamanon.media.address import is_address, redact_url
 
 try:
@@ -70,8 +70,19 @@ def check_writable(path: Path, overwrite: bool, inputs: Iterable[str | Path] = (
     check_free(path, overwrite)
 
 
-def write_file(path: Path, content: bytes, overwrite: bool = False) -> None:
-    """Write a small file as a whole or not at all. Raises as :class:`OutputFile` does, and OSError."""
+def write_file(path: Path, content: bytes, overwrite: bool = False, what: str = "") -> None:
+    """Write a small file as a whole or not at all. Raises as :class:`OutputFile` does, and
+    :class:`SinkError` where the file system refuses; ``what`` names the file there, with a space behind.
+    """
+    try:
+        _write_whole(path, content, overwrite)
+    except StreamanonError:
+        raise
+    except OSError as error:
+        raise SinkError(f"cannot write {what}{path}: {error.strerror}; check the folder") from error
+
+
+def _write_whole(path: Path, content: bytes, overwrite: bool) -> None:
     file = OutputFile(path, overwrite)
     try:
         with file:

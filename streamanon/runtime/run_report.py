@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streamanon.errors import SinkError, StreamanonError
 from streamanon.media.address import is_address
 from streamanon.media.output_file import write_file
 from streamanon.media.probe import SourceInfo
@@ -162,12 +161,7 @@ def write_reports(path: Path, reports: Sequence[RunReport | FailedRun], overwrit
     """One report as an object, several as a list; as a whole or not at all."""
     content = [report.as_dict() for report in reports]
     text = json.dumps(content[0] if len(content) == 1 else content, indent=2) + "\n"
-    try:
-        write_file(path, text.encode(), overwrite)
-    except StreamanonError:
-        raise
-    except OSError as error:
-        raise SinkError(f"cannot write the report {path}: {error.strerror}; check the folder") from error
+    write_file(path, text.encode(), overwrite, "the report ")
 
 
 def _plain(value: Any) -> Any:
