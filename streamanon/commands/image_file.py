@@ -8,9 +8,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from streamanon.api import Anonymizer
 from streamanon.errors import ConfigError
-from streamanon.media.images import IMAGES, ImageFileContent, ImageFrame, encode_image, read_image_file
+from streamanon.media.images import (
+    IMAGES,
+    ImageFileContent,
+    ImageFrame,
+    Pixels,
+    encode_image,
+    read_image_file,
+)
 from streamanon.media.output_file import check_free, is_same_file, write_file
 from streamanon.media.yuv import from_rgb, to_rgb
 from streamanon.pipeline import anonymise
@@ -27,7 +36,7 @@ def run_image(anonymizer: Anonymizer, source: str, output: Path, overwrite: bool
     if is_same_file(output, source):
         raise ConfigError(f"the output {output} is the input itself; give another name")
     check_free(output, overwrite)
-    image = read_image_file(Path(source))
+    image = _without_faces_in_alpha(anonymizer, read_image_file(Path(source)))
     safe, report = (_animation if image.is_animation else _stills)(anonymizer, image)
     packed, notes = encode_image(output.suffix.lower(), safe)
     write_file(output, packed, overwrite)
@@ -36,8 +45,29 @@ def run_image(anonymizer: Anonymizer, source: str, output: Path, overwrite: bool
         report,
         source={"name": Path(source).name} | report.source,
         output={"name": output.name, "bytes": len(packed)} | report.output,
-        notes=(*image.notes, *notes, *report.notes),
+        notes=(*safe.notes, *notes, *report.notes),
     )
+
+
+def _without_faces_in_alpha(anonymizer: Anonymizer, image: ImageFileContent) -> ImageFileContent:
+    """The image without its transparency where that shows a face by itself, as a portrait in ink does whose
+    pixels are all black: no search of the colours would find it.
+    """
+    alphas = {frame.alpha.tobytes(): frame.alpha for frame in image.frames if frame.alpha is not None}
+    if not any(_shows_face(anonymizer, alpha) for alpha in alphas.values()):
+        return image
+    frames = tuple(dataclasses.replace(frame, alpha=None) for frame in image.frames)
+    note = "transparency is removed, as it shows a face"
+    return dataclasses.replace(image, frames=frames, notes=(*image.notes, note))
+
+
+def _shows_face(anonymizer: Anonymizer, alpha: Pixels) -> bool:
+    """Whether transparency [H, W] shows a face on a light or a dark ground, or could not be searched."""
+    if alpha.min() == alpha.max():
+        return False
+    grounds = (np.dstack([one] * 3) for one in (alpha, 255 - alpha))
+    tallies = (anonymizer.image_with_report(ground)[1].tally for ground in grounds)
+    return any(tally.faces or tally.withheld for tally in tallies)
 
 
 def _stills(anonymizer: Anonymizer, image: ImageFileContent) -> tuple[ImageFileContent, RunReport]:

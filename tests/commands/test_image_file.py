@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -14,25 +15,39 @@ from PIL import Image, ImageCms
 from streamanon.api import Anonymizer
 from streamanon.commands.image_file import run_image
 from streamanon.config import ComputeConfig, Config, CoverConfig, LookaheadConfig
+from streamanon.detect.detection_interval import Extent
 from streamanon.errors import ConfigError, SinkError, SourceError
 from streamanon.media.images import read_image, read_image_file
 from streamanon.runtime.models import Engines
 from streamanon.runtime.run_report import RunReport
 from streamanon.testing.fakes import FakeDetector
+from streamanon.types import Faces, RawFrame
 
 FACE = (20.0, 10.0, 50.0, 44.0)
 ORIENTATION = 0x0112
+DEMO = Path(__file__).parents[1] / "data" / "demo.mp4"
+
+
+CONFIG = Config(
+    cover=CoverConfig("solid", margin=0.25),
+    lookahead=LookaheadConfig(seconds=0.2),
+    compute=ComputeConfig("onnxruntime", 1),
+)
+
+
+class _InColour(FakeDetector):
+    """Finds nothing in grey pictures, as which transparency is searched."""
+
+    def detect(self, frame: RawFrame, extent: Extent = "next") -> Faces:
+        first, *others = frame.picture.planes
+        grey = all((first == one).all() for one in others)
+        return Faces.empty() if grey else super().detect(frame, extent)
 
 
 @pytest.fixture(scope="module")
 def anonymizer(engines: Engines) -> Anonymizer:
-    config = Config(
-        cover=CoverConfig("solid", margin=0.25),
-        lookahead=LookaheadConfig(seconds=0.2),
-        compute=ComputeConfig("onnxruntime", 1),
-    )
-    made = Anonymizer(config)
-    made.face_search = lambda *_: FakeDetector({0: [FACE] * 100})  # type: ignore[method-assign]
+    made = Anonymizer(CONFIG)
+    made.face_search = lambda *_: _InColour({0: [FACE] * 100})  # type: ignore[method-assign]
     return made
 
 
@@ -155,6 +170,26 @@ def test_transparency_that_cannot_be_kept_is_told(anonymizer: Anonymizer, tmp_pa
     report = done(anonymizer, tmp_path / "a.png", tmp_path / "b.jpg")
     assert report.notes == (".jpg holds no transparency: the picture lies on white",)
     assert read_image(tmp_path / "b.jpg").min() > 250
+
+
+@pytest.mark.parametrize("ground", ["light", "dark"])
+def test_a_face_in_the_transparency_does_not_pass(ground: str, engines: Engines, tmp_path: Path) -> None:
+    with av.open(str(DEMO)) as video:
+        grey = next(video.decode(video=0)).to_ndarray(format="gray")
+    ink, alpha = (0, 255 - grey) if ground == "light" else (255, grey)
+    Image.fromarray(np.dstack([np.full((*grey.shape, 3), ink, np.uint8), alpha])).save(tmp_path / "a.png")
+    report = done(Anonymizer(CONFIG), tmp_path / "a.png", tmp_path / "b.png")
+    assert opened(tmp_path / "b.png").mode == "RGB"
+    assert np.ptp(read_image(tmp_path / "b.png")) == 0
+    assert "transparency is removed, as it shows a face" in report.notes
+
+
+def test_transparency_that_could_not_be_searched_does_not_pass(engines: Engines, tmp_path: Path) -> None:
+    failing = Anonymizer(CONFIG)
+    failing.face_search = lambda *_: FakeDetector({}, fails={0})  # type: ignore[method-assign]
+    Image.fromarray(np.dstack([smooth(), smooth()[..., 1]])).save(tmp_path / "a.png")
+    done(failing, tmp_path / "a.png", tmp_path / "b.png")
+    assert opened(tmp_path / "b.png").mode == "RGB"
 
 
 def test_16_bits_are_told_and_grey_keeps_its_levels(anonymizer: Anonymizer, tmp_path: Path) -> None:
