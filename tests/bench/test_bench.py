@@ -177,7 +177,7 @@ def test_nothing_is_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--backend", "cuda"], "no backend 'cuda'; known: auto, tensorrt, openvino, onnxruntime"),
         (
             ["--set", "cover.method=solid"],
-            "--set cover.method does nothing here, as the benchmark",
+            "--set cover.method has no effect here, because the benchmark",
         ),
         (["--set", "compute.backend=openvino"], "as the benchmark varies it; use --backend"),
         (["--set", "compute.thread=2"], "compute.thread"),

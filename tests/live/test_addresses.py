@@ -42,7 +42,7 @@ def test_logins_are_encoded_for_the_user(given: str, encoded: str) -> None:
     ("error", "said"),
     [
         (av.error.InvalidDataError(1, "x"), "did not answer within 3 seconds"),
-        (av.error.HTTPUnauthorizedError(1, "x"), "refuses the name or password"),
+        (av.error.HTTPUnauthorizedError(1, "x"), "refuses the user name or password"),
         (av.error.HTTPNotFoundError(1, "x"), "is not there"),
         (PermissionError(13, "x"), "nothing is published there yet"),
         (av.error.ProtocolNotFoundError(1, "x"), "cannot be read"),
@@ -64,7 +64,7 @@ def test_a_server_whose_name_is_not_known(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     error = OSError(errno.EIO, "Input/output error", "rtmp://u:secret@cam/app/key")
     sentence = why_not_opened(error, "rtmp://***@cam/***", 3)
-    assert "is not known by that name" in sentence
+    assert "cannot be resolved" in sentence
     monkeypatch.setattr(socket, "getaddrinfo", lambda _host, _port: [])
     assert "nothing is published there yet" in why_not_opened(error, "rtmp://***@cam/***", 3)
 

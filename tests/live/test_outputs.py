@@ -352,7 +352,7 @@ def test_a_file_that_cannot_be_finished_is_told(tmp_path: Path) -> None:
     assert wait_for(lambda: output.newest is not None, 60)
     path.write_bytes(b"somebody else's")
     finish(output)
-    assert "was made meanwhile" in output.failure
+    assert "was created meanwhile" in output.failure
     assert sender.told[-1] == (State.ENDED, output.failure)
     assert path.read_bytes() == b"somebody else's"
 

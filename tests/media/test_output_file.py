@@ -80,7 +80,7 @@ def test_what_was_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     with OutputFile(tmp_path / "b.mp4") as file:
         file.write(b"mine")
     (tmp_path / "b.mp4").write_bytes(b"theirs")
-    with pytest.raises(ConfigError, match="was made meanwhile"):
+    with pytest.raises(ConfigError, match="was created meanwhile"):
         file.finish()
     assert (tmp_path / "b.mp4").read_bytes() == b"theirs"
     assert (tmp_path / "b.partial.mp4").read_bytes() == b"mine"
