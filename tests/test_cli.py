@@ -451,7 +451,7 @@ def test_a_folder_with_one_output_that_exists_is_refused(
     cv2.imwrite(str(tmp_path / "in" / "b.png"), np.full((60, 80, 3), 120, np.uint8))
     (tmp_path / "out" / "b.png").write_bytes(b"mine")
     paths = ("run", tmp_path / "in", "-o", tmp_path / "out")
-    assert "b.png exists already" in run_command(*paths, *QUICK).error
+    assert "b.png or its partial file exists already (1 such output)" in run_command(*paths, *QUICK).error
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
     assert run_command(*paths, "--overwrite", *QUICK).code == 0
     assert (tmp_path / "out" / "b.png").read_bytes() != b"mine"

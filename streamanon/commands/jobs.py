@@ -178,6 +178,6 @@ def _check_all_free(jobs: Sequence[Job]) -> None:
     there = [job.output for job in jobs if job.is_done or partial_path(job.output).is_file()]
     if there:
         raise ConfigError(
-            f"{there[0]} or its partial file exists already ({len(there)} such outputs); give"
+            f"{there[0]} or its partial file exists already ({_counted(len(there), 'such output')}); give"
             " --skip-existing to do only the others, or --overwrite to do all again"
         )

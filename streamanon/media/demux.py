@@ -33,8 +33,8 @@ _MOST_HELD_BACK = 16 + 16
 _MOST_WITHOUT_TIME = 64 << 20
 OPEN_SECONDS, READ_SECONDS = 20.0, 30.0
 _NOT_PIPED = (
-    "standard input holds no video that can be read from a pipe; if it is an MP4 or MOV give the file"
-    " itself, or let ffmpeg write MPEG-TS: -f mpegts -"
+    "standard input holds no video that can be read from a pipe; give the file itself if it is an"
+    " MP4 or MOV, or let ffmpeg write MPEG-TS: -f mpegts -"
 )
 #: Streams of pictures that are no video: covers, thumbnails.
 PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
