@@ -53,8 +53,8 @@ def open_input(path: str | Path, gpu: int | None = None) -> Iterator[InputContai
     if os.path.exists(path) and not os.path.isfile(path):
         # A folder; or a pipe or device, which cannot be read as often as is needed, and may never end.
         raise SourceError(
-            f"{name} is no regular file; give a file, or let ffmpeg read the pipe or device and write to "
-            "standard input, given as -"
+            f"{name} is a folder, pipe or device; give a file, or pipe the output of ffmpeg into standard"
+            " input, given as -"
         )
     # Timeouts: a camera or server that stops answering must not hang the run.
     source: Any = open_standard_input() if str(path) == STDIN else joined_flv(str(path)) or str(path)

@@ -44,7 +44,7 @@ def check_free(path: Path, overwrite: bool) -> None:
     partial = partial_path(Path(os.path.realpath(path)))
     if os.path.isfile(partial):
         raise ConfigError(
-            f"{redact_url(str(partial))} exists already, from a run that is going on or was interrupted; "
+            f"{redact_url(str(partial))} exists already, from another run, unfinished or interrupted; "
             "move it away, or give --overwrite to replace it"
         )
 

@@ -159,7 +159,9 @@ def test_outputs_that_exist_are_refused_before_the_work(folder: Path, tmp_path: 
     (tmp_path / "out").mkdir()
     for name in ("b.png", "a.partial.mp4"):
         (tmp_path / "out" / name).touch()
-        with pytest.raises(ConfigError, match=r"(a\.mp4|b\.png) or its partial file exists already.*--skip-existing"):
+        with pytest.raises(
+            ConfigError, match=r"(a\.mp4|b\.png) or its partial file exists already.*--skip-existing"
+        ):
             check_jobs(jobs, overwrite=False)
     check_jobs(jobs, overwrite=True)
     check_jobs(jobs, overwrite=False, skip_existing=True)

@@ -328,12 +328,12 @@ def test_old_files_of_an_archive_are_removed_and_no_others(tmp_path: Path) -> No
         ("mjpeg://127.0.0.1", "needs an address and a port"),
         ("rtmp://host", "names no application and stream key"),
         ("rtmp:///app/key", "names no server"),
-        ("rtsp://host:99999/x", "no server and port"),
-        ("rtmp://[::1/app/key", "no server and port"),
+        ("rtsp://host:99999/x", "no valid server and port"),
+        ("rtmp://[::1/app/key", "no valid server and port"),
         ("udp://host", "names no port"),
         ("srt://host", "names no port"),
         ("hls://", "names no folder"),
-        ("srt://host:9000?passphrase=hush", "would be seen in the process list"),
+        ("srt://host:9000?passphrase=hush", "would be visible in the process list"),
     ],
 )
 def test_targets_that_cannot_be(text: str, said: str) -> None:

@@ -57,7 +57,7 @@ def test_a_partial_file_is_kept_until_it_may_be_replaced(tmp_path: Path, clip: P
     target = tmp_path / "b.mp4"
     with pytest.raises(RuntimeError):
         broken(clip, target, 5, overwrite=False)
-    with pytest.raises(ConfigError, match=r"b.partial.mp4 is there from another run"):
+    with pytest.raises(ConfigError, match=r"b.partial.mp4 exists already, from another run"):
         pass_through(clip, target)
     broken_off = partial_path(target).read_bytes()
     with pytest.raises(RuntimeError):
