@@ -18,7 +18,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "bench"
 PAGE = ROOT / "docs" / "benchmarks.md"
 #: Machines that the page has a row for, whether or not there is a result, and the file of each.
 MACHINES = {
-    "2 CPU cores, x86-64": "cpu",
+    "2 CPU cores, x86-64 with AVX2": "cpu",
     "Jetson Orin Nano": "orin-nano",
     "GeForce RTX 4060": "rtx-4060",
     "L4": "l4",
