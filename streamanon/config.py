@@ -106,7 +106,7 @@ class CoverConfig:
         0.35, "faces whose mesh confidence is lower are filled, too", limits=(0.0, 1.0)
     )
     max_yaw_deg: float = _setting(
-        60.0, "faces turned farther than this are filled, too", limits=(0.0, 90.0)
+        66.0, "faces turned farther than this are filled, too", limits=(0.0, 90.0)
     )
     margin: float = _setting(
         0.28,

@@ -17,7 +17,7 @@ from streamanon.mesh.smoothing import NEIGHBOURS, followed, steadied
 from streamanon.runtime.faults import Faults
 from streamanon.types import Float, Geometry, RawFrame, Resolved, Target
 
-#: Below this confidence a face is far from being generated.
+#: Below this confidence a mesh tells nothing: a face is far from being generated.
 HOPELESS_CONFIDENCE = 0.1
 #: An unsure mesh between sure ones is replaced if its middle lies this near to theirs, in sizes of a mesh.
 BRIDGED_APART = 0.2
@@ -119,12 +119,17 @@ class Measurer:
         self._tracks = {name: one for name, one in self._tracks.items() if one.last_seen >= oldest}
 
     def _plan_rest(self, track: _Track, now: Fraction, confidence: float) -> None:
-        """A face that may be generated, or is fading, is measured in every frame; others rest."""
+        """A face that may be generated, now or soon, or is fading, is measured in every frame; others rest."""
         established = track.sure_until is not None and now <= track.sure_until
         if confidence >= self._config.min_confidence - established * CONFIDENCE_SLACK:
             track.sure_until = now + Fraction(self._config.fade_seconds)
-        elif not established:
+        elif not established and confidence < self._least:
             track.rests_until = now + self._rest_seconds(confidence)
+
+    @property
+    def _least(self) -> float:
+        """The confidence that is enough beside frames in which the face is sure."""
+        return self._config.min_confidence - CONFIDENCE_SLACK
 
     @staticmethod
     def _rest_seconds(confidence: float) -> Fraction:
@@ -141,14 +146,16 @@ class Measurer:
         if found is None:
             state.past.clear()
             return found
-        least = self._config.min_confidence - CONFIDENCE_SLACK
         before = dict(state.past)
-        after = {other.resolved.frame.index: other.mesh_of(target.track_id, least) for other in later}
-        if found.confidence < least:
+        after = {other.resolved.frame.index: other.mesh_of(target.track_id, self._least) for other in later}
+        if found.confidence < self._least:
             frame = (later[0] if later else one).resolved.frame
             most = _frames_within(BRIDGED_SECONDS, float(time_of(frame) - time_of(one.resolved.frame)))
-            bridged = _between(index, found.points, before, after, most)
-            return found if bridged is None else Geometry(bridged, least)
+            near = None if found.confidence < HOPELESS_CONFIDENCE else found.points
+            bridged = _between(index, near, before, after, most)
+            return found if bridged is None else Geometry(bridged, self._least)
+        if any(other.mesh_of(target.track_id, self._config.min_confidence) is not None for other in later):
+            found = replace(found, confidence=max(found.confidence, self._config.min_confidence))
         pairs = []
         for step in range(1, NEIGHBOURS + 1):
             pair = before.get(index - step), after.get(index + step)
@@ -169,10 +176,10 @@ def _frames_within(seconds: float, step: float) -> int:
 
 
 def _between(
-    index: int, found: Float, before: Mapping[int, Float], after: Mapping[int, Float | None], most: int
+    index: int, found: Float | None, before: Mapping[int, Float], after: Mapping[int, Float | None], most: int
 ) -> Float | None:
     """A mesh [478, 3] that was not sure in a frame or two, from the sure ones before and after it; None
-    where there are none within ``most`` frames, or where it lies elsewhere.
+    where there are none within ``most`` frames, or where it was ``found`` elsewhere.
     """
     earlier = [one for one in before if one < index]
     later = [one for one, points in after.items() if one > index and points is not None]
@@ -182,9 +189,11 @@ def _between(
     assert last is not None
     share = np.float32((index - max(earlier)) / (min(later) - max(earlier)))
     points = first + share * (last - first)
-    apart = np.linalg.norm((points - found)[:, :2].mean(axis=0))
-    size = np.sqrt(np.prod(np.ptp(points[:, :2], axis=0)))
-    return np.asarray(points, np.float32) if apart <= BRIDGED_APART * size else None
+    if found is not None:
+        apart = np.linalg.norm((points - found)[:, :2].mean(axis=0))
+        if apart > BRIDGED_APART * np.sqrt(np.prod(np.ptp(points[:, :2], axis=0))):
+            return None
+    return np.asarray(points, np.float32)
 
 
 def measure(frames: Iterable[Resolved], measurer: Measurer, ahead: int) -> Iterator[Measured]:

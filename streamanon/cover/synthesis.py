@@ -12,7 +12,7 @@ import numpy as np
 
 from streamanon.config import CoverConfig
 from streamanon.cover.canvas import Canvas, HostCanvas
-from streamanon.cover.measure import Measured
+from streamanon.cover.measure import HOPELESS_CONFIDENCE, Measured
 from streamanon.cover.painted import Painted
 from streamanon.cover.track_states import TrackStates, time_of
 from streamanon.cover.trust import area, hides, is_sound, opaque_inside, trusts_mesh
@@ -158,7 +158,7 @@ class Synthesiser:
         known = bool(state.weight)
         state.trusted = trusts_mesh(self._config, frame.picture, target, measured, established=known)
         state.weight = self._faded(state.weight, state.trusted)
-        if state.weight <= 0:
+        if state.weight <= 0 or (not state.trusted and measured.confidence < HOPELESS_CONFIDENCE):
             return None
         try:
             later = partial(self._later, self._parts.mesh, target)

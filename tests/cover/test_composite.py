@@ -151,7 +151,37 @@ def test_a_new_face_is_measured_in_later_frames_once_and_where_its_mesh_is_trust
 def test_a_painted_face_does_not_rest() -> None:
     steady = compositor(FakeMesh(lambda call, _track: 0.02 if call == 3 else 0.9), fade_seconds=0.16)
     frames = [covered(steady, resolved([FACE], n)) for n in range(8)]
-    assert {method_of(frame) for frame in frames} == {"synthesize"}
+    assert [method_of(frame) for frame in frames] == [*["synthesize"] * 3, "fill", *["synthesize"] * 4]
+
+
+class _StrayMesh(FakeMesh):
+    """Where it is hopeless it lies elsewhere."""
+
+    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Geometry]:
+        found = super().measure(picture, targets)
+        return [one if one.confidence > 0.1 else Geometry(one.points + 40, one.confidence) for one in found]
+
+
+def test_nothing_is_painted_on_a_hopeless_mesh() -> None:
+    fading = compositor(_StrayMesh(lambda call, _track: 0.02 if call else 0.9), fade_seconds=0.16)
+    frames = [covered(fading, resolved([FACE], n)) for n in range(3)]
+    assert [method_of(frame) for frame in frames] == ["synthesize", "fill", "fill"]
+    assert not any((to_rgb(frame.picture) == PAINT_RGB).all(axis=2).any() for frame in frames[1:])
+
+
+def test_a_hopeless_mesh_between_sure_ones_is_replaced_wherever_it_lies() -> None:
+    by = compositor(_StrayMesh(lambda call, _track: 0.02 if call == 3 else 0.9))
+    done = list(cover([resolved([FACE], n) for n in range(9)], by, NEIGHBOURS))
+    assert len({one.box for frame in done for one in frame.report.covers}) == 1
+    assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in done)
+
+
+def test_a_face_that_will_be_sure_is_painted_before_that() -> None:
+    mesh = FakeMesh(lambda call, _track: 0.9 if call >= NEIGHBOURS else 0.4)
+    done = list(cover([resolved([FACE], n) for n in range(5)], compositor(mesh), NEIGHBOURS))
+    assert all(is_painted(frame) for frame in done)
+    (alone,) = cover([resolved([FACE])], compositor(FakeMesh(0.4)), NEIGHBOURS)
+    assert method_of(alone) == "fill"
 
 
 @pytest.mark.parametrize(
