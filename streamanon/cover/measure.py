@@ -119,7 +119,9 @@ class Measurer:
         self._tracks = {name: one for name, one in self._tracks.items() if one.last_seen >= oldest}
 
     def _plan_rest(self, track: _Track, now: Fraction, confidence: float) -> None:
-        """A face that may be generated, now or soon, or is fading, is measured in every frame; others rest."""
+        """A face that may be generated, now or soon, or is fading, is measured in every frame; others
+        rest.
+        """
         established = track.sure_until is not None and now <= track.sure_until
         if confidence >= self._config.min_confidence - established * CONFIDENCE_SLACK:
             track.sure_until = now + Fraction(self._config.fade_seconds)
@@ -176,7 +178,11 @@ def _frames_within(seconds: float, step: float) -> int:
 
 
 def _between(
-    index: int, found: Float | None, before: Mapping[int, Float], after: Mapping[int, Float | None], most: int
+    index: int,
+    found: Float | None,
+    before: Mapping[int, Float],
+    after: Mapping[int, Float | None],
+    most: int,
 ) -> Float | None:
     """A mesh [478, 3] that was not sure in a frame or two, from the sure ones before and after it; None
     where there are none within ``most`` frames, or where it was ``found`` elsewhere.
