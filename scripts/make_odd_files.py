@@ -29,7 +29,7 @@ _HDR = (
     "log-level=error:hdr10=1:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)"
     "L(10000000,50):max-cll=1000,400"
 )
-_JUMPS = "the times in the file jump"
+_JUMPS = "the file's time stamps jump"
 
 
 @dataclass(frozen=True)
@@ -402,11 +402,11 @@ def _times() -> list[OddFile]:
         ),
         OddFile(
             "aspects.ts",
-            "the shape of the pixels changes",
+            "the pixel aspect ratio changes",
             _following(replace(BASE, frames=25), replace(BASE, frames=25, aspect=Fraction(4, 3))),
             seconds=2.05,
             heard=2.1,
-            told=(f"{_JUMPS} once", "the shape of the pixels changes to 4:3"),
+            told=(f"{_JUMPS} once", "the pixel aspect ratio changes to 4:3"),
             quick=True,
         ),
         OddFile("twice.flv", "times start anew", _joined(0, 0, clip=flv), **joined),
@@ -691,7 +691,7 @@ def _streams() -> list[OddFile]:
             _clip(Clip(extra=_chapters)),
             ".ts",
             sounds=(),
-            told=("2 chapters cannot be told in .ts and is dropped",),
+            told=("2 chapters cannot be stored in .ts and are dropped",),
         ),
         OddFile(
             "three-sounds.mkv",
@@ -906,26 +906,26 @@ _INTRODUCTION = """# Files in, files out
 
 <!-- Made by python scripts/make_odd_files.py --page; do not edit. -->
 
-What becomes of a file's parts. Whatever is converted, dropped or removed is said on stderr and in `--report`. The slow
-tests make every file of these tables and compare what comes out of it, decoded, with what stands here.
+How each part of a file is handled. *Reported*: printed on stderr and included in `--report`. The slow tests create every file
+of these tables and compare the decoded output with the tables.
 
-| part | what becomes of it |
+| part of the file | in the output |
 |---|---|
 | frames, their times, rotation, pixel aspect, colour tags | kept |
-| times that jump back, wrap round or jump ahead (10 s in MPEG-TS, MPEG-PS, FLV and streams, half an hour in others) | picture and sound go on without the jump; said |
-| a clock that begins anywhere (MPEG-TS, MPEG-PS, FLV) | begins at zero, with picture and sound together as they were; in .ts 1.4 s later, as FFmpeg has it |
-| what an edit list cuts away, and an encoder's priming | not in the output, or marked there as not to be heard |
-| chroma and bits | 4:2:0 in 8 bits, or 10 for HDR (PQ, HLG); `--pixel-format keep` keeps the source's; said |
-| interlaced video | stays so in H.264 and FFV1; otherwise said |
-| HDR10's mastering display and light level | kept in H.264 and HEVC; otherwise said. HDR10+ and Dolby Vision are removed; said |
-| closed captions, timecode, 3D and 360° tags inside the video | removed; said |
-| sound, text subtitles | copied bit for bit where the container takes them, else converted (below); said |
-| subtitles that are pictures | dropped, as nobody has looked for faces in them; said |
-| chapters | kept where the container has them; their titles only with `--keep-metadata`; said |
-| second videos, cover pictures, data streams, attachments and their fonts | removed ([threat model](threat-model.md)); said |
-| several recordings one behind the other | go on as one; in MP4, MOV and ASF the first one is kept; said |
+| time stamps that jump back, wrap around or jump ahead (10 s in MPEG-TS, MPEG-PS, FLV and streams, half an hour in others) | picture and sound continue without the jump; reported |
+| time stamps that do not begin at zero (MPEG-TS, MPEG-PS, FLV) | begin at zero, with picture and sound in sync as before; in .ts at 1.4 s, as usual with FFmpeg |
+| parts that an edit list cuts away, and an encoder's priming | removed, or marked as not to be played |
+| chroma subsampling and bit depth | 4:2:0 in 8 bits, or 10 bits for HDR (PQ, HLG); `--pixel-format keep` keeps the source's; reported |
+| interlaced video | stays interlaced in H.264 and FFV1; otherwise stored as progressive, without deinterlacing; reported |
+| HDR10's mastering display and light level | kept in H.264 and HEVC; otherwise removed and reported. HDR10+ and Dolby Vision are removed; reported |
+| closed captions, timecode, 3D and 360° tags inside the video | removed; reported |
+| sound, text subtitles | copied bit for bit if the container accepts them, else converted (see below); reported |
+| picture subtitles | dropped, because faces are not detected in them; reported |
+| chapters | kept if the container supports them; their titles only with `--keep-metadata`; reported |
+| second videos, cover pictures, data streams, attachments and their fonts | removed ([threat model](threat-model.md)); reported |
+| several recordings in one file | continue as one; in MP4, MOV and ASF only the first is kept; reported |
 | a damaged AAC header in MPEG-TS | one frame of sound is lost |
-| an image's transparency, colour profile, animation, pages | kept where its format has them; otherwise said |
+| an image's transparency, colour profile, animation, pages | kept if its format supports them; otherwise reported |
 | tags | removed without `--keep-metadata`; their names are in the report |
 """  # noqa: E501
 
@@ -936,7 +936,7 @@ def page() -> str:
         _INTRODUCTION,
         "## Sound",
         "",
-        "What becomes of it in each container. =: copied bit for bit. PCM and FLAC keep every sample.",
+        "Sound codec in each container. =: copied bit for bit. PCM and FLAC keep every sample.",
         "",
     ]
     suffixes = (".mp4", ".mov", ".mkv", ".webm", ".ts")
@@ -953,11 +953,11 @@ def page() -> str:
         "",
         "## Odd files",
         "",
-        "What comes out, and what is said.",
+        "Unusual inputs that the tests create, their output, and a part of each message.",
         "",
     ]
     lines += [
-        "| file | what is odd | output | frames | sound | pixel format | said |",
+        "| file | what is odd | output | frames | sound | pixel format | messages |",
         "|---|---|---|---|---|---|---|",
     ]
     lines += [_row(one) for group in (_times, _cuts, _streams, _pictures, _containers) for one in group()]

@@ -18,13 +18,18 @@ from streamanon.cli import make_parser
 from streamanon.config import Config, PersonRule, Setting, settings
 
 _NOTE = "<!-- Made by python scripts/make_reference.py; do not edit. -->"
+#: A command that has so many options of ``streamanon run`` only names them.
+_MANY = 5
 _KINDS = {int: "whole number", float: "number", bool: "true or false", str: "text"}
 
 
 def settings_page() -> str:
     """The settings, a table a section."""
     lines = ["# Settings", "", _NOTE, ""]
-    lines += ["For a profile (YAML) or `--set section.name=value`. An unknown name is an error.", ""]
+    lines += [
+        "Set them in a profile (YAML) or with `--set section.name=value`. An unknown name is an error.",
+        "",
+    ]
     sections = get_type_hints(Config)
     for section, kind in sections.items():
         lines += [f"## {section}", "", kind.__doc__.strip(), ""]
@@ -59,15 +64,20 @@ def _number(value: float | None) -> str:
 def cli_page() -> str:
     """The commands, each with its arguments and options."""
     lines = ["# Command line", "", _NOTE, ""]
+    of_run: dict[str, str] = {}
     for name, help_text, parser in _commands(make_parser(), "streamanon"):
         lines += [f"## {name}", "", f"{help_text[:1].upper()}{help_text[1:]}.", ""]
         actions = [a for a in parser._actions if not isinstance(a, argparse._HelpAction)]
-        if actions:
-            lines += ["| argument | |", "|---|---|"]
-            lines += [
-                f"| `{_named(action)}` | {_cell((action.help or '').replace('%%', '%'))} |"
-                for action in actions
-            ] + [""]
+        rows = {_named(a): _cell((a.help or "").replace("%%", "%")) for a in actions}
+        shared = [named for named, text in rows.items() if of_run.get(named) == text]
+        if len(shared) < _MANY:
+            shared = []
+        own = [f"| `{named}` | {text} |" for named, text in rows.items() if named not in shared]
+        lines += ["| argument | |", "|---|---|", *own, ""] if own else []
+        if shared:
+            names = ", ".join(f"`{named.split()[0].rstrip(',')}`" for named in shared)
+            lines += [f"Also takes these options of `streamanon run`: {names}.", ""]
+        of_run = of_run or rows
     return "\n".join(lines)
 
 
@@ -84,7 +94,8 @@ def _commands(
 
 
 def _named(action: argparse.Action) -> str:
-    metavar = action.metavar or action.dest.upper()
+    choices = "|".join(map(str, action.choices or ()))
+    metavar = action.metavar or choices or action.dest.upper()
     metavar = metavar if isinstance(metavar, str) else " ".join(metavar)
     value = "" if action.nargs == 0 else f" {metavar}"
     named = ", ".join(action.option_strings) + value if action.option_strings else str(metavar)

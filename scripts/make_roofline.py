@@ -167,25 +167,25 @@ def seconds(work: Work, gpu: Gpu, precision: str, batch: int, fused: bool) -> tu
 
 
 _ABOUT = f"""\
-What the networks compute and move, and how quickly GPUs could do that **at best, on paper**: each at
-its published dense tensor-core rate and memory bandwidth. No GPU has run any of it; a real one reaches
-a fraction of this, as small layers do not fill it, and geometry, light, decoding and encoding are left
-out. What machines really do is in [benchmarks](benchmarks.md).
+An upper bound for GPU speed, **calculated, not measured**: the networks' arithmetic and memory traffic
+at each GPU's published dense tensor-core rate and memory bandwidth. No GPU has run any of it. A real GPU
+reaches a fraction of this, because small layers do not fill it, and geometry, light, decoding and
+encoding are not included. [Benchmarks](benchmarks.md) has measurements.
 
 The detector sees {VIEW_PX[1]}×{VIEW_PX[0]} px. *Fused*: only weights, inputs and outputs pass through
-memory; *layer by layer*: every convolution, product, normalisation and scaling reads and writes its
-values there. In between lies what a compiler makes of it. The eyes' and mouth's network is counted on
-one eye and one mouth; the other eye adds 1 % to a face.
+memory. *Layer by layer*: every convolution, product, normalisation and scaling reads and writes its
+values there. A compiler reaches something in between. The network for eyes and mouth is counted for one
+eye and one mouth; the other eye adds 1 % to a face.
 
-Two things are ahead of the code: the chain runs mesh, eyes, mouth and occlusion in float32 today, and
-no network in INT8."""
-_FACE = "## A face\n\nMesh, eyes and mouth, occlusion, generator; batches of 8 faces."
+The tables assume precisions that the code does not use yet: on GPUs the chain runs mesh, eyes, mouth and
+occlusion in float32, and no network in INT8."""
+_FACE = "## Faces\n\nMesh, eyes and mouth, occlusion, generator; batches of 8 faces."
 _STREAMS = f"""\
 ## Streams
 
-Streams of {STREAM_PX[0]}×{STREAM_PX[1]} px at {RATE} frames a second with {FACES} faces each, by the
-profile {PROFILE}, every face in every frame. The detector's views are those of the chain where people
-move; where nothing does, it sees fewer:"""
+Streams of {STREAM_PX[0]}×{STREAM_PX[1]} px at {RATE} frames a second with {FACES} faces each, with the
+profile {PROFILE}; every face is painted in every frame. The detector's views are those used while people
+move; in still scenes there are fewer:"""
 _HALVED = (
     "Figures with sparsity are halved, and FP16 is taken as half of INT8 where only that is published."
 )

@@ -112,8 +112,8 @@ class Anonymizer:
         kept = tuple(rule for rule in rules if rule.keep)
         if kept and self.config.lookahead.seconds < MOMENT_SECONDS:
             raise ConfigError(
-                f"who is kept visible is recognised by {MOMENT_SECONDS} s of video: set lookahead.seconds "
-                f"to {MOMENT_SECONDS} or more"
+                f"--keep recognises a person from {MOMENT_SECONDS} s of video: set lookahead.seconds to "
+                f"{MOMENT_SECONDS} or more"
             )
         if device is not None:
             return SynthesisParts(mesh, assigner, device.generator(gallery, engines), kept, device.canvas)
@@ -141,8 +141,8 @@ class Anonymizer:
         """
         if not isinstance(rgb, np.ndarray):
             raise ConfigError(
-                f"an image must be an array [H, W, 3] uint8 RGB, not a {type(rgb).__name__}; of a file "
-                "numpy.asarray(PIL.Image.open(FILE).convert('RGB')) makes one"
+                f"an image must be an array [H, W, 3] uint8 RGB, not a {type(rgb).__name__}; to read "
+                "a file use numpy.asarray(PIL.Image.open(FILE).convert('RGB'))"
             )
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
             raise ConfigError(f"an image must be [H, W, 3] uint8 RGB, not {rgb.shape} {rgb.dtype}")
@@ -193,7 +193,7 @@ class Anonymizer:
                     writer.stopped = should_stop is not None and should_stop()
         except Exception as error:
             if writer.partial is not None and writer.partial.is_file():
-                error.add_note(f"what was done is in {writer.partial}")
+                error.add_note(f"the finished part is in {writer.partial}")
             raise
         context.interrupted = writer.stopped
         frames = context.tally.frames

@@ -29,7 +29,8 @@ EXIT_SOME_FAILED = 3
 _OF_VIDEOS = ("output.", "lookahead.", "cover.paranoid", "cover.fade_seconds", "identity.ttl_seconds")
 EXIT_INTERRUPTED = 130
 _NOT_FITTING = (
-    "the lines of the @FILE do not fit: each line is one argument, and an address stands alone on its line"
+    "the @FILE does not hold valid arguments: write one argument on each line, and an address on a line of"
+    " its own"
 )
 
 
@@ -79,7 +80,7 @@ def _advice(given: Sequence[str], said: str) -> str:
         return f"; to anonymise a file: streamanon run {given[0]} -o OUTPUT"
     extra = said.partition("unrecognized arguments: ")[2].split()
     if any(os.path.exists(one) for one in extra):
-        return "; one input at a time: give the folder that they are in"
+        return "; only one input is allowed: give the folder that contains the files"
     return ""
 
 
@@ -105,8 +106,8 @@ def _lines_of(argument: str) -> list[str]:
         lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         raise ConfigError(
-            f"{argument} stands for the lines of {path}, which is no text that can be read; "
-            f"for a file of that very name write ./{argument}"
+            f"cannot read arguments from {path}, as {argument} asks: it is no readable text file; "
+            f"for an input called {argument} write ./{argument}"
         ) from None
     return [line.strip() for line in lines if line.strip()]
 
@@ -130,85 +131,104 @@ def _forbid_core_dumps() -> None:
 def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="streamanon",
-        description="Replaces every face in a video with a synthetic one, the same for the same person.",
-        epilog="@FILE stands for the lines of that file, one argument each: so no process list shows them.",
+        description="Replaces every face in a video with a synthetic one. A person keeps the same"
+        " synthetic face.",
+        epilog="@FILE reads arguments from that file, one on each line, so that no process list shows"
+        " them.",
     )
     parser.add_argument("--version", action="version", version=f"streamanon {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
     run = verbs.add_parser("run", help="anonymise videos, images or folders of them")
-    run.add_argument("input", metavar="INPUT", help="a video, an image, a folder, an address, or -")
-    run.add_argument("--recursive", action="store_true", help="go into the folders within a folder, too")
     run.add_argument(
-        "--skip-existing", action="store_true", help="do only what has no output yet: go on with a folder"
+        "input", metavar="INPUT", help="a video, an image, a folder, an address, or - for standard input"
     )
-    run.add_argument("--duration", metavar="TIME", help="of a camera: record so much, 60s, 10m or 6h")
+    run.add_argument("--recursive", action="store_true", help="include subfolders")
+    run.add_argument(
+        "--skip-existing", action="store_true", help="skip inputs whose output exists: resume a folder"
+    )
+    run.add_argument(
+        "--duration", metavar="TIME", help="for a camera: how long to record, such as 60s, 10m or 6h"
+    )
     run.set_defaults(command=_run)
-    demo = verbs.add_parser("demo", help="anonymise the clip of synthetic people that comes along")
+    demo = verbs.add_parser("demo", help="anonymise a bundled clip of synthetic people")
     demo.set_defaults(command=_demo, recursive=False, skip_existing=False, duration=None)
     for verb in (run, demo):
         _add_options(verb)
-    live = verbs.add_parser("live", help="anonymise cameras and send them on, for days")
+    live = verbs.add_parser("live", help="anonymise live cameras and publish the result")
     live.set_defaults(command=_live)
     _add_live_options(live)
-    audit = verbs.add_parser("audit", help="measure how anonymous a video is, against its original")
+    audit = verbs.add_parser("audit", help="measure how anonymous a video is, compared with its original")
     audit.set_defaults(command=_audit)
     _add_audit_options(audit)
     delegates = verbs.add_parser(
-        "delegates", help="list, show, export or add delegates, the synthetic faces"
+        "delegates", help="list, show, export, preview or add delegates, the synthetic faces"
     )
     delegates.set_defaults(command=_delegates)
     _add_delegates_options(delegates)
-    models = verbs.add_parser("models", help="list or add face detectors of your own")
+    models = verbs.add_parser("models", help="list or add your own face detectors")
     models.set_defaults(command=_models)
     _add_models_options(models)
     engines = verbs.add_parser("engines", help="compile the models for NVIDIA GPUs, on any machine")
     engines.set_defaults(command=_engines)
     _add_engines_options(engines)
-    bench = verbs.add_parser("bench", help="measure how quick this machine is")
+    bench = verbs.add_parser("bench", help="measure how fast this machine is")
     bench.set_defaults(command=_bench)
     _add_bench_options(bench)
-    doctor = verbs.add_parser("doctor", help="tell what this machine can do")
+    doctor = verbs.add_parser(
+        "doctor", help="show which backends, models and encoders work on this machine"
+    )
     doctor.set_defaults(command=_doctor)
     return parser
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("-o", "--output", required=True, help="the output file, or folder for a folder, or -")
-    add("--format", choices=_STREAMED, help="container of the standard output: -o - --format mpegts")
+    add(
+        "-o",
+        "--output",
+        required=True,
+        help="output file; a folder if the input is a folder; - for standard output",
+    )
+    add("--format", choices=_STREAMED, help="container for standard output: -o - --format mpegts")
     add("--overwrite", action="store_true", help="replace outputs that exist")
     add("--profile", help="file (default), cctv, dashcam, livestream, edge, or the path of a YAML file")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, e.g. output.crf=23")
     _add_setting_options(parser)
     _add_keep_options(parser)
-    add("--report", type=Path, metavar="FILE", help="write what was done as JSON")
+    add("--report", type=Path, metavar="FILE", help="write a JSON report of the run")
     add("--quiet", action="store_true", help="no progress bar and no summary")
 
 
 def _add_keep_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--keep", metavar="PHOTO", action="append", default=[], help="leave this person visible")
+    add(
+        "--keep",
+        metavar="PHOTO",
+        action="append",
+        default=[],
+        help="leave the person in this photo visible",
+    )
     add(
         "--delegate-for",
         metavar="NAME=PHOTO",
         action="append",
         default=[],
-        help="the person in the photo gets a delegate that fits, in every run the same for that name",
+        help="give the person in the photo a similar delegate, the same in every run for that name",
     )
     add(
         "--keep-region",
         metavar="LEFT,TOP,RIGHT,BOTTOM",
         action="append",
         default=[],
-        help="leave faces visible whose middle stays in this part of the picture, px as players show it",
+        help="leave faces visible whose centre stays in this area of the displayed picture, px",
     )
     add(
         "--keep-track",
         metavar="SECONDS@X,Y",
         action="append",
         default=[],
-        help="leave the face visible that is at this place (px as players show it) at this time, from"
-        " then on until it is lost or meets another face",
+        help="leave the face visible that is at this place of the displayed picture (px) at this time, from"
+        " then on until it is lost or meets another face; for files only",
     )
 
 
@@ -235,110 +255,137 @@ def _add_live_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="TARGET",
         help="rtmp://, rtsp://, srt://, udp://, hls:///FOLDER, mjpeg://HOST:PORT, /dev/videoN or a file;"
-        " several times",
+        " may be repeated",
     )
-    add("--config", type=Path, metavar="FILE", help="many cameras: see docs/live.md")
-    add("--check", type=Path, metavar="FILE", help="say what is wrong with such a file, and start nothing")
+    add("--config", type=Path, metavar="FILE", help="site file with many cameras: see docs/live.md")
+    add("--check", type=Path, metavar="FILE", help="check a site file for errors, and start nothing")
     add("--profile", help="livestream (default), cctv, dashcam, edge, file, or the path of a YAML file")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, e.g. output.crf=23")
     _add_setting_options(parser, without=_NOT_LIVE)
     _add_keep_options(parser)
-    add("--audio", choices=("keep", "mask", "drop"), default="keep", help="mask: another voice")
+    add("--audio", choices=("keep", "mask", "drop"), default="keep", help="sound; mask: change the voices")
     add(
         "--no-signal",
         choices=("plain", "last"),
         default="plain",
-        help="what is shown without a picture: plain grey, or the last one that was anonymised",
+        help="picture while the source sends none: plain grey, or the last anonymised one",
     )
-    add("--rtsp-transport", choices=("tcp", "udp"), default="tcp", help="how RTSP comes")
-    add("--realtime", action="store_true", help="a file at its own speed")
-    add("--loop", action="store_true", help="a file again and again")
-    add("--duration", metavar="TIME", help="stop after so much output: 60s, 10m, 6h")
-    add("--give-up-after", metavar="TIME", help="end with an error after so long without a picture")
-    add("--segment", metavar="TIME", help="length of files whose name holds %%Y%%m%%d…; default 10m")
-    add("--keep-files", metavar="TIME", help="remove such files when they are older: 7d")
+    add("--rtsp-transport", choices=("tcp", "udp"), default="tcp", help="transport of RTSP")
+    add("--realtime", action="store_true", help="play a file at its own speed")
+    add("--loop", action="store_true", help="repeat a file endlessly")
+    add("--duration", metavar="TIME", help="stop after this much output: 60s, 10m, 6h")
+    add("--give-up-after", metavar="TIME", help="end with an error after this long without a picture")
+    add(
+        "--segment",
+        metavar="TIME",
+        help="length of a rolling archive's files (names with %%Y%%m%%d…); default 10m",
+    )
+    add("--keep-files", metavar="TIME", help="remove archive files that are older, such as 7d")
     add("--overwrite", action="store_true", help="replace files that exist")
     add("--status", metavar="HOST:PORT", help="serve /metrics, /healthz and /readyz")
-    add("--log", choices=("text", "json"), default="text", help="how changes of state are told")
+    add("--log", choices=("text", "json"), default="text", help="format of log lines")
 
 
 def _add_audit_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("original", nargs="?", metavar="ORIGINAL", help="the video as it was taken")
-    add("anonymised", nargs="?", metavar="ANONYMISED", help="the video that any tool made of it")
+    add("original", nargs="?", metavar="ORIGINAL", help="the original video")
+    add("anonymised", nargs="?", metavar="ANONYMISED", help="the video that a tool made from it")
     add("--json", type=Path, metavar="FILE", help="write all numbers")
-    add("--html", type=Path, metavar="FILE", help="write a report to read")
-    add("--overwrite", action="store_true", help="replace these files where they exist")
-    add("--gallery", type=Path, metavar="FOLDER", help="photos of people to whom the output may lead back")
+    add("--html", type=Path, metavar="FILE", help="write a readable report")
+    add("--overwrite", action="store_true", help="replace these files if they exist")
+    add("--gallery", type=Path, metavar="FOLDER", help="photos of people to search for in the output")
     add(
-        "--recogniser", type=Path, action="append", default=[], metavar="FILE", help="SFace or ArcFace ONNX"
+        "--recogniser",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="one more recogniser: an SFace or ArcFace ONNX file",
     )
-    add("--yunet", type=Path, metavar="FILE", help="OpenCV's YuNet (ONNX) as one more judge")
+    add("--yunet", type=Path, metavar="FILE", help="OpenCV's YuNet (ONNX) as one more face detector")
     add(
         "--fail-on",
         metavar="CONDITIONS",
-        help="what gives exit code 1, e.g. leak>0,reid>0.01; default leak>0; or never",
+        help="conditions for exit code 1, e.g. leak>0,reid>0.01; or never; default leak>0",
     )
     add("--thumbnails", action="store_true", help="show leaked faces in the HTML report: real faces")
-    add("--identities", type=Path, metavar="DIR", help="instead of videos: photos as DIR/person/photo.jpg")
+    add(
+        "--identities",
+        type=Path,
+        metavar="DIR",
+        help="audit photos instead of videos: DIR/person/photo.jpg",
+    )
     add("--method", help=f"how to anonymise those photos: none, {', '.join(METHODS)}")
-    add("--photos", type=Path, metavar="DIR", help="the same photos as another tool anonymised them")
+    add("--photos", type=Path, metavar="DIR", help="the same photos, anonymised by another tool")
     add("--backend", default="auto", help="auto, tensorrt, openvino or onnxruntime")
     add("--quiet", action="store_true", help="no progress bar and no summary")
 
 
 def _add_delegates_options(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(required=True, metavar="WHAT", dest="what")
-    listed = verbs.add_parser("list", help="print their ids, and how they present")
-    show = verbs.add_parser("show", help="draw them on one sheet")
-    export = verbs.add_parser("export", help="write a picture of each into a folder")
+    listed = verbs.add_parser("list", help="print the delegates: id, presentation, age, skin tone")
+    show = verbs.add_parser("show", help="draw delegates on a contact sheet")
+    export = verbs.add_parser("export", help="write a picture of each delegate into a folder")
     for verb, name in ((show, "a PNG or JPEG file"), (export, "a folder")):
-        verb.add_argument("ids", nargs="*", metavar="ID", help="which; all if none is named")
+        verb.add_argument("ids", nargs="*", metavar="ID", help="which delegates; default: all")
         verb.add_argument("-o", "--output", type=Path, required=True, help=name)
-    add = verbs.add_parser("add", help="make delegates of your own synthetic portraits")
-    add.add_argument("folder", type=Path, metavar="FOLDER", help="png, jpg or webp files; nobody real")
+    add = verbs.add_parser("add", help="make delegates from your own synthetic portraits")
+    add.add_argument("folder", type=Path, metavar="FOLDER", help="png, jpg or webp files; no real people")
     add.add_argument("-o", "--output", type=Path, required=True, help="the new gallery, an .npz file")
-    add.add_argument("--only", action="store_true", help="leave the delegates out that are there already")
-    preview = verbs.add_parser("preview", help="show a frame of a video with six that may be drawn")
+    add.add_argument("--only", action="store_true", help="without the delegates of the present gallery")
+    preview = verbs.add_parser("preview", help="show a frame of a video with six possible delegates")
     preview.add_argument("clip", type=Path, metavar="CLIP", help="a video")
     preview.add_argument("-o", "--output", type=Path, required=True, help="a PNG or JPEG file")
-    preview.add_argument("--seed", type=int, default=0, help="another seed shows others; default 0")
+    preview.add_argument(
+        "--seed", type=int, default=0, help="another seed shows other delegates; default 0"
+    )
     for verb in (show, export, add, preview):
         verb.add_argument("--overwrite", action="store_true", help="replace files that exist")
     for verb in (listed, show, export, add, preview):
-        verb.add_argument("--gallery", metavar="FILE", help="another gallery than the installed one")
+        verb.add_argument("--gallery", metavar="FILE", help="gallery to use instead of the installed one")
 
 
 def _add_models_options(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(required=True, metavar="WHAT", dest="what")
-    verbs.add_parser("list", help="print the stored models and what each is")
-    add = verbs.add_parser("add", help="check a model and store it by its digest, for --detector NAME")
+    verbs.add_parser("list", help="print the stored models and their properties")
+    add = verbs.add_parser("add", help="check a model and store it, for use as --detector NAME")
     add.add_argument("file", type=Path, metavar="FILE", help="the ONNX export of an ultralytics YOLO")
-    add.add_argument("--name", help="what to call it; by default as its file")
-    add.add_argument("--overwrite", action="store_true", help="let the name stand for this model instead")
+    add.add_argument("--name", help="its name; default: the file's name")
+    add.add_argument("--overwrite", action="store_true", help="replace the stored model of that name")
     add.add_argument("--backend", default="auto", help="auto, tensorrt, openvino or onnxruntime")
 
 
 def _add_engines_options(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(required=True, metavar="WHAT", dest="what")
-    build = verbs.add_parser("build", help="compile plans of all models with TensorRT-RTX; needs no GPU")
+    build = verbs.add_parser("build", help="compile TensorRT-RTX plans of all models; needs no GPU")
     add = build.add_argument
     add("--target", required=True, metavar="SM,...", help="GPU architectures, e.g. sm86,sm89")
     add("--precision", default="fp16", metavar="P,...", help="fp16 (where the model allows it) or fp32")
-    add("--out", type=Path, metavar="DIR", help="the folder for compute.plans; by default the cache's")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="output folder, for compute.plans; default: the cache folder",
+    )
     add("--quiet", action="store_true", help="no progress bar and no list")
 
 
 def _add_bench_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--quick", action="store_true", help="one small clip a backend, timed once")
+    add("--quick", action="store_true", help="one small clip per backend, timed once")
     add("--json", type=Path, metavar="FILE", help="write all numbers, for --compare")
-    add("--plot", type=Path, metavar="FILE", help="draw frames a second by picture size (png, svg, pdf)")
-    add("--overwrite", action="store_true", help="replace these files where they exist")
-    add("--compare", nargs=2, type=Path, metavar=("A.json", "B.json"), help="time nothing; set two beside")
-    add("--vs", choices=["deface"], help="time this program on the same clips, where it is installed")
-    add("--profile", default="livestream", help="as of streamanon run; default livestream")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="as of streamanon run")
+    add("--plot", type=Path, metavar="FILE", help="plot frames per second by picture size (png, svg, pdf)")
+    add("--overwrite", action="store_true", help="replace these files if they exist")
+    add(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar=("A.json", "B.json"),
+        help="compare two results; time nothing",
+    )
+    add("--vs", choices=["deface"], help="also time this program on the same clips, if installed")
+    add("--profile", default="livestream", help="as for streamanon run; default livestream")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="as for streamanon run")
     add("--backend", default="auto", help="auto (all that work), tensorrt, openvino or onnxruntime")
     add("--quiet", action="store_true", help="no progress bar and no tables")
 
@@ -354,15 +401,16 @@ def _config(args: argparse.Namespace) -> Config:
     for flag, asked in (("--keep", args.keep), ("--delegate-for", args.delegate_for)):
         if asked and config.cover.method != "synthesize":
             raise ConfigError(
-                f"{flag} does nothing with the method {config.cover.method}; leave it out or use synthesize"
+                f"{flag} has no effect with the method {config.cover.method}; leave it out or use"
+                " synthesize"
             )
     for keys, why in _idle_settings(config):
         asked = _asked(args, *keys)
         if asked:
-            raise ConfigError(f"{asked[0]} does nothing with {why}; leave one of them out")
+            raise ConfigError(f"{asked[0]} has no effect with {why}; leave one of them out")
         idle = [key for key, value in _set_by_hand(config) if key.startswith(keys)]
         if idle:
-            tell(f"streamanon: {', '.join(idle)} of the profile: of no use with {why}")
+            tell(f"streamanon: the profile's {', '.join(idle)} has no effect with {why}")
     kept = tuple(PersonRule(photo, keep=True) for photo in args.keep)
     named = tuple(map(_named, args.delegate_for))
     identity = replace(config.identity, people=config.identity.people + kept + named)
@@ -377,7 +425,7 @@ def _config(args: argparse.Namespace) -> Config:
 def _named(text: str) -> PersonRule:
     name, _, photo = text.partition("=")
     if not (name and photo):
-        raise ConfigError(f"--delegate-for {text!r} is no NAME=PHOTO: give anna=anna.jpg, say")
+        raise ConfigError(f"--delegate-for takes NAME=PHOTO, as in anna=anna.jpg, not {text!r}")
     return PersonRule(photo, name=name)
 
 
@@ -436,7 +484,9 @@ def _run(args: argparse.Namespace) -> int:
     if args.report is not None:
         _check_report_folder(args.report)
     if args.overwrite and args.skip_existing:
-        raise ConfigError("--overwrite does all again and --skip-existing does not; leave one of them out")
+        raise ConfigError(
+            "--overwrite replaces existing outputs and --skip-existing keeps them; leave one of them out"
+        )
     output = _output(args)
     _check_source(args.input)
     if args.duration is not None:
@@ -448,7 +498,7 @@ def _run(args: argparse.Namespace) -> int:
     check_jobs(jobs, args.overwrite, args.report, _files_of(config, args.profile), args.skip_existing)
     asked = _asked(args, *_OF_VIDEOS)
     if asked and all(job.is_image for job in jobs):
-        raise ConfigError(f"{asked[0]} does nothing with an image; leave it out")
+        raise ConfigError(f"{asked[0]} has no effect on an image; leave it out")
     for line in found.left_out:
         tell(f"streamanon: {line}")
     with _stop_flag() as stop:
@@ -515,7 +565,7 @@ def _live(args: argparse.Namespace) -> int:
     kept = args.keep or args.keep_region or args.keep_track
     given = bool(_given(args) or args.set or kept or args.delegate_for or args.profile)
     if given and args.config is not None:
-        raise ConfigError("--config names each camera's profile and settings: give it without others")
+        raise ConfigError("--config sets each camera's profile and settings: leave the other settings out")
     args.profile = args.profile or "livestream"
     return run_live(args, _config(args))
 

@@ -47,32 +47,32 @@ class DetectConfig:
     """Detector input and thresholds."""
 
     size: Literal["auto", "small", "medium", "large"] = _setting(
-        "large", "input size of the detector; auto: by the frame's size"
+        "large", "input size of the detector; auto: chosen by the frame's size"
     )
     interval_seconds: float = _setting(
         0.08,
-        "detection interval; the look-ahead fills in the frames between; 0: every frame",
+        "time between detections; the look-ahead covers the frames in between; 0: detect on every frame",
         limits=(0.0, 0.4),
     )
     score: float = _setting(
-        0.3, "probability of a face from which a detection starts a track", limits=(0.01, 1.0)
+        0.3, "minimum face probability for a detection to start a track", limits=(0.01, 1.0)
     )
     revive_score: float = _setting(
         0.15,
-        "probability of a face from which a detection continues a track; also the detector score below"
-        " which detections are discarded",
+        "minimum face probability for a detection to continue a track; detections with a lower detector"
+        " score are discarded",
         limits=(0.01, 1.0),
     )
     model: str | None = _setting(
         None,
-        "a face detector of your own: the ONNX export of an ultralytics YOLO, or the name of a stored one",
+        "your own face detector: the ONNX export of an ultralytics YOLO, or the name of a stored model",
         "--detector",
         metavar="FILE",
     )
     classes: tuple[str | int, ...] = _setting(
         (),
-        "classes of that model that are faces, by name or number; by default the one called face, or"
-        " the only one",
+        "the model's classes that are faces, by name or number; default: the class called face, or the only"
+        " class",
     )
 
 
@@ -82,14 +82,16 @@ class LookaheadConfig:
 
     seconds: float = _setting(
         1.8,
-        "output delay, at most 600 frames; a face found late is covered for this long before its first"
-        " detection; 0: no delay",
+        "output delay, at most 600 frames; a face is covered from this long before its first detection; 0:"
+        " no delay",
         limits=(0.0, 10.0),
     )
-    coast_seconds: float = _setting(0.48, "how long a lost face stays covered", limits=(0.0, 10.0))
+    coast_seconds: float = _setting(
+        0.48, "how long a face stays covered after it is lost", limits=(0.0, 10.0)
+    )
     sure: float = _setting(
         0.9,
-        "probability of being a face from which a track is also covered between and around its detections",
+        "minimum face probability for a track to be covered between and around its detections",
         limits=(0.5, 0.999),
     )
 
@@ -100,49 +102,47 @@ class CoverConfig:
 
     method: Method = _setting("synthesize", "how faces are covered", "--method")  # noqa: RUF009
     min_face_px: float = _setting(
-        12.0, "narrower faces are filled from their surroundings", limits=(0, 10_000)
+        12.0, "narrower faces get a fill instead of a synthetic face", limits=(0, 10_000)
     )
     min_confidence: float = _setting(
-        0.35, "faces whose mesh confidence is lower are filled, too", limits=(0.0, 1.0)
+        0.35, "faces with a lower mesh confidence get a fill", limits=(0.0, 1.0)
     )
-    max_yaw_deg: float = _setting(
-        66.0, "faces turned farther than this are filled, too", limits=(0.0, 90.0)
-    )
+    max_yaw_deg: float = _setting(66.0, "faces turned farther than this get a fill", limits=(0.0, 90.0))
     margin: float = _setting(
         0.28,
-        "share of the detected box by which an ellipse that covers exceeds it on each side; below"
-        " 0.21 it would not hold the box's corners; what may be no face is covered with 0.21",
+        "how far a covering ellipse extends beyond the detected box on each side, as a share of the"
+        " box; from 0.21 on it includes the box's corners; tracks that may be no face always get 0.21",
         limits=(0.21, 2.0),
     )
     fade_seconds: float = _setting(
-        0.16, "how long a synthetic face takes to fade in over the fill, or out", limits=(0.0, 4.0)
+        0.16, "how long a synthetic face takes to fade in over the fill, or to fade out", limits=(0.0, 4.0)
     )
     repaint_seconds: float = _setting(
         0.05,
-        "how long a synthetic face may move along with the person's as it was painted, before it is painted"
-        " again; a quick turn or word is painted at once; 0: painted in every frame",
+        "how long a painted synthetic face is moved along with the person's face before it is painted"
+        " again; fast turns or speech are painted at once; 0: paint in every frame",
         limits=(0.0, 0.4),
     )
     on_error: Literal["cover", "stop"] = _setting(
         "cover",
-        "when finding, measuring or painting a face fails: cover more and say so at the end, or stop with"
-        " exit code 2 and leave what was done in NAME.partial",
+        "when detecting, measuring or painting a face fails; cover: cover more and report it at the"
+        " end; stop: exit with code 2 and leave the finished part in NAME.partial",
         "--on-error",
     )
     keep_regions: tuple[str, ...] = _setting(
         (),
-        "leave faces visible whose middle stays within one of these, each left,top,right,bottom in px as"
-        " players show it",
+        "leave faces visible whose centre stays in one of these areas, each left,top,right,bottom in px"
+        " of the displayed picture",
     )
     keep_tracks: tuple[str, ...] = _setting(
         (),
-        "leave the face visible that is at a place at a moment, each seconds@x,y in px as players show it:"
-        " from then on, until it is lost or meets another face",
+        "leave the face visible that is at a place at a time, each seconds@x,y in px of the displayed"
+        " picture, from then on until it is lost or meets another face; for files only",
     )
     paranoid: bool = _setting(
         False,
-        "cover whatever moves in plain colour, too: for faces that the detector never finds; all of the"
-        " picture while the camera moves",
+        "also cover everything that moves, in plain colour, for faces that the detector never finds; covers"
+        " the whole picture while the camera moves",
         "--paranoid",
     )
 
@@ -204,47 +204,50 @@ class IdentityConfig:
 
     epsilon: float = _setting(
         8.0,
-        "privacy budget of a person's draw of a delegate; 0 draws evenly, more prefers who fits",
+        "privacy budget for drawing a person's delegate; 0: all equally likely; higher: prefers those"
+        " that match the person",
         "--epsilon",
         limits=(0.0, 100.0),
     )
     geometry: float = _setting(
         0.8,
-        "how far eyes, brows, nose and mouth move to where the delegate has them, 0 to 1",
+        "how far eyes, brows, nose and mouth move towards the delegate's proportions, 0 to 1",
         "--geometry",
         limits=(0.0, 1.0),
     )
     appearance: float = _setting(
         1.0,
-        "how far skin and features go from the mean of the delegates that fit to the one drawn, 0 to 1",
+        "skin and features: 0 is the mean of similar delegates, 1 the drawn delegate",
         "--appearance",
         limits=(0.0, 1.0),
     )
     delegate: str | None = _setting(
         None,
-        "one delegate for all faces: an id of streamanon delegates list, or the one most like "
-        "age=30,sex=f,tone=3 (1 very light to 6 dark)",
+        "one delegate for all faces: an id from streamanon delegates list, or a description, as in"
+        " age=30,sex=f,tone=3 (tone 1 very light to 6 dark)",
         "--delegate",
         metavar="ID",
     )
     gallery: str | None = _setting(
-        None, "other delegates; see streamanon delegates add", "--gallery", metavar="FILE"
+        None, "file of other delegates; see streamanon delegates add", "--gallery", metavar="FILE"
     )
     ttl_seconds: float = _setting(
         60.0,
-        "how long somebody who left is remembered, to get the same delegate on return; 0: not at all",
+        "how long a person who left is remembered, to get the same delegate on return; 0: not at all",
         "--ttl",
         metavar="SECONDS",
         limits=(0.0, 86_400.0),
     )
     key: str | None = _setting(
         None,
-        "a file of secret bytes: the same gives the same person mostly the same delegate in every run",
+        "file of secret bytes; with the same key a person mostly gets the same delegate in every run",
         "--identity-key",
         metavar="FILE",
     )
-    seed: int | None = _setting(None, "fixes which delegates are drawn", "--seed", limits=(0, 2**32 - 1))
-    people: tuple[PersonRule, ...] = _setting((), "rules for people known by a photo; see the profile")
+    seed: int | None = _setting(
+        None, "makes the draw of delegates reproducible", "--seed", limits=(0, 2**32 - 1)
+    )
+    people: tuple[PersonRule, ...] = _setting((), "rules for people recognised from a photo; see below")
 
 
 @dataclass(frozen=True)
@@ -253,22 +256,26 @@ class OutputConfig:
 
     codec: Literal["h264", "hevc", "av1", "vp9", "ffv1"] = _setting("h264", "video codec", "--codec")
     encoder: Literal["cpu", "nvenc"] = _setting(
-        "cpu", "what encodes: nvenc: an NVIDIA GPU, for h264 and hevc in 8 bits, an error where it cannot"
+        "cpu", "nvenc: encode on an NVIDIA GPU (h264 and hevc in 8 bits); an error if it cannot"
     )
-    crf: int = _setting(20, "constant rate factor, lower is better", "--crf", limits=(0, 63))
+    crf: int = _setting(
+        20, "constant rate factor; lower means better quality and larger files", "--crf", limits=(0, 63)
+    )
     preset: str = _setting("veryfast", "speed preset of the encoder")
     pixel_format: Literal["compatible", "keep"] = _setting(
         "compatible",
-        "compatible: 4:2:0 in 8 bits, or 10 for HDR, which players show; keep: the source's chroma and"
-        " bits. ffv1 always keeps them",
+        "compatible: 4:2:0 in 8 bits, or 10 bits for HDR, which players support; keep: the source's chroma"
+        " subsampling and bit depth, which ffv1 always keeps",
         "--pixel-format",
     )
     audio: Literal["copy", "drop"] = _setting(
-        "copy", "audio: copied bit for bit, or encoded anew where it does not fit; or dropped", "--audio"
+        "copy",
+        "audio; copy: bit for bit, or re-encoded if the container requires it; drop: no audio",
+        "--audio",
     )
     subtitles: Literal["copy", "drop"] = _setting(
         "copy",
-        "text subtitles: copied bit for bit, or converted where they do not fit; or dropped",
+        "text subtitles; copy: bit for bit, or converted if the container requires it; drop: none",
         "--subtitles",
     )
     keep_metadata: bool = _setting(False, "keep location, device and title tags", "--keep-metadata")
@@ -280,40 +287,40 @@ class ComputeConfig:
 
     backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = _setting(
         "auto",
-        "auto takes the first that works, or one that was clearly quicker when timed on this machine; a"
-        " named one that does not load is an error",
+        "auto: the first that works, unless another was clearly faster when timed on this machine; a named"
+        " backend that does not load is an error",
         "--backend",
     )
     threads: int = _setting(
         0,
-        "most threads of one network on a CPU, 0 for one per core; small networks use one",
+        "maximum threads per network on a CPU; 0: one per core; small networks use one",
         limits=(0, 256),
     )
     device: int = _setting(
         0,
-        "number of the GPU, from 0; for the backend tensorrt, the providers cuda, tensorrt and directml,"
-        " the decoder cuda and the encoder nvenc",
+        "GPU number, from 0, for the backend tensorrt, the providers cuda, tensorrt and directml, the"
+        " decoder cuda and the encoder nvenc",
         limits=(0, 63),
     )
     decoder: Literal["auto", "cpu", "cuda"] = _setting(
         "auto",
-        "what decodes a video file: cuda: the NVIDIA GPU (NVDEC), an error where it cannot; auto: that"
-        " where the networks run on one and its pictures are the CPU's to the bit, else the CPU",
+        "decoder of video files; cuda: the NVIDIA GPU (NVDEC), an error if it cannot; auto: the GPU if the"
+        " networks run on one and its pictures equal the CPU's bit for bit, else the CPU",
     )
     precision: Literal["auto", "fp32"] = _setting(
         "auto",
-        "auto: half precision or bfloat16 where the hardware is quicker with it and the model allows it, on"
-        " other processors INT8 for the detector with OpenVINO; fp32: float32 everywhere",
+        "auto: half precision or bfloat16 where the hardware is faster with it and the model allows it; on"
+        " other processors INT8 for the detector with OpenVINO. fp32: float32 everywhere",
     )
     providers: tuple[Literal["cuda", "tensorrt", "coreml", "directml"], ...] = _setting(
         (),
-        "execution providers of ONNX Runtime, the preferred one first; the CPU does what they cannot."
-        " They make onnxruntime the backend",
+        "execution providers of ONNX Runtime, the preferred one first; the CPU runs what they cannot."
+        " Setting this selects the backend onnxruntime",
     )
     plans: str | None = _setting(
         None,
-        "folder of TensorRT's plans, as streamanon engines build --out writes it; by default the user's"
-        " cache folder",
+        "folder of TensorRT plans, as written by streamanon engines build --out; default: the user's cache"
+        " folder",
         metavar="FOLDER",
     )
 
@@ -433,7 +440,7 @@ class _ProfileLoader(yaml.SafeLoader):
         for key, _ in node.value:
             name = str(key.value)
             if name in known:
-                raise yaml.constructor.ConstructorError(problem=f"{name} stands there twice")
+                raise yaml.constructor.ConstructorError(problem=f"{name} is given twice")
             known.add(name)
         return super().construct_mapping(node, deep)
 

@@ -327,12 +327,12 @@ def test_an_unknown_method_names_the_choices(run_command: Command, clip: Path, t
         (("--seed", "x"), "identity.seed"),
         (("--ttl", "1:30"), "identity.ttl_seconds must be a number"),
         (("--gallery", "set #2.npz"), "cannot read the gallery set #2.npz"),
-        (("--gallery", "none.npz", "--method", "mosaic"), "--gallery does nothing with the method mosaic"),
-        (("--keep", "ann.jpg", "--method", "blur"), "--keep does nothing with the method blur"),
-        (("--set", "identity.seed=1", "--method", "blur"), "--set identity.seed=1 does nothing"),
-        (("--delegate", "d001", "--epsilon", "3"), "--epsilon does nothing with one delegate"),
-        (("--delegate", "d001", "--appearance", "0.5"), "--appearance does nothing with one delegate"),
-        (("--identity-key", "none.key", "--seed", "3"), "--seed does nothing with an identity key"),
+        (("--gallery", "none.npz", "--method", "mosaic"), "--gallery has no effect with the method mosaic"),
+        (("--keep", "ann.jpg", "--method", "blur"), "--keep has no effect with the method blur"),
+        (("--set", "identity.seed=1", "--method", "blur"), "--set identity.seed=1 has no effect"),
+        (("--delegate", "d001", "--epsilon", "3"), "--epsilon has no effect with one delegate"),
+        (("--delegate", "d001", "--appearance", "0.5"), "--appearance has no effect with one delegate"),
+        (("--identity-key", "none.key", "--seed", "3"), "--seed has no effect with an identity key"),
         (("--seed", "-1"), "identity.seed must lie between 0 and"),
         (("--keep", "none.jpg"), "none.jpg"),
         (("--identity-key", "none.key"), "cannot read the identity key none.key"),
@@ -353,15 +353,15 @@ def test_bad_options_are_told(
     [
         (
             "cover: {method: solid}\nidentity: {geometry: 0.5, seed: 3}",
-            "identity.geometry, identity.seed of the profile: of no use with the method solid",
+            "the profile's identity.geometry, identity.seed has no effect with the method solid",
         ),
         (
             "identity: {delegate: d001, appearance: 0.5}",
-            "identity.appearance of the profile: of no use with one delegate for all faces",
+            "the profile's identity.appearance has no effect with one delegate for all faces",
         ),
         (
             "identity: {key: my.key, seed: 3}",
-            "identity.seed of the profile: of no use with an identity key",
+            "the profile's identity.seed has no effect with an identity key",
         ),
     ],
 )
@@ -382,8 +382,7 @@ def test_options_of_videos_are_refused_for_images(
     cv2.imwrite(str(tmp_path / "in.png"), np.zeros((8, 8, 3), np.uint8))
     told = run_command("run", tmp_path / "in.png", "-o", tmp_path / "out.png", *option)
     assert (
-        f"{' '.join(option) if option[0] == '--set' else option[0]} does nothing with an image"
-        in told.error
+        f"{' '.join(option) if option[0] == '--set' else option[0]} has no effect on an image" in told.error
     )
     assert not (tmp_path / "out.png").exists()
 
@@ -394,7 +393,7 @@ def test_no_output_replaces_what_the_run_reads(option: str, run_command: Command
     own.write_text("detect: {interval_seconds: 0}\n")
     for output in (("-o", own), ("-o", tmp_path / "out.mp4", "--report", own)):
         told = run_command("run", "in.mp4", *output, option, own, "--overwrite")
-        assert "own.yaml is read by this run" in told.error
+        assert "own.yaml is a file that this run reads" in told.error
     assert own.read_text() == "detect: {interval_seconds: 0}\n"
 
 
@@ -452,7 +451,7 @@ def test_a_folder_with_one_output_that_exists_is_refused(
     cv2.imwrite(str(tmp_path / "in" / "b.png"), np.full((60, 80, 3), 120, np.uint8))
     (tmp_path / "out" / "b.png").write_bytes(b"mine")
     paths = ("run", tmp_path / "in", "-o", tmp_path / "out")
-    assert "b.png exists already" in run_command(*paths, *QUICK).error
+    assert "b.png or its partial file exists already (1 such output)" in run_command(*paths, *QUICK).error
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
     assert run_command(*paths, "--overwrite", *QUICK).code == 0
     assert (tmp_path / "out" / "b.png").read_bytes() != b"mine"
@@ -513,7 +512,7 @@ def test_what_may_have_been_meant_is_told(
         Path(name).touch()
     assert "streamanon run b.mp4 -o OUTPUT" in run_command("b.mp4", "-o", "c.mp4").err
     told = run_command("run", "a.mp4", "b.mp4", "-o", "c.mp4").err
-    assert "one input at a time: give the folder that they are in" in told
+    assert "only one input is allowed: give the folder that contains the files" in told
     assert "there is no folder new/; make it first" in run_command("run", "a.mp4", "-o", "new/").error
 
 

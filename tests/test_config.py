@@ -185,7 +185,7 @@ def test_any_override_is_read_or_refused(text: str) -> None:
     "text", ["cover: {method: solid}\ncover: {margin: 0.4}", "cover: {margin: 1, margin: 2}"]
 )
 def test_a_name_that_stands_twice_is_refused(text: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="stands there twice"):
+    with pytest.raises(ConfigError, match="is given twice"):
         load_config(profile(tmp_path, text))
 
 

@@ -64,7 +64,7 @@ class DlibRecogniser:
     """dlib's ResNet (CC0), by ``pip install 'streamanon[audit]'``; similarity is 1 - distance."""
 
     name = "dlib"
-    relation = "taught streamanon's identity encoder; its decisions are its own"
+    relation = "taught streamanon's identity encoder, but takes no part in streamanon's decisions"
     #: Distance 0.546: one in a thousand of 2 million pairs of different people in LFW (train split).
     threshold = 1 - 0.546
 
@@ -107,7 +107,7 @@ class EncoderRecogniser(_Cosine):
     """The network that streamanon itself knows people by; learned from dlib's embeddings."""
 
     name = "streamanon encoder"
-    relation = "part of streamanon: it chose the delegates, so its word counts for little"
+    relation = "part of streamanon: it chose the delegates, so its result counts for little"
     #: One in a thousand of 15 million pairs of different people in LFW (train split).
     threshold = 0.806
 

@@ -47,7 +47,7 @@ def check_options(options: Options) -> None:
     for key in (one.partition("=")[0].strip() for one in options.settings):
         if key in _VARIED:
             instead = f"; use {_VARIED[key]}" if _VARIED[key] else ""
-            raise ConfigError(f"--set {key} does nothing here, as the benchmark varies it{instead}")
+            raise ConfigError(f"--set {key} has no effect here, because the benchmark varies it{instead}")
     if options.compute().providers and options.backend not in ("auto", "onnxruntime"):
         raise ConfigError(
             f"compute.providers is for the backend onnxruntime, not {options.backend}; leave one out"

@@ -42,7 +42,7 @@ def _audit_videos(args: argparse.Namespace) -> int:
         raise ConfigError("audit compares two videos: give ORIGINAL and ANONYMISED, or --identities DIR")
     unused = [f"--{name}" for name in ("method", "photos") if getattr(args, name) is not None]
     if unused:
-        raise ConfigError(f"{unused[0]} is for photos and does nothing with videos; give --identities DIR")
+        raise ConfigError(f"{unused[0]} is for photos and has no effect on videos; give --identities DIR")
     if args.thumbnails and args.html is None:
         raise ConfigError("--thumbnails go into the HTML report: give --html FILE too")
     _check_outputs(args, args.original, args.anonymised)
@@ -65,7 +65,7 @@ def _audit_videos(args: argparse.Namespace) -> int:
 def _audit_people(args: argparse.Namespace) -> int:
     unused = [name for name in ("original", "html", "gallery", "yunet") if getattr(args, name) is not None]
     if unused or args.thumbnails:
-        raise ConfigError(f"--identities goes without {', '.join(unused) or 'thumbnails'}: leave it out")
+        raise ConfigError(f"--identities does not take {', '.join(unused) or 'thumbnails'}: leave it out")
     _check_outputs(args)
     gates = parse_gates("never" if args.fail_on is None else args.fail_on, IDENTITY_MEASURES)
     backend = open_backend(_compute(args))
@@ -162,7 +162,7 @@ def describe(result: AuditResult) -> str:
     lines = [
         f"judges: {', '.join(result.judges)}",
         f"people: {leaks.tracks} tracks, {leaks.face_frames} face-frames"
-        f" ({leaks.doubtful_tracks} doubtful finds not counted)",
+        f" ({leaks.doubtful_tracks} doubtful detections not counted)",
         f"leaks: {leaks.seen} face-frames of {leaks.tracks_seen} tracks, {leaks.seconds_seen:.2f} s",
     ]
     lines += [f"recognised by {one.recogniser}: {_recognised(one)}" for one in result.reidentification]
@@ -179,7 +179,7 @@ def _recognised(one: Reidentification) -> str:
     people = one.accepted_people
     return (
         f"{100 * one.accepted.value:.1f} % of faces, most faces of {round(people.value * people.of)} of "
-        f"{people.of} people; {FEWEST_PEOPLE} are needed to tell more"
+        f"{people.of} people; {FEWEST_PEOPLE} or more are needed for reliable shares"
     )
 
 

@@ -82,8 +82,8 @@ def _run_one(anonymizer: Anonymizer, job: Job, quiet: bool, stop: list[int], ove
     if job.output.suffix.lower() in IMAGES:
         videos = f"{', '.join(WRITABLE_VIDEOS[:-1])} or {WRITABLE_VIDEOS[-1]}"
         raise ConfigError(
-            f"{redact_url(job.source)} is no image by its name: convert it to .png or .jpg; "
-            f"if it is a video, end the output's name with {videos}"
+            f"{redact_url(job.source)} has no image suffix, but the output has: convert it to .png or"
+            f" .jpg; if it is a video, end the output's name with {videos}"
         )
     report = _run_video(anonymizer, job, quiet, stop, overwrite)
     if report.interrupted and job.in_folder:  # else it would pass for done when the folder goes on
@@ -109,9 +109,10 @@ def _kept_nobody(anonymizer: Anonymizer, report: RunReport) -> str:
     people = [rule for rule in anonymizer.config.identity.people if rule.keep]
     cover = anonymizer.config.cover
     if people:
-        return "--keep left nobody visible: no face was surely the photo's; give one like the video"
+        return "--keep left nobody visible: no face matched the photo with certainty; give a photo like"
+        " the video"
     if cover.keep_tracks:
-        return "--keep-track left nobody visible: no face that could be followed was there then"
+        return "--keep-track left nobody visible: no face that can be tracked was at that place then"
     return "--keep-region left nobody visible: no face stayed within it" if cover.keep_regions else ""
 
 
@@ -130,9 +131,9 @@ def _tell_of(job: Job, report: RunReport, quiet: bool, kept_nobody: str) -> None
 def _total(outcome: Outcome, count: int) -> str:
     parts = [f"{outcome.done} of {count} done"]
     parts += [f"{outcome.failed} failed"] if outcome.failed else []
-    parts += [f"{outcome.there} were there already"] if outcome.there else []
+    parts += [f"{outcome.there} existed already"] if outcome.there else []
     left = count - outcome.done - outcome.failed - outcome.there
-    return ", ".join(parts + ([f"{left} not done: go on with --skip-existing"] if left else []))
+    return ", ".join(parts + ([f"{left} not done: continue with --skip-existing"] if left else []))
 
 
 def _make_folder(folder: Path) -> None:

@@ -69,7 +69,7 @@ def _refuse_beside_compare(args: argparse.Namespace) -> None:
     given = [name for name, value in vars(args).items() if name in others and value]
     given += [name for name, value in usual.items() if vars(args)[name] != value]
     if given:
-        raise ConfigError(f"--compare times nothing: leave --{given[0]} out")
+        raise ConfigError(f"--compare only reads two results: leave --{given[0]} out")
 
 
 def _write(path: Path, text: str, overwrite: bool) -> None:

@@ -67,7 +67,7 @@ def find_jobs(source: str, output: Path, recursive: bool = False) -> Found:
     if not os.path.isdir(folder):  # unlike Path's, this takes an address of any length
         if recursive:
             raise ConfigError(
-                f"--recursive is for folders and does nothing with {folder.name}; leave it out"
+                f"--recursive is for folders and has no effect on {folder.name}; leave it out"
             )
         # An address may hold secrets, so nothing is named after it.
         name = Path("stream") if is_address(source) or source == STDIN else folder
@@ -105,14 +105,14 @@ def _left_out(folder: Path, files: list[Path], media: list[Path], recursive: boo
     others = sorted(path for path in set(files) - set(media) if not _is_hidden(path))
     hidden = sum(_is_hidden(path) and path.suffix.lower() in IMAGES + VIDEOS for path in files)
     if hidden:
-        yield f"left out: {_counted(hidden, 'hidden file')}, named with a dot in front"
+        yield f"skipped: {_counted(hidden, 'hidden file')} (names that begin with a dot)"
     if others:
         kinds = Counter(path.suffix.lower() or "without a suffix" for path in others)
         shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(8))
-        yield f"left out, as no video or image by the name: {shown}"
+        yield f"skipped, as neither video nor image by their names: {shown}"
     within = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
     if within and not recursive:
-        yield f"left out: {_counted(len(within), 'folder')} within, which --recursive goes into"
+        yield f"skipped: {_counted(len(within), 'subfolder')}; give --recursive to include them"
 
 
 def _is_hidden(path: Path) -> bool:
@@ -164,7 +164,7 @@ def check_jobs(
     for output in outputs:
         for one in read:
             if is_same_file(output, one):
-                raise ConfigError(f"the output {output} is read by this run; give another name")
+                raise ConfigError(f"the output {output} is a file that this run reads; give another name")
     if report is not None:
         check_free(report, overwrite)
     if not (overwrite or skip_existing):
@@ -178,6 +178,6 @@ def _check_all_free(jobs: Sequence[Job]) -> None:
     there = [job.output for job in jobs if job.is_done or partial_path(job.output).is_file()]
     if there:
         raise ConfigError(
-            f"{there[0]} exists already, or a part of it ({len(there)} outputs in all); --skip-existing "
-            "does the others, --overwrite does all again"
+            f"{there[0]} or its partial file exists already ({_counted(len(there), 'such output')}); give"
+            " --skip-existing to do only the others, or --overwrite to do all again"
         )

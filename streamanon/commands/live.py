@@ -47,7 +47,9 @@ def run_live(args: argparse.Namespace, config: Config) -> int:
         return _check(args.check)
     site = _Site(args.config) if args.config is not None else None
     if site is not None and (args.input is not None or args.to):
-        raise ConfigError("--config names the cameras, their outputs and settings: give it alone")
+        raise ConfigError(
+            "--config sets the cameras, their outputs and settings: leave SOURCE and --to out"
+        )
     plans = site.plans() if site is not None else [_one_camera(args, config)]
     status = args.status if args.status is not None else site.status if site is not None else None
     quiet_ffmpeg()

@@ -169,7 +169,7 @@ def open_detector(
     if config.model is None:
         if config.classes:
             raise ConfigError(
-                "detect.classes does nothing without detect.model; leave it out or name a model"
+                "detect.classes has no effect without detect.model; leave it out or name a model"
             )
         return own(backend, engines, config)
     path = find_model(config.model)

@@ -55,11 +55,9 @@ def check_server(address: str, shown: str, listens: bool) -> None:
         parts = urlsplit(with_encoded_login(address))
         scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
     except ValueError:
-        raise ConfigError(
-            f"{shown} has no server and port that can be read; check what stands after ://"
-        ) from None
+        raise ConfigError(f"{shown} has no valid server and port; check the part after ://") from None
     if not host and not (listens and _MAY_LISTEN.match(address)):
-        raise ConfigError(f"{shown} names no server: its name or address belongs after ://")
+        raise ConfigError(f"{shown} names no server; write its name or address after ://")
     if not port and scheme in _NEED_PORT:
         raise ConfigError(f"{shown} names no port: write it after the server, as in {scheme}://HOST:9000")
 
@@ -72,7 +70,7 @@ def check_srt(address: str, shown: str) -> None:
         return
     if "passphrase" in address.lower():
         raise ConfigError(
-            f"{shown}: a passphrase of SRT would be seen in the process list; let a gateway such as"
+            f"{shown}: an SRT passphrase would be visible in the process list; let a gateway such as"
             " MediaMTX speak SRT, and use its rtsp:// address"
         )
     check_installed()
@@ -88,11 +86,11 @@ def _encoded(text: str) -> str:
 def why_no_device(error: Exception, device: str) -> str:
     """One sentence on why a camera at this machine could not be opened."""
     if isinstance(error, PermissionError):
-        return f"{device} may not be read; add your user to the group video"
+        return f"no permission to read {device}; add your user to the group video"
     if getattr(error, "errno", None) == errno.EBUSY:
-        return f"{device} is used by another program; close that, or give another camera"
+        return f"{device} is in use by another program; close it, or give another camera"
     if getattr(error, "errno", None) in (errno.ENOTTY, errno.EINVAL, errno.ENODEV):
-        return f"{device} is no camera ({reason(error)}); list them with v4l2-ctl --list-devices"
+        return f"{device} is no camera ({reason(error)}); list cameras with v4l2-ctl --list-devices"
     return f"{device} cannot be opened ({reason(error)}); check that it is plugged in"
 
 
@@ -100,13 +98,13 @@ def why_not_opened(error: Exception, shown: str, seconds: float) -> str:
     """One sentence on why a source could not be opened, with what to do."""
     silent = f"{shown} did not answer within {seconds:g} seconds; check the address and the network"
     if isinstance(error, av.error.HTTPUnauthorizedError):
-        return f"{shown} refuses the name or password; put the right ones before the server's name"
+        return f"{shown} refuses the user name or password; write the right ones before the server's name"
     if isinstance(error, av.error.HTTPForbiddenError):
-        return f"{shown} forbids it; check the account's rights"
+        return f"{shown} refuses access; check the account's rights"
     if isinstance(error, av.error.HTTPNotFoundError):
-        return f"{shown} is not there on its server; check the path"
+        return f"{shown} does not exist on its server; check the path"
     if isinstance(error, av.error.ProtocolNotFoundError):
-        return f"{shown}: this kind of address cannot be read; use rtsp, rtmp, http, udp, srt or a device"
+        return f"{shown}: this kind of address is not supported; use rtsp, rtmp, http, udp, srt or a device"
     if isinstance(error, av.error.ExitError):
         return silent
     if isinstance(error, av.error.InvalidDataError):
@@ -115,9 +113,9 @@ def why_not_opened(error: Exception, shown: str, seconds: float) -> str:
         return f"{shown} sends no video that can be read; check that it plays"
     rtmp = shown.lower().startswith("rtmp")
     if getattr(error, "errno", None) == errno.EIO and _is_unknown(shown):
-        return f"the server of {shown} is not known by that name; check its spelling and the network"
+        return f"the server name in {shown} cannot be resolved; check its spelling and the network"
     if isinstance(error, PermissionError) or (rtmp and getattr(error, "errno", None) == errno.EIO):
-        return f"{shown} may not be read, or nothing is published there yet; check the name and the rights"
+        return f"{shown} refuses access, or nothing is published there yet; check the name and the rights"
     if isinstance(error, FileNotFoundError):
         return f"there is no {shown}; check the path"
     if isinstance(error, ConnectionRefusedError):

@@ -178,7 +178,7 @@ class Camera:
         if silent > max(STALLED_SECONDS, feed.flush_seconds) and not self.settings.source.can_wait:
             self.stalls += self.status.be(State.STALLED, f"no frame for {silent:.1f} seconds", state)
         elif self._is_blocked(now, feed, state):
-            self.status.be(State.BLOCKED, "frames come faster than they can be processed", state)
+            self.status.be(State.BLOCKED, "frames arrive faster than they can be processed", state)
         else:
             self.status.be(State.RUNNING, only_from=state)
 
@@ -358,7 +358,7 @@ class Camera:
             raise egress.error
         if self.outputs and all(one.status.state is State.ENDED for one in self.outputs):
             reasons = "; ".join(f"{one.target.shown}: {one.status.reason}" for one in self.outputs)
-            raise SinkError(f"no output is left ({reasons})")
+            raise SinkError(f"all outputs have failed ({reasons})")
         return egress.done.is_set()
 
     def _pause(self, seconds: float) -> None:

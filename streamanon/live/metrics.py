@@ -35,7 +35,7 @@ class Collector:
 
 def _states(cameras: Iterable[Camera]) -> Metric:
     states = GaugeMetricFamily(
-        "streamanon_camera_state", "1 for the state that a camera is in", labels=("camera", "state")
+        "streamanon_camera_state", "1 for the camera's present state", labels=("camera", "state")
     )
     for camera in cameras:
         for state in State:
@@ -47,24 +47,27 @@ def _frames(cameras: Iterable[Camera]) -> Iterator[Metric]:
     counts: dict[str, tuple[str, Callable[[Camera], float]]] = {
         "source_frames": ("frames decoded", lambda c: c.feed_counts.read),
         "skipped_frames": ("frames dropped before detection: overload", lambda c: c.feed_counts.dropped),
-        "damaged_frames": ("frames not trusted", lambda c: c.feed_counts.damaged),
+        "damaged_frames": ("damaged frames, which are covered whole", lambda c: c.feed_counts.damaged),
         "processed_frames": ("frames that went through the chain", lambda c: c.context.tally.frames),
-        "detections": ("frames that the detector saw", lambda c: c.detections),
-        "detections_skipped": ("detections left out: overload", _skipped),
+        "detections": ("frames on which the detector ran", lambda c: c.detections),
+        "detections_skipped": ("detections skipped: overload", _skipped),
         "detections_coarse": ("detections on a smaller copy: overload", _coarse),
         "withheld_frames": ("frames covered whole", lambda c: c.egress_counts.withheld),
         "output_frames": ("frames encoded", lambda c: c.egress_counts.frames),
-        "stub_frames": ("frames encoded without a source", lambda c: c.egress_counts.stubs),
-        "late_frames": ("frames left out: a stub had their time", lambda c: c.egress_counts.late),
-        "stalls": ("times that the source sent nothing", lambda c: c.stalls),
+        "stub_frames": ("frames encoded while the source sent nothing", lambda c: c.egress_counts.stubs),
+        "late_frames": (
+            "frames dropped: they came after a placeholder for their time",
+            lambda c: c.egress_counts.late,
+        ),
+        "stalls": ("times the source sent nothing", lambda c: c.stalls),
     }
     for name, (text, value) in counts.items():
         family = CounterMetricFamily(f"streamanon_{name}", text, labels=("camera",))
         for camera in cameras:
             family.add_metric((camera.name,), float(value(camera)))
         yield family
-    yield _by(cameras, "load_steps", "step", "changes because of load", _steps)
-    yield _by(cameras, "reconnects", "reason", "connections tried again", lambda c: c.reconnects)
+    yield _by(cameras, "load_steps", "step", "changes of the workload because of load", _steps)
+    yield _by(cameras, "reconnects", "reason", "reconnection attempts", lambda c: c.reconnects)
     yield _by(cameras, "damage", "cause", "signs of damaged input", lambda c: c.damage)
 
 
@@ -85,17 +88,17 @@ def _steps(camera: Camera) -> Counter[str]:
 
 def _chain(cameras: Iterable[Camera]) -> Iterator[Metric]:
     yield _by(cameras, "faces", "rung", "faces covered", lambda c: c.context.tally.by_method)
-    yield _by(cameras, "stage_seconds", "stage", "time worked", lambda c: c.context.clock.stages())
+    yield _by(cameras, "stage_seconds", "stage", "processing time", lambda c: c.context.clock.stages())
     carried = CounterMetricFamily(
         "streamanon_carried_faces", "faces covered where the detector found none", labels=("camera",)
     )
     interval = GaugeMetricFamily(
-        "streamanon_detection_interval_seconds", "time from one detection to the next", labels=("camera",)
+        "streamanon_detection_interval_seconds", "detection interval", labels=("camera",)
     )
     latency = HistogramMetricFamily(
-        "streamanon_latency_seconds", "from a frame's arrival until it is encoded", labels=("camera",)
+        "streamanon_latency_seconds", "time from a frame's arrival until it is encoded", labels=("camera",)
     )
-    waiting = GaugeMetricFamily("streamanon_waiting_frames", "frames that wait", labels=("camera", "for"))
+    waiting = GaugeMetricFamily("streamanon_waiting_frames", "frames in queues", labels=("camera", "for"))
     for camera in cameras:
         for queue, count in camera.waiting.items():
             waiting.add_metric((camera.name, queue), float(count))
@@ -116,10 +119,16 @@ def _outputs(cameras: Iterable[Camera]) -> Iterator[Metric]:
     labels = ("camera", "output")
     counts: dict[str, tuple[str, Callable[[Output], float]]] = {
         "output_packets": ("packets published", lambda o: o.counts.sent),
-        "output_discarded_packets": ("packets that a slow reader lost", lambda o: o.counts.dropped),
-        "output_discarded_groups": ("groups of pictures lost", lambda o: o.counts.groups_dropped),
-        "output_restarts": ("times that it was started again", lambda o: o.counts.restarts),
-        "output_stalls": ("times that it made no progress", lambda o: o.counts.stalls),
+        "output_discarded_packets": (
+            "packets dropped because a reader was too slow",
+            lambda o: o.counts.dropped,
+        ),
+        "output_discarded_groups": (
+            "groups of pictures dropped because a reader was too slow",
+            lambda o: o.counts.groups_dropped,
+        ),
+        "output_restarts": ("restarts of the output", lambda o: o.counts.restarts),
+        "output_stalls": ("times the output made no progress", lambda o: o.counts.stalls),
     }
     pairs = [(camera.name, output) for camera in cameras for output in list(camera.outputs)]
     for name, (text, value) in counts.items():
@@ -129,10 +138,12 @@ def _outputs(cameras: Iterable[Camera]) -> Iterator[Metric]:
         yield family
     now = time.monotonic()
     age = GaugeMetricFamily(
-        "streamanon_output_age_seconds", "since the picture published last had arrived", labels=labels
+        "streamanon_output_age_seconds",
+        "age of the last published picture, from its arrival",
+        labels=labels,
     )
-    waiting = GaugeMetricFamily("streamanon_output_waiting_packets", "packets that wait", labels=labels)
-    up = GaugeMetricFamily("streamanon_output_up", "1 while it is connected", labels=labels)
+    waiting = GaugeMetricFamily("streamanon_output_waiting_packets", "packets in the queue", labels=labels)
+    up = GaugeMetricFamily("streamanon_output_up", "1 while the output is connected", labels=labels)
     for camera_name, output in pairs:
         key = (camera_name, output.target.shown)
         if output.newest is not None:

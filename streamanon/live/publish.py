@@ -191,7 +191,7 @@ def _why(error: Exception) -> str:
     if isinstance(error, StreamanonError):
         return str(error)
     if isinstance(error, PermissionError):
-        return "it may not be written, or the server refused the stream"
+        return "no permission to write, or the server refused the stream"
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 

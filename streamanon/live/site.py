@@ -85,16 +85,18 @@ def load_site(path: Path) -> Site:
         raise ConfigError(f"{path} has an unknown key {min(unknown)!r}; known here: cameras, status")
     cameras = content.get("cameras")
     if not isinstance(cameras, dict) or not cameras:
-        raise ConfigError(f"{path} names no camera: give it a section cameras, see docs/live.md")
+        raise ConfigError(f"{path} contains no camera: add a section cameras, see docs/live.md")
     status = content.get("status", STATUS_ADDRESS)
     if status is not None:
         parse_status(str(status))
     sections = {}
     for name, values in cameras.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ConfigError(f"{path}: a camera's name has only letters, digits and _.-, not {name!r}")
+            raise ConfigError(
+                f"{path}: a camera's name may only contain letters, digits and _.-, unlike {name!r}"
+            )
         if not isinstance(values, dict):
-            raise ConfigError(f"cameras.{name} is a section and takes keys; see docs/live.md")
+            raise ConfigError(f"cameras.{name} must be a section with keys; see docs/live.md")
         values = {str(key): _as_text(key, value) for key, value in values.items()}
         sections[name] = build(CameraSection, values, f"cameras.{name}.")
     return Site(None if status is None else str(status), sections)
@@ -192,12 +194,12 @@ def _targets(section: CameraSection, config: Config) -> tuple[Target, ...]:
                 f"{target.shown} takes H.264: leave output.codec out, or send HEVC by rtsp, srt, udp or hls"
             )
         if _place(target) in places:
-            raise ConfigError(f"{target.shown} is there twice; leave one out")
+            raise ConfigError(f"{target.shown} is given twice; leave one out")
         places.add(_place(target))
     if (section.segment or section.keep) and not any(target.kind == "archive" for target in targets):
         raise ConfigError(
-            "the length and age of files are for rolling archives, whose names hold %Y%m%d-%H%M%S: leave"
-            " segment and keep out"
+            "segment and keep only apply to rolling archives, whose names contain %Y%m%d-%H%M%S: leave"
+            " them out"
         )
     return targets
 
@@ -236,9 +238,9 @@ def _check_source(source: SourceOptions, section: CameraSection) -> None:
     if source.is_file and not Path(source.address.removeprefix("file://")).is_file():
         raise ConfigError(f"there is no file {source.shown}; check the path")
     if (section.realtime or section.loop) and not source.is_file:
-        raise ConfigError(f"realtime and loop are for files, and {source.shown} is none; leave them out")
+        raise ConfigError(f"realtime and loop only apply to files, not to {source.shown}; leave them out")
     if section.rtsp_transport == "udp" and not source.scheme.startswith("rtsp"):
-        raise ConfigError(f"rtsp_transport does nothing with {source.shown}; leave it out")
+        raise ConfigError(f"rtsp_transport has no effect on {source.shown}; leave it out")
     if not source.is_file and not source.is_device:
         check_server(source.address, source.shown, listens=True)
         check_srt(source.address, source.shown)

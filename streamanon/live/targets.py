@@ -108,7 +108,7 @@ def _hls(text: str, shown: str) -> Target:
     if not folder.name:
         raise ConfigError(f"{shown} names no folder: write hls:///srv/hls/camera")
     if not folder.is_dir() and not os.access(_existing(folder), os.W_OK):
-        raise ConfigError(f"cannot make the folder {folder}: choose one that you may write")
+        raise ConfigError(f"cannot make the folder {folder}: choose one that you may write to")
     options = {
         "hls_time": str(HLS_SEGMENT_SECONDS),
         "hls_list_size": str(HLS_SEGMENTS),
@@ -143,13 +143,15 @@ def _device(text: str) -> Target:
             " v4l2loopback-dkms; modprobe v4l2loopback)"
         )
     if not os.access(text, os.W_OK):
-        raise ConfigError(f"{text} may not be written: add your user to the group video")
+        raise ConfigError(f"{text} cannot be written: add your user to the group video")
     return Target("device", text, text, "v4l2")
 
 
 def _archive(path: Path, muxer: str, archiving: Archiving) -> Target:
     if "%S" not in path.name and "%s" not in path.name and "%T" not in path.name:
-        raise ConfigError(f"{path.name} must hold the second, or files would replace each other: add %S")
+        raise ConfigError(
+            f"{path.name} must contain the second, or files would overwrite each other: add %S"
+        )
     options = {
         "segment_time": f"{archiving.segment_seconds:g}",
         "strftime": "1",

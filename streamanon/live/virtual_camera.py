@@ -71,7 +71,7 @@ class VirtualCamera:
             with av.open(self.target.address, "w", format=self.target.muxer) as device:
                 self._show_all(device)
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            self.failure = f"it takes no pictures ({reason(error)})"
+            self.failure = f"the device accepts no pictures ({reason(error)})"
             self.status.be(State.ENDED, self.failure)
             return
         self.status.be(State.ENDED)

@@ -54,7 +54,7 @@ class Clock:
         where = (
             f"by {abs(float(by)):.1f} seconds {'back' if by < 0 else 'ahead'}, at {float(at):.1f} seconds"
         )
-        return f"the times in the file jump {often} {where}; picture and sound go on without the jump"
+        return f"the file's time stamps jump {often} {where}; picture and sound continue without the jump"
 
     def mend(self, packet: Packet[Stream]) -> None:
         """Correct the times of this packet, in place."""

@@ -181,8 +181,8 @@ class _WithoutHeaders:
                 yield from self._filter.filter(frame)
             return
         self.note = self.note or (
-            f"changes its sample rate or channels at {at:.1f} seconds and is encoded anew where it differs "
-            "from its beginning"
+            f"changes its sample rate or channels at {at:.1f} seconds and is re-encoded where it differs"
+            " from its beginning"
         )
         self._encoder = self._encoder or self._make_encoder()
         for sound in decoded_sound(self._source, frame):

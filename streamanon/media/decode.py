@@ -133,18 +133,18 @@ class _Seen:
         if clock.jumps:
             yield clock.told()
         if self._interlaced and not info.field_order:
-            yield "some frames are interlaced and stored as progressive, with their lines as they are"
+            yield "some frames are interlaced and stored as progressive, without deinterlacing"
         lost = [name for name in self._lost if name not in info.dropped]
         if lost:
-            yield f"removed, from a later frame on: {', '.join(lost)}"
+            yield f"removed from later frames: {', '.join(lost)}"
         aspects = [one for one in self._aspects if one != (info.sample_aspect_ratio or 1)]
         if len(self._aspects) > 1 and aspects:
             told = " and ".join(f"{one.numerator}:{one.denominator}" for one in aspects[:_MOST_SIZES])
-            yield f"the shape of the pixels changes to {told}, and all are shown as the first ones"
+            yield f"the pixel aspect ratio changes to {told}; all frames are shown with the first one"
         others = [f"{w}x{h}" for w, h in self._sizes if (w, h) != (info.width, info.height)]
         if others:
             named = " and ".join(others[:_MOST_SIZES]) + " and more" * (len(others) > _MOST_SIZES)
-            yield f"the picture's size changes: {named} are scaled to {info.width}x{info.height}"
+            yield f"the picture size changes: frames of {named} are scaled to {info.width}x{info.height}"
 
 
 def to_picture(frame: VideoFrame, info: SourceInfo) -> Picture:

@@ -33,8 +33,8 @@ _MOST_HELD_BACK = 16 + 16
 _MOST_WITHOUT_TIME = 64 << 20
 OPEN_SECONDS, READ_SECONDS = 20.0, 30.0
 _NOT_PIPED = (
-    "standard input is no video that can come through a pipe; give the file itself if it is an MP4 or MOV, "
-    "or have ffmpeg write MPEG-TS: -f mpegts -"
+    "standard input holds no video that can be read from a pipe; give the file itself if it is an"
+    " MP4 or MOV, or let ffmpeg write MPEG-TS: -f mpegts -"
 )
 #: Streams of pictures that are no video: covers, thumbnails.
 PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -53,8 +53,8 @@ def open_input(path: str | Path, gpu: int | None = None) -> Iterator[InputContai
     if os.path.exists(path) and not os.path.isfile(path):
         # A folder; or a pipe or device, which cannot be read as often as is needed, and may never end.
         raise SourceError(
-            f"{name} cannot be read; give a file, not a folder, a pipe or a device; what ffmpeg makes of a "
-            "pipe or a device goes in by standard input, whose name is -"
+            f"{name} is a folder, pipe or device; give a file, or pipe the output of ffmpeg into standard"
+            " input, given as -"
         )
     # Timeouts: a camera or server that stops answering must not hang the run.
     source: Any = open_standard_input() if str(path) == STDIN else joined_flv(str(path)) or str(path)
@@ -234,7 +234,7 @@ def _why_not_opened(error: Exception, name: str) -> str:
     if isinstance(error, FileNotFoundError):
         return f"there is no file {name}; check the path"
     if isinstance(error, PermissionError):
-        return f"{name} cannot be read; give a file that you may read"
+        return f"no permission to read {name}; give a file that you may read"
     if isinstance(error, av.error.InvalidDataError) and name == "standard input":
         return _NOT_PIPED
     if isinstance(error, av.error.InvalidDataError):
@@ -272,8 +272,8 @@ def _why_no_gpu(error: Exception) -> str:
     if isinstance(error, PermissionError):  # what FFmpeg makes of a library that does not load
         return "NVIDIA's driver is not installed"
     if isinstance(error, RuntimeError):
-        return "FFmpeg's decoder of this codec does not use it"
-    return f"NVIDIA's driver did not open it: {_reason(error)}"
+        return "FFmpeg's decoder for this codec does not support it"
+    return f"NVIDIA's driver refused it: {_reason(error)}"
 
 
 def _reason(error: Exception) -> str:

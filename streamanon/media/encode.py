@@ -216,7 +216,7 @@ def _check_path(path: Path, source: str | Path | None) -> None:
     if os.path.isdir(path):
         raise SinkError(f"{shown(path)} is a folder; give a file name")
     if not os.access(path if os.path.exists(path) else path.parent, os.W_OK):
-        raise SinkError(f"{shown(path)} may not be written; choose another folder")
+        raise SinkError(f"no permission to write {shown(path)}; choose another folder")
 
 
 def _open_output(file: OutputFile, path: Path, config: OutputConfig) -> OutputContainer:
@@ -232,7 +232,9 @@ def _open_output(file: OutputFile, path: Path, config: OutputConfig) -> OutputCo
 
 
 def _refused(path: Path, error: Exception) -> SinkError:
-    remedy = "keep what reads it running" if is_stdout(path) else "check the disk and the folder"
+    remedy = (
+        "keep the program that reads it running" if is_stdout(path) else "check the disk and the folder"
+    )
     return SinkError(f"cannot write {shown(path)}: {_reason(error)}; {remedy}")
 
 

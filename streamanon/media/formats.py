@@ -116,7 +116,7 @@ def choose_encoding(path: Path, info: SourceInfo, config: OutputConfig, gpu: int
     if interlaced == "bottom first" and encoder.name == "libx264":  # does not take it from the frames
         options["x264-params"] = ":".join([*filter(None, [options.get("x264-params")]), "bff=1"])
     if info.field_order and not interlaced:
-        notes += (f"the video is interlaced; {codec} stores it as progressive, with its lines as they are",)
+        notes += (f"the video is interlaced; {codec} stores it as progressive, without deinterlacing",)
     return Encoding(
         codec=codec,
         encoder=encoder.name,
@@ -256,9 +256,7 @@ def _find_encoder(codec: str, on_gpu: bool) -> Codec:
 
 def _check_rotation(path: Path, info: SourceInfo) -> None:
     if (info.rotation or info.display_matrix) and path.suffix.lower() == ".ts":
-        raise ConfigError(
-            f"{path.name}: .ts cannot tell that this video is rotated; write .mp4, .mov or .mkv"
-        )
+        raise ConfigError(f"{path.name}: .ts cannot store this video's rotation; write .mp4, .mov or .mkv")
 
 
 def _choose_pixel_format(

@@ -65,15 +65,17 @@ def choose_decoder(
 def why_not(path: str | Path, info: SourceInfo, gpu: int) -> str:
     """Why the GPU does not decode this file, in words; empty if it does."""
     if "cuda" not in hwdevices_available():
-        return "this build of FFmpeg knows no NVIDIA GPUs"
+        return "this build of FFmpeg does not support NVIDIA GPUs"
     if str(path) == STDIN or is_address(str(path)):
-        return "that is for files, which can be read again if it fails"
+        return "only files are decoded on the GPU, as they can be read again if it fails"
     if info.codec not in EXACT:
-        return f"that is for {', '.join(EXACT[:-1])} and {EXACT[-1]}, and this is {info.codec}"
+        return (
+            f"only {', '.join(EXACT[:-1])} and {EXACT[-1]} are decoded on the GPU, and this is {info.codec}"
+        )
     try:
         with open_input(path, gpu) as container:
             if not video_stream(container, info.name).codec_context.is_hwaccel:
-                return "FFmpeg's decoder of this codec does not use it"
+                return "FFmpeg's decoder for this codec does not support it"
         return "" if _gives_the_same(path, info, gpu) else "its pictures differ from the CPU's"
     except GpuDecodingError as error:
         return str(error)

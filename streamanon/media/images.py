@@ -144,13 +144,15 @@ def encode_image(suffix: str, image: ImageFileContent) -> tuple[bytes, tuple[str
     notes = []
     frames = image.frames
     if image.pages and kind not in _PAGED:
-        notes.append(f"{suffix} holds no pages: of {len(frames)} the first one is kept")
+        notes.append(f"{suffix} cannot hold several pages: only the first of {len(frames)} is kept")
         frames = frames[:1]
     if any(frame.alpha is not None for frame in frames) and kind not in _TRANSPARENT:
-        notes.append(f"{suffix} holds no transparency: the picture lies on white")
+        notes.append(f"{suffix} cannot store transparency: it becomes white")
         frames = tuple(_on_white(frame) for frame in frames)
     if image.profile is not None and kind not in _PROFILED:
-        notes.append(f"{suffix} holds no colour profile: it is dropped, and the colours may look different")
+        notes.append(
+            f"{suffix} cannot store a colour profile: it is dropped, and the colours may look different"
+        )
     if kind == "GIF":
         notes.append("the colours are reduced to the 256 that a GIF frame holds")
     pictures = [(_gif_picture if kind == "GIF" else _picture)(frame) for frame in frames]
@@ -178,7 +180,7 @@ def _content(image: ImageFile.ImageFile, content: bytes, most: int | None, name:
     first = int(count > 1 and bool(image.info.get("default_image")))
     animated, pages = (kind in kinds and count - first > 1 for kinds in (ANIMATED, _PAGED))
     wanted = min(count - first if animated or pages else 1, most or count)
-    notes = [f"of the {count} pictures in the file the first one is kept"] * (wanted == 1 < count - first)
+    notes = [f"only the first of the {count} pictures in the file is kept"] * (wanted == 1 < count - first)
     loops = _loops(image)
     lossless = kind in ("PNG", "BMP", "GIF", "TIFF") or b"VP8L" in content[:4096]
     numbers = range(first, first + wanted)
@@ -188,7 +190,7 @@ def _content(image: ImageFile.ImageFile, content: bytes, most: int | None, name:
         if count > 1:
             image.seek(number)
         if image.mode == "F":
-            raise SourceError(f"{name} has samples that are no whole numbers; convert them to 8 or 16 bits")
+            raise SourceError(f"{name} has samples that are not integers; convert it to 8 or 16 bits")
         notes += _lost_in_reading(image, content)
         picture, kept = _to_rgb(_upright(image), image.info.get("icc_profile"))
         profiles.append(kept)
@@ -197,7 +199,7 @@ def _content(image: ImageFile.ImageFile, content: bytes, most: int | None, name:
         milliseconds = round(float(image.info.get("duration") or 0)) if animated else 0
         frames.append(ImageFrame(np.ascontiguousarray(pixels[..., :3]), alpha, milliseconds))
     if pages and len(set(profiles)) > 1:
-        notes.append("its pages have different colour profiles, and all get that of the first one")
+        notes.append("its pages have different colour profiles; all get the first page's")
     told = tuple(dict.fromkeys(notes))
     return ImageFileContent(_alike(frames), profiles[0], loops, lossless, told, pages and wanted > 1)
 
@@ -231,9 +233,9 @@ def _alike(frames: list[ImageFrame]) -> tuple[ImageFrame, ...]:
 def _lost_in_reading(image: ImageFile.ImageFile, content: bytes) -> Iterator[str]:
     bits = _bits(image, content)
     if bits > 8:
-        yield f"{bits} bits per sample become 8"
+        yield f"reduced from {bits} to 8 bits per sample"
     if image.mode in ("CMYK", "LAB"):
-        yield f"{image.mode} becomes RGB"
+        yield f"converted from {image.mode} to RGB"
 
 
 def _bits(image: ImageFile.ImageFile, content: bytes) -> int:

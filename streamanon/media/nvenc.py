@@ -78,5 +78,5 @@ def _why(error: Exception) -> str:
     if isinstance(error, PermissionError):  # what FFmpeg makes of a library that does not load
         return "NVIDIA's driver is not installed"
     return (
-        f"the GPU has no video encoder, or not for that ({getattr(error, 'strerror', None) or 'no detail'})"
+        f"the GPU has no video encoder for this format ({getattr(error, 'strerror', None) or 'no detail'})"
     )

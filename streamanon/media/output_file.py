@@ -44,7 +44,7 @@ def check_free(path: Path, overwrite: bool) -> None:
     partial = partial_path(Path(os.path.realpath(path)))
     if os.path.isfile(partial):
         raise ConfigError(
-            f"{redact_url(str(partial))} is there from another run, going on or broken off; "
+            f"{redact_url(str(partial))} exists already, from another run, unfinished or interrupted; "
             "move it away, or give --overwrite to replace it"
         )
 
@@ -123,7 +123,9 @@ class OutputFile(io.FileIO):
         if os.path.isfile(self._target):
             if not self._overwrite:
                 taken, ours = (redact_url(str(path)) for path in (self._target, self.partial))
-                raise ConfigError(f"{taken} was made meanwhile; the result is {ours}")
+                raise ConfigError(
+                    f"{taken} was created meanwhile by another program; the result is in {ours}"
+                )
             shutil.copymode(self._target, self.partial)
         os.replace(self.partial, self._target)
 

@@ -105,13 +105,13 @@ def _missing(path: str | Path) -> Iterator[str]:
     if str(path) == STDIN:
         return
     if is_cut_off(path):
-        yield "the end of the file is missing, as of a download or recording that broke off"
+        yield "the end of the file is missing, as after an interrupted download or recording"
     begin = unread_from(path)
     if begin is not None:
         name, second = quote(Path(path).name), f"second{Path(path).suffix}"
         yield (
-            "the file holds another recording behind the first, of which not all is read: "
-            f"tail -c +{begin + 1} {name} > {second} makes a file of it"
+            "the file holds a second recording after the first, which is not read completely; to extract"
+            f" it: tail -c +{begin + 1} {name} > {second}"
         )
 
 
@@ -223,7 +223,7 @@ def _notes(pixels: VideoFormat, delivered: str, transparent: bool) -> tuple[str,
         notes.append("transparency is dropped")
     bits = max(part.bits for part in pixels.components)
     if bits > 10 and not pixels.has_palette:
-        notes.append(f"{bits} bits per sample become 10")
+        notes.append(f"reduced from {bits} to 10 bits per sample")
     if any(kind in pixels.name for kind in ("410", "411", "440")):
         notes.append(f"chroma is resampled from {pixels.name} to {delivered}")
     return tuple(notes)

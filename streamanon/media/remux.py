@@ -178,8 +178,8 @@ class PassThrough:
         self._drop(label, _why_dropped(stream, suffix))
         return None
 
-    def _drop(self, label: str, why: str) -> None:
-        self.notes += (f"{label} {why} and is dropped",)
+    def _drop(self, label: str, why: str, verb: str = "is") -> None:
+        self.notes += (f"{label} {why} and {verb} dropped",)
         self.removed += (label,)
 
     def _add_chapters(self, opened: InputContainer) -> None:
@@ -188,7 +188,7 @@ class PassThrough:
         if not chapters:
             return
         if self._path.suffix.lower() == ".ts":
-            self._drop(f"{len(chapters)} chapters", "cannot be told in .ts")
+            self._drop(f"{len(chapters)} chapters", "cannot be stored in .ts", "are")
             return
         for chapter in chapters:
             assert chapter["time_base"] is not None
@@ -237,7 +237,7 @@ def _why_dropped(stream: Stream, suffix: str) -> str:
     if stream.codec_context is None:
         return "cannot be decoded by this build of FFmpeg"
     if stream.type == "subtitle" and not stream.codec_context.codec.text_sub:
-        return "holds pictures, which nobody has looked for faces in,"
+        return "holds pictures, in which faces are not detected,"
     return f"does not fit into {suffix}"
 
 

@@ -29,22 +29,22 @@ def check_written(path: Path, muxer: Muxer, sounds: Collection[int], remedy: str
         with av.logging.Capture() as lines:
             found = _read(path)
     except (SourceError, av.error.FFmpegError):
-        raise SinkError(f"{shown} was written and does not open; {remedy}") from None
+        raise SinkError(f"{shown} was written but cannot be opened; {remedy}") from None
     suspect = [text for level, who, text in lines if level <= av.logging.ERROR and who in _DEMUXERS]
     if suspect:
-        raise SinkError(f"{shown} was written and is damaged ({suspect[0].strip()}); {remedy}")
+        raise SinkError(f"{shown} was written but is damaged ({suspect[0].strip()}); {remedy}")
     videos = [one for kind, one in found if kind == "video"]
     heard = [one for kind, one in found if kind == "audio"]
     wanted, video = muxer.written[0], videos[0] if videos else Written(0, *[Fraction(0)] * 3)
     if video.packets < wanted.packets or len(heard) < len(sounds):
         held = f"{video.packets} of {wanted.packets} frames and {len(heard)} of {len(sounds)} audio streams"
-        raise SinkError(f"{shown} was written and holds {held}; {remedy}")
+        raise SinkError(f"{shown} was written but holds only {held}; {remedy}")
     pairs = [(video, wanted), *zip(heard, (muxer.written[index] for index in sorted(sounds)), strict=False)]
     for have, want in pairs:
         # MPEG-TS does not tell how long the last packet is.
         if have.end - have.begin < want.last - want.begin - _SHORTER_SECONDS:
             lasts = f"{float(have.end - have.begin):.1f} of {float(want.end - want.begin):.1f} seconds"
-            raise SinkError(f"{shown} was written and holds {lasts}; {remedy}")
+            raise SinkError(f"{shown} was written but holds only {lasts}; {remedy}")
 
 
 def _read(path: Path) -> list[tuple[str, Written]]:

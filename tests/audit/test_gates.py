@@ -95,7 +95,7 @@ def test_with_enough_people_every_share_counts() -> None:
 def test_the_command_says_that_people_are_too_few() -> None:
     result = dataclasses.replace(few(2, 0), failed=(), too_few=("reid>0.01",))
     told = describe(result)
-    assert "3.0 % of faces, most faces of 0 of 2 people; 20 are needed to tell more" in told
+    assert "3.0 % of faces, most faces of 0 of 2 people; 20 or more are needed for reliable shares" in told
     assert "too few people to tell: reid>0.01\npassed" in told
     assert "rank-1" not in told
 

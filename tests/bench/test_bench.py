@@ -177,12 +177,15 @@ def test_nothing_is_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--backend", "cuda"], "no backend 'cuda'; known: auto, tensorrt, openvino, onnxruntime"),
         (
             ["--set", "cover.method=solid"],
-            "--set cover.method does nothing here, as the benchmark",
+            "--set cover.method has no effect here, because the benchmark",
         ),
-        (["--set", "compute.backend=openvino"], "as the benchmark varies it; use --backend"),
+        (["--set", "compute.backend=openvino"], "because the benchmark varies it; use --backend"),
         (["--set", "compute.thread=2"], "compute.thread"),
         (["--set", "compute.providers=[cuda]", "--backend", "openvino"], "compute.providers is for the"),
-        (["--compare", "a.json", "b.json", "--quick"], "--compare times nothing: leave --quick out"),
+        (
+            ["--compare", "a.json", "b.json", "--quick"],
+            "--compare only reads two results: leave --quick out",
+        ),
         (["--compare", "a.json", "b.json", "--backend", "openvino"], "leave --backend out"),
         (["--compare", "a.json", "b.json", "--set", "output.crf=20"], "leave --set out"),
         (["--compare", "a.json", "b.json"], "cannot read a.json: No such file or directory"),

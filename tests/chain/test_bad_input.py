@@ -279,5 +279,5 @@ def test_what_is_no_file_is_refused(kind: str, tmp_path: Path) -> None:
         os.mkfifo(path)
     else:
         path.symlink_to("/dev/zero")
-    with pytest.raises(SourceError, match="give a file, not a folder, a pipe or a device"):
+    with pytest.raises(SourceError, match="is a folder, pipe or device; give a file"):
         probe(path)

@@ -85,7 +85,7 @@ def test_stop_finishes_what_was_done(faces: Path, tmp_path: Path) -> None:
     assert (code, out) == (2, "")
     assert (
         err == f"streamanon: detection failed (RuntimeError) and cover.on_error is stop; "
-        f"what was done is in {partial_path(output)}\n"
+        f"the finished part is in {partial_path(output)}\n"
     )
     assert check(partial_path(output), 20) < BREAKS_AT
 
@@ -100,7 +100,7 @@ def test_a_stage_that_hangs_ends_the_run(faces: Path, tmp_path: Path) -> None:
 
 
 def stuck(err: str) -> bool:
-    left = r"(; what was done is in \S+\.partial\.\w+)?"
+    left = r"(; the finished part is in \S+\.partial\.\w+)?"
     return bool(re.fullmatch(rf"streamanon: stage encode stalled: no frame for \d+ seconds{left}\n", err))
 
 
@@ -298,8 +298,10 @@ def test_a_resolution_that_changes(tmp_path: Path, faces: Path) -> None:
     code, _, err = run("nothing", source, "-o", tmp_path / "out.ts")
     assert code == 0
     jumps, sizes = err.splitlines()
-    assert jumps.startswith("streamanon: in.ts: the times in the file jump 3 times, first by 0.8 seconds")
-    assert sizes.startswith("streamanon: in.ts: the picture's size changes: 400x240 and 100x60 are scaled")
+    assert jumps.startswith("streamanon: in.ts: the file's time stamps jump 3 times, first by 0.8 seconds")
+    assert sizes.startswith(
+        "streamanon: in.ts: the picture size changes: frames of 400x240 and 100x60 are scaled"
+    )
     done = list(read_frames(tmp_path / "out.ts", probe(tmp_path / "out.ts")))
     assert len(done) == 80
     for frame in done:  # their times jump, so they are told by their order

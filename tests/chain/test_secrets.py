@@ -165,7 +165,7 @@ def test_lines_too_many_are_not_quoted(
     listed.write_text(content.replace("{}", "rtsp://anna:s3cret@cam"))
     assert main(["run", f"@{listed}", "-o", str(tmp_path / "o.mp4")]) == 2
     told = capfd.readouterr().err
-    assert "streamanon: the lines of the @FILE do not fit" in told
+    assert "streamanon: the @FILE does not hold valid arguments" in told
     assert not [
         secret for secret in (*SECRETS, "cam", "--what") if secret in told.split("streamanon: ")[-1]
     ]

@@ -98,11 +98,13 @@ def test_a_folder_that_was_stopped_goes_on(
 ) -> None:
     jobs = find_jobs(str(folder), tmp_path / "out").jobs
     run_jobs(anonymizer, jobs, quiet=False, stop=[True])
-    assert capsys.readouterr().out.splitlines()[-1] == "0 of 2 done, 2 not done: go on with --skip-existing"
+    assert (
+        capsys.readouterr().out.splitlines()[-1] == "0 of 2 done, 2 not done: continue with --skip-existing"
+    )
     run_jobs(anonymizer, jobs, quiet=False, stop=[], skip_existing=True)
     assert capsys.readouterr().out.splitlines()[-1] == "2 of 2 done"
     before = (tmp_path / "out" / "a.mp4").stat().st_mtime_ns
     run_jobs(anonymizer, jobs, quiet=False, stop=[], skip_existing=True)
-    assert capsys.readouterr().out.splitlines() == ["0 of 2 done, 2 were there already"]
+    assert capsys.readouterr().out.splitlines() == ["0 of 2 done, 2 existed already"]
     assert (tmp_path / "out" / "a.mp4").stat().st_mtime_ns == before
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "b.png"]

@@ -121,13 +121,13 @@ def test_the_colour_profile_is_kept(suffix: str, anonymizer: Anonymizer, tmp_pat
 def test_a_colour_profile_that_cannot_be_kept_is_told(anonymizer: Anonymizer, tmp_path: Path) -> None:
     Image.fromarray(smooth()).save(tmp_path / "a.png", icc_profile=profile())
     report = done(anonymizer, tmp_path / "a.png", tmp_path / "b.bmp")
-    assert "no colour profile" in " ".join(report.notes)
+    assert "cannot store a colour profile" in " ".join(report.notes)
 
 
 def test_cmyk_becomes_rgb_and_is_told(anonymizer: Anonymizer, tmp_path: Path) -> None:
     Image.fromarray(smooth()).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
     report = done(anonymizer, tmp_path / "a.jpg", tmp_path / "b.jpg")
-    assert report.notes == ("CMYK becomes RGB",)
+    assert report.notes == ("converted from CMYK to RGB",)
     assert np.abs(read_image(tmp_path / "b.jpg")[50:].astype(int) - smooth()[50:]).mean() < 6
 
 
@@ -153,7 +153,7 @@ def test_transparency_that_cannot_be_kept_is_told(anonymizer: Anonymizer, tmp_pa
     before = np.dstack([smooth(), np.zeros((60, 80), np.uint8)])
     Image.fromarray(before).save(tmp_path / "a.png")
     report = done(anonymizer, tmp_path / "a.png", tmp_path / "b.jpg")
-    assert report.notes == (".jpg holds no transparency: the picture lies on white",)
+    assert report.notes == (".jpg cannot store transparency: it becomes white",)
     assert read_image(tmp_path / "b.jpg").min() > 250
 
 
@@ -162,7 +162,7 @@ def test_16_bits_are_told_and_grey_keeps_its_levels(anonymizer: Anonymizer, tmp_
     for suffix in ("png", "tiff"):
         cv2.imwrite(str(tmp_path / f"a.{suffix}"), deep)
         report = done(anonymizer, tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}")
-        assert report.notes == ("16 bits per sample become 8",)
+        assert report.notes == ("reduced from 16 to 8 bits per sample",)
         assert (read_image(tmp_path / f"b.{suffix}")[58:, :, 0] == smooth()[58:, :, 0]).all()
 
 
@@ -174,7 +174,7 @@ def test_a_tiff_of_64_bit_places_is_read(anonymizer: Anonymizer, tmp_path: Path)
 
 def test_samples_that_are_no_whole_numbers_are_told(anonymizer: Anonymizer, tmp_path: Path) -> None:
     Image.fromarray(smooth()[..., 0].astype(np.float32)).save(tmp_path / "a.tif")
-    with pytest.raises(SourceError, match=r"a\.tif has samples that are no whole numbers; convert"):
+    with pytest.raises(SourceError, match=r"a\.tif has samples that are not integers; convert"):
         done(anonymizer, tmp_path / "a.tif", tmp_path / "b.tif")
 
 
@@ -198,7 +198,7 @@ def test_all_pages_of_a_file_stay_and_are_covered(anonymizer: Anonymizer, tmp_pa
 def test_pages_that_a_format_does_not_hold_are_told(anonymizer: Anonymizer, tmp_path: Path) -> None:
     pages(tmp_path / "a.tiff")
     report = done(anonymizer, tmp_path / "a.tiff", tmp_path / "b.png")
-    assert report.notes == (".png holds no pages: of 3 the first one is kept",)
+    assert report.notes == (".png cannot hold several pages: only the first of 3 is kept",)
     assert len(read_image_file(tmp_path / "b.png").frames) == 1
 
 

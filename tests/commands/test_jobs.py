@@ -104,8 +104,8 @@ def test_a_gif_may_become_a_video() -> None:
 def test_what_is_left_out_is_told(folder: Path, tmp_path: Path) -> None:
     left_out = find_jobs(str(folder), tmp_path / "out").left_out
     assert left_out == (
-        "left out, as no video or image by the name: 1 .txt",
-        "left out: 1 folder within, which --recursive goes into",
+        "skipped, as neither video nor image by their names: 1 .txt",
+        "skipped: 1 subfolder; give --recursive to include them",
     )
 
 
@@ -114,7 +114,7 @@ def test_hidden_videos_are_told_and_what_systems_leave_is_not(tmp_path: Path) ->
         (tmp_path / name).touch()
     found = find_jobs(str(tmp_path), tmp_path / "out")
     assert [Path(job.source).name for job in found.jobs] == ["a.mp4"]
-    assert found.left_out == ("left out: 1 hidden file, named with a dot in front",)
+    assert found.left_out == ("skipped: 1 hidden file (names that begin with a dot)",)
 
 
 def test_names_that_are_too_long_reach_whoever_opens_them(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_folders_within_are_gone_into_when_asked(folder: Path, tmp_path: Path) -
         "deeper/still/d.heic",
     ]
     assert find_jobs(str(folder), tmp_path / "out", recursive=True).left_out == (
-        "left out, as no video or image by the name: 1 .txt",
+        "skipped, as neither video nor image by their names: 1 .txt",
     )
 
 
@@ -159,7 +159,9 @@ def test_outputs_that_exist_are_refused_before_the_work(folder: Path, tmp_path: 
     (tmp_path / "out").mkdir()
     for name in ("b.png", "a.partial.mp4"):
         (tmp_path / "out" / name).touch()
-        with pytest.raises(ConfigError, match=r"(a\.mp4|b\.png) exists already.*--skip-existing"):
+        with pytest.raises(
+            ConfigError, match=r"(a\.mp4|b\.png) or its partial file exists already.*--skip-existing"
+        ):
             check_jobs(jobs, overwrite=False)
     check_jobs(jobs, overwrite=True)
     check_jobs(jobs, overwrite=False, skip_existing=True)

@@ -521,6 +521,19 @@ def test_a_painted_face_lies_over_the_fill_of_a_second_detection_of_it(painted: 
     assert leaked_pixels(done.picture, [FACE, (66, 40, 114, 96)]) == 0
 
 
+def test_a_painted_face_lies_over_the_fill_under_another_one_that_fades() -> None:
+    """The fading one is larger, and would be laid last."""
+    large: Box = (66, 40, 114, 96)
+    mesh = FakeMesh(lambda call, track: 0.95 if track == 0 or call == 0 else 0.1)
+    by = compositor(mesh, fade_seconds=0.4)
+    covered(by, resolved([FACE, large], 0))
+    done = covered(by, resolved([FACE, large], 1))
+    assert {one.method for one in done.report.covers} == {"synthesize"}
+    left = np.s_[42:68, 64:66]  # of the large one's mesh, and in its fill
+    assert np.abs(to_rgb(done.picture)[left] - PAINT_RGB).max() < 6
+    assert leaked_pixels(done.picture, [FACE, large]) == 0
+
+
 def test_the_fill_of_a_near_face_lies_over_a_painted_one_that_it_hardly_overlaps() -> None:
     near: Box = (92, 30, 152, 110)
     mesh = FakeMesh(lambda _call, track: 0.95 if track == 0 else 0.1)

@@ -350,7 +350,7 @@ def test_the_setting_chooses_the_detector(tmp_path: Path, backend: Backend, engi
     _, config = planted(tmp_path / "m.onnx", Export())
     assert isinstance(open_detector(backend, engines, config), UltralyticsDetector)
     assert type(open_detector(backend, engines, DetectConfig())) is FaceDetector
-    with pytest.raises(ConfigError, match=r"detect\.classes does nothing without detect\.model"):
+    with pytest.raises(ConfigError, match=r"detect\.classes has no effect without detect\.model"):
         open_detector(backend, engines, replace(DetectConfig(), classes=("face",)))
 
 

@@ -42,10 +42,10 @@ def test_logins_are_encoded_for_the_user(given: str, encoded: str) -> None:
     ("error", "said"),
     [
         (av.error.InvalidDataError(1, "x"), "did not answer within 3 seconds"),
-        (av.error.HTTPUnauthorizedError(1, "x"), "refuses the name or password"),
-        (av.error.HTTPNotFoundError(1, "x"), "is not there"),
+        (av.error.HTTPUnauthorizedError(1, "x"), "refuses the user name or password"),
+        (av.error.HTTPNotFoundError(1, "x"), "does not exist on its server"),
         (PermissionError(13, "x"), "nothing is published there yet"),
-        (av.error.ProtocolNotFoundError(1, "x"), "cannot be read"),
+        (av.error.ProtocolNotFoundError(1, "x"), "is not supported"),
         (OSError(5, "Input/output error", "rtsp://u:secret@cam"), "Input/output error"),
     ],
 )
@@ -64,7 +64,7 @@ def test_a_server_whose_name_is_not_known(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     error = OSError(errno.EIO, "Input/output error", "rtmp://u:secret@cam/app/key")
     sentence = why_not_opened(error, "rtmp://***@cam/***", 3)
-    assert "is not known by that name" in sentence
+    assert "cannot be resolved" in sentence
     monkeypatch.setattr(socket, "getaddrinfo", lambda _host, _port: [])
     assert "nothing is published there yet" in why_not_opened(error, "rtmp://***@cam/***", 3)
 
@@ -72,7 +72,7 @@ def test_a_server_whose_name_is_not_known(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OSError(errno.EBUSY, "Device or resource busy"), "used by another program"),
+        (OSError(errno.EBUSY, "Device or resource busy"), "in use by another program"),
         (PermissionError(errno.EACCES, "Permission denied"), "add your user to the group video"),
         (OSError(errno.ENOTTY, "Inappropriate ioctl for device"), "is no camera"),
         (OSError(errno.EIO, "Input/output error"), "check that it is plugged in"),

@@ -157,7 +157,7 @@ def test_a_file_that_cannot_grow_is_told_and_the_other_output_goes_on(
         (("rtsp://c/s",), "has no output"),
         (("rtsp://c/s", "--to", "x.avi"), "cannot write x.avi"),
         (("--config", "no.yaml"), "cannot read the site file no.yaml"),
-        (("--config", "no.yaml", "--crf", "20"), "give it without others"),
+        (("--config", "no.yaml", "--crf", "20"), "leave the other settings out"),
         (("rtsp://c/s", "--to", "udp://h:1", "--status", "x"), "takes HOST:PORT"),
         (("rtsp://c/s", "--to", "udp://h:1", "--duration", "soon"), "takes a duration"),
     ],

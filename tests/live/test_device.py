@@ -21,7 +21,7 @@ def test_a_device_that_is_not_there_is_told() -> None:
 
 
 def test_what_is_no_camera_is_told() -> None:
-    with pytest.raises(SourceError, match=r"/dev/null is no camera .*; list them") as raised:
+    with pytest.raises(SourceError, match=r"/dev/null is no camera .*; list cameras") as raised:
         Connection(SourceOptions("/dev/null"))
     assert "Errno" not in str(raised.value)
 

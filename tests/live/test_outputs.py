@@ -328,12 +328,12 @@ def test_old_files_of_an_archive_are_removed_and_no_others(tmp_path: Path) -> No
         ("mjpeg://127.0.0.1", "needs an address and a port"),
         ("rtmp://host", "names no application and stream key"),
         ("rtmp:///app/key", "names no server"),
-        ("rtsp://host:99999/x", "no server and port"),
-        ("rtmp://[::1/app/key", "no server and port"),
+        ("rtsp://host:99999/x", "no valid server and port"),
+        ("rtmp://[::1/app/key", "no valid server and port"),
         ("udp://host", "names no port"),
         ("srt://host", "names no port"),
         ("hls://", "names no folder"),
-        ("srt://host:9000?passphrase=hush", "would be seen in the process list"),
+        ("srt://host:9000?passphrase=hush", "would be visible in the process list"),
     ],
 )
 def test_targets_that_cannot_be(text: str, said: str) -> None:
@@ -352,7 +352,7 @@ def test_a_file_that_cannot_be_finished_is_told(tmp_path: Path) -> None:
     assert wait_for(lambda: output.newest is not None, 60)
     path.write_bytes(b"somebody else's")
     finish(output)
-    assert "was made meanwhile" in output.failure
+    assert "was created meanwhile" in output.failure
     assert sender.told[-1] == (State.ENDED, output.failure)
     assert path.read_bytes() == b"somebody else's"
 

@@ -117,7 +117,7 @@ def test_a_wrong_password_is_told(tmp_path: Path, recording: Path) -> None:
     ):
         assert one.process.wait(60) == 2
         one._thread.join(5)
-    assert "refuses the name or password" in str(one.lines)
+    assert "refuses the user name or password" in str(one.lines)
     assert "wrong" not in str(one.lines)
 
 

@@ -64,7 +64,7 @@ def test_a_good_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("cameras: {}", "names no camera"),
+        ("cameras: {}", "contains no camera"),
         ("camera: {}", "unknown key 'camera'"),
         (
             "cameras: {a: {source: 'rtsp://c/s', to: 'rtmp://h/a/k', set: [output.codec=hevc]}}",
@@ -88,10 +88,10 @@ def test_a_good_file(tmp_path: Path) -> None:
         ("cameras: {a: {source: 'rtsp://c/s', to: 'x.avi'}}", "cannot write x.avi"),
         ("cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', profile: nope}}", "no profile 'nope'"),
         ("cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', keep: soon}}", "takes a duration"),
-        ("cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', loop: true}}", "are for files"),
+        ("cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', loop: true}}", "only apply to files"),
         ("cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', audio: loud}}", "must be one of"),
         ("cameras: {a: {source: nofile.mp4, to: 'udp://h:1'}}", "no file nofile.mp4"),
-        ("cameras: {'a b': {source: 'rtsp://c/s', to: 'udp://h:1'}}", "only letters"),
+        ("cameras: {'a b': {source: 'rtsp://c/s', to: 'udp://h:1'}}", "may only contain letters"),
         ("status: here\ncameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1'}}", "takes HOST:PORT"),
         (
             "cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1'}, b: {source: 'rtsp://d/s', to: 'udp://h:1'}}",
@@ -106,12 +106,18 @@ def test_a_good_file(tmp_path: Path) -> None:
             "status: 81\ncameras: {a: {source: 'rtsp://c/s', to: 'mjpeg://127.0.0.1:81'}}",
             "also written by status",
         ),
-        ("cameras: {a: {source: 'rtsp://c/s', to: [TMP/x.mkv, TMP/./x.mkv]}}", "x.mkv is there twice"),
-        ("cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', keep: 1h}}", "leave segment and keep out"),
-        ("cameras: {a: {source: 'rtsp://c/s', to: TMP/x.mkv, segment: 5m}}", "leave segment and keep out"),
+        ("cameras: {a: {source: 'rtsp://c/s', to: [TMP/x.mkv, TMP/./x.mkv]}}", "x.mkv is given twice"),
+        (
+            "cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', keep: 1h}}",
+            "segment and keep only apply to rolling archives",
+        ),
+        (
+            "cameras: {a: {source: 'rtsp://c/s', to: TMP/x.mkv, segment: 5m}}",
+            "segment and keep only apply to rolling archives",
+        ),
         ("cameras: {a: {source: 'rtsp://', to: 'udp://h:1'}}", "rtsp:// names no server"),
-        ("cameras: {a: {source: 'rtsp://c:99999/s', to: 'udp://h:1'}}", "no server and port"),
-        ("cameras: {a: {source: 'rtsp://[::1/s', to: 'udp://h:1'}}", "no server and port"),
+        ("cameras: {a: {source: 'rtsp://c:99999/s', to: 'udp://h:1'}}", "no valid server and port"),
+        ("cameras: {a: {source: 'rtsp://[::1/s', to: 'udp://h:1'}}", "no valid server and port"),
         ("cameras: {a: {source: 'udp://239.0.0.1', to: 'udp://h:1'}}", "names no port"),
         (
             "cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', set: [identity.key=/nowhere/k]}}",

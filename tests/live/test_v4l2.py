@@ -84,7 +84,7 @@ def test_a_camera_that_another_program_has(tmp_path: Path, device: Path) -> None
         _, said = process.communicate(timeout=90)
     assert process.returncode == 2
     (line,) = said.splitlines()
-    assert f"ended: {device} is used by another program; close that, or give another" in line
+    assert f"ended: {device} is in use by another program; close it, or give another" in line
 
 
 def test_a_camera_that_is_unplugged_and_plugged_in_again(tmp_path: Path, device: Path) -> None:

@@ -39,7 +39,7 @@ def test_what_is_no_camera_ends_this_output_with_a_reason() -> None:
     frames = [unchecked_safe_frame(frame) for frame in scene(2)]
     camera.show(frames[0], 0.0)
     assert wait_for(lambda: camera.status.state is State.ENDED)
-    assert "it takes no pictures" in told[-1][1]
+    assert "the device accepts no pictures" in told[-1][1]
     camera.show(frames[1], 0.0)  # the others go on
     camera.close()
     camera.join(10)

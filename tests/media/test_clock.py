@@ -103,12 +103,12 @@ def test_long_gaps_stay_where_clocks_do_not_jump() -> None:
 def test_a_stream_far_from_the_others_is_brought_to_them() -> None:
     stamps, clock = mend([video(0), audio(2_000_000), video(40), audio(2_000_040)])
     assert stamps == [0, 40, 40, 80]
-    assert clock.told().startswith("the times in the file jump once by 2000.0 seconds ahead, at 0.0")
+    assert clock.told().startswith("the file's time stamps jump once by 2000.0 seconds ahead, at 0.0")
 
 
 def test_a_jump_back_that_ffmpeg_takes_for_a_round_is_told_as_one_back() -> None:
     _, clock = mend([video(500_000), video(500_040), video(500_080 - 500_000 + 95_443_718)])
-    assert clock.told().startswith("the times in the file jump once by 500.0 seconds back")
+    assert clock.told().startswith("the file's time stamps jump once by 500.0 seconds back")
 
 
 def test_reordered_pictures_without_decoding_times_do_not_jump() -> None:

@@ -156,7 +156,7 @@ def test_what_begins_later_inside_the_video_is_told(payload: bytes, name: str, t
     notes: list[str] = []
     assert name not in info.dropped
     assert len(list(read_frames(path, info, None, notes.append))) == 20
-    assert notes == [f"removed, from a later frame on: {name}"]
+    assert notes == [f"removed from later frames: {name}"]
 
 
 def test_a_truncated_file_gives_the_frames_it_has(tmp_path: Path) -> None:

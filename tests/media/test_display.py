@@ -73,9 +73,7 @@ def test_fields_stay_in_their_order(tmp_path: Path, fields: str, suffix: str, co
 def test_interlaced_that_cannot_stay_so_is_told(tmp_path: Path) -> None:
     write(tmp_path / "a.mkv", Clip(frames=3, fields="tff", options={"bf": "0"}))
     sink = pass_through(tmp_path / "a.mkv", tmp_path / "b.mp4", OutputConfig("hevc", preset="ultrafast"))
-    assert sink.notes == (
-        "the video is interlaced; hevc stores it as progressive, with its lines as they are",
-    )
+    assert sink.notes == ("the video is interlaced; hevc stores it as progressive, without deinterlacing",)
     assert not probe(tmp_path / "b.mp4").field_order
 
 
@@ -162,7 +160,7 @@ def test_a_video_that_becomes_interlaced_is_told(tmp_path: Path) -> None:
     notes: list[str] = []
     frames = list(read_frames(tmp_path / "c.ts", probe(tmp_path / "c.ts"), None, notes.append))
     assert len(frames) == 12
-    assert "some frames are interlaced and stored as progressive, with their lines as they are" in notes
+    assert "some frames are interlaced and stored as progressive, without deinterlacing" in notes
 
 
 def test_the_first_video_that_can_be_decoded_is_taken(tmp_path: Path) -> None:

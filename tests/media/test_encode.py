@@ -134,7 +134,7 @@ def test_rotation_aspect_and_colour_stay(tmp_path: Path, suffix: str, rotation: 
 
 def test_rotation_is_not_lost_in_silence(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "a.mp4", rotation=90)
-    with pytest.raises(ConfigError, match=r"rotated; write \.mp4"):
+    with pytest.raises(ConfigError, match=r"rotation; write \.mp4"):
         pass_through(source, tmp_path / "b.ts")
 
 

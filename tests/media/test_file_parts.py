@@ -60,7 +60,7 @@ def test_a_recording_that_is_not_read_is_found_and_told(suffix: str, clip: Clip,
     begin = unread_from(two)
     assert begin == one.stat().st_size
     assert two.read_bytes()[begin:] == one.read_bytes()
-    note = f"tail -c +{begin + 1} 'b c{suffix}' > second{suffix} makes a file of it"
+    note = f"tail -c +{begin + 1} 'b c{suffix}' > second{suffix}"
     assert any(note in sentence for sentence in probe(two).notes)
 
 

@@ -175,7 +175,7 @@ def test_a_gpu_with_other_pictures_is_not_used(tmp_path: Path, driver: Path) -> 
     ("around", "device", "words"),
     [
         ({"FAKE_NVDEC_NO": 1}, 0, "its decoder refused a packet"),
-        ({}, 7, "NVIDIA's driver did not open it"),
+        ({}, 7, "NVIDIA's driver refused it"),
     ],
 )
 def test_a_gpu_that_cannot_leaves_it_to_the_cpu(
@@ -221,7 +221,9 @@ def test_only_files_are_decoded_on_a_gpu(clip: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("streamanon.media.gpu_decoder.hwdevices_available", lambda: ["cuda"])
     for source in ("-", "rtsp://10.0.0.1/stream"):
         found = choose_decoder(source, probe(clip), ComputeConfig(), networks_on_gpu=True)
-        assert found == Decoder(passed_over="that is for files, which can be read again if it fails")
+        assert found == Decoder(
+            passed_over="only files are decoded on the GPU, as they can be read again if it fails"
+        )
 
 
 def test_auto_is_the_cpu_where_the_networks_are(clip: Path) -> None:

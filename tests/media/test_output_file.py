@@ -57,7 +57,7 @@ def test_a_partial_file_is_kept_until_it_may_be_replaced(tmp_path: Path, clip: P
     target = tmp_path / "b.mp4"
     with pytest.raises(RuntimeError):
         broken(clip, target, 5, overwrite=False)
-    with pytest.raises(ConfigError, match=r"b.partial.mp4 is there from another run"):
+    with pytest.raises(ConfigError, match=r"b.partial.mp4 exists already, from another run"):
         pass_through(clip, target)
     broken_off = partial_path(target).read_bytes()
     with pytest.raises(RuntimeError):
@@ -80,7 +80,7 @@ def test_what_was_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     with OutputFile(tmp_path / "b.mp4") as file:
         file.write(b"mine")
     (tmp_path / "b.mp4").write_bytes(b"theirs")
-    with pytest.raises(ConfigError, match="was made meanwhile"):
+    with pytest.raises(ConfigError, match="was created meanwhile"):
         file.finish()
     assert (tmp_path / "b.mp4").read_bytes() == b"theirs"
     assert (tmp_path / "b.partial.mp4").read_bytes() == b"mine"

@@ -67,7 +67,7 @@ def test_what_cannot_be_opened_is_said_in_a_sentence(tmp_path: Path) -> None:
     for path, words in [
         (tmp_path / "no.mp4", "no file"),
         (text, "not a video"),
-        (tmp_path, "not a folder"),
+        (tmp_path, "is a folder, pipe or device"),
     ]:
         with pytest.raises(SourceError, match=words) as caught:
             probe(path)

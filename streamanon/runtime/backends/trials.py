@@ -107,7 +107,7 @@ def decide(
             times = milliseconds[name] / milliseconds[chosen]
             reasons[name] = f"works, takes {times:.2f} times as long as {chosen} here"
             if times < 1:
-                reasons[name] += f", too little less for a change of order ({CLEARLY})"
+                reasons[name] += f", which is too small a gain to change the order ({CLEARLY})"
     return Trial(chosen, reasons, dict(milliseconds))
 
 
