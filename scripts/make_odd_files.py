@@ -250,7 +250,7 @@ def _times() -> list[OddFile]:
             _following(replace(BASE, frames=25), replace(BASE, frames=25, size=(96, 80))),
             seconds=2.0,
             heard=2.1,
-            told=(f"{_JUMPS} once", "size changes: 96x80 are scaled to 64x48"),
+            told=(f"{_JUMPS} once", "size changes: frames of 96x80 are scaled to 64x48"),
         ),
         OddFile(
             "variable.mkv",
