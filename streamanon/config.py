@@ -107,7 +107,7 @@ class CoverConfig:
     min_confidence: float = _setting(
         0.35, "faces with a lower mesh confidence get a fill", limits=(0.0, 1.0)
     )
-    max_yaw_deg: float = _setting(60.0, "faces turned farther than this get a fill", limits=(0.0, 90.0))
+    max_yaw_deg: float = _setting(66.0, "faces turned farther than this get a fill", limits=(0.0, 90.0))
     margin: float = _setting(
         0.28,
         "how far a covering ellipse extends beyond the detected box on each side, as a share of the"

@@ -30,7 +30,7 @@ from streamanon.media.yuv import read_rgb, write_rgb
 from streamanon.mesh.face_mesh import snap
 from streamanon.runtime.faults import Faults
 from streamanon.track.tracker import APART
-from streamanon.types import Cover, Float, FrameReport, Method, Picture, RawFrame, SafeFrame, Target
+from streamanon.types import Cover, Float, FrameReport, Method, Picture, SafeFrame, Target
 
 #: By how much more than a face's box a head is, on each side.
 HEAD_MARGIN = 0.15
@@ -70,32 +70,55 @@ class Compositor:
         canvas = self._open_canvas(picture)
         moving = tuple(self._cover_moving(picture, canvas, box) for box in resolved.moving)
         outlines = [outline(picture, target, self._config.margin) for target in resolved.targets]
-        covers = [
-            self._cover(resolved.frame, canvas, resolved.targets[row], frame.patches.get(row), outlines)
-            for row in _fills_first(frame)
-        ]
+        below = {row: self._fill_of(frame, canvas, row, outlines) for row in self._lie_below(frame)}
+        order = [*(row for row in below if row not in frame.patches), *frame.order]
+        covers = [self._cover(frame, canvas, row, outlines, below.get(row)) for row in dict.fromkeys(order)]
         return seal(resolved, canvas.finish(), FrameReport(tuple(covers), moving=moving))
+
+    def _lie_below(self, frame: Synthesised) -> list[int]:
+        """The rows whose fill is laid before all generated faces, as it overlaps one: the same, likely."""
+        boxes = np.array([target.box for target in frame.resolved.targets], np.float32).reshape(-1, 4)
+        alike = overlap(boxes, boxes[list(frame.patches)]).max(axis=1, initial=0.0) >= APART
+        return [row for row in frame.order if alike[row] and self._needs_fill(frame, row)]
+
+    def _needs_fill(self, frame: Synthesised, row: int) -> bool:
+        state = self._tracks.of(frame.resolved.targets[row].track_id)
+        return not state.visible and (row not in frame.patches or (state.weight or 0.0) < 1)
+
+    def _fill_of(
+        self, frame: Synthesised, canvas: Canvas, row: int, outlines: Sequence[Float]
+    ) -> tuple[Region, Method]:
+        """Lay a face's fill, as far as its generated face has not faded in."""
+        target, patch = frame.resolved.targets[row], frame.patches.get(row)
+        state = self._tracks.of(target.track_id)
+        about = 1.0 if patch is None or not state.trusted else 1 - (state.weight or 0.0)
+        return self._plain(frame.resolved.frame.picture, canvas, target, patch, outlines, about)
 
     def _cover(
         self,
-        frame: RawFrame,
+        frame: Synthesised,
         canvas: Canvas,
-        target: Target,
-        patch: Patch | None,
+        row: int,
         outlines: Sequence[Float],
+        below: tuple[Region, Method] | None,
     ) -> Cover:
+        """``below``: the face's fill, if that has been laid."""
+        target, patch = frame.resolved.targets[row], frame.patches.get(row)
         state = self._tracks.of(target.track_id)
         if state.visible:
-            return Cover(target.track_id, snap(frame.picture, target.box), "kept", target.detected)
+            region = snap(frame.resolved.frame.picture, target.box)
+            return Cover(target.track_id, region, "kept", target.detected)
+        if below is None and self._needs_fill(frame, row):
+            below = self._fill_of(frame, canvas, row, outlines)
         weight = 0.0 if patch is None or state.weight is None else state.weight
-        if patch is None or weight < 1:
-            about = 1 - weight if patch is not None and state.trusted else 1.0
-            region, method = self._plain(frame.picture, canvas, target, patch, outlines, about)
+        method: Method = "synthesize"
+        if below is not None:
+            region, method = below
         if patch is not None:
             alpha = patch.alpha * np.float32(weight)
             canvas.write(patch.x0, patch.y0, patch.rgb, alpha)
             painted = region_of(patch)
-            region = painted if weight >= 1 else _around(region, painted)
+            region = painted if below is None else _around(region, painted)
             method = "synthesize" if weight >= 0.5 else method
         return Cover(target.track_id, region, method, target.detected)
 
@@ -204,14 +227,6 @@ class Compositor:
 def composite(frames: Iterable[Synthesised], compositor: Compositor) -> Iterator[SafeFrame]:
     """The stage: one frame after the other."""
     return map(compositor.composite, frames)
-
-
-def _fills_first(frame: Synthesised) -> list[int]:
-    """The rows of the targets in order, but first those not generated that may be one with one that is."""
-    boxes = np.array([target.box for target in frame.resolved.targets], np.float32).reshape(-1, 4)
-    alike = overlap(boxes, boxes[list(frame.patches)]).max(axis=1, initial=0.0) >= APART
-    below = [row for row in frame.order if row not in frame.patches and alike[row]]
-    return below + [row for row in frame.order if row not in below]
 
 
 def _ellipse(box: Float, region: Region) -> tuple[tuple[float, float], tuple[float, float]]:

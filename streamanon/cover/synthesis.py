@@ -104,13 +104,7 @@ class Synthesiser:
                 self._tell_assignment(resolved)
             order = np.argsort([area(target.box) for target in resolved.targets])
             jobs = {
-                int(row): self._job(
-                    resolved.frame,
-                    resolved.targets[row],
-                    measured.meshes[row],
-                    resolved.targets[row].track_id in measured.visible,
-                )
-                for row in order
+                int(row): self._job(measured, resolved.targets[row], measured.meshes[row]) for row in order
             }
             return Assigned(resolved, jobs)
         except Exception as error:
@@ -143,32 +137,33 @@ class Synthesiser:
             near = [t.track_id for t in resolved.targets if t.distance <= IN_VIEW_FRAMES]
             self._parts.assigner.in_view(near, resolved.frame)
 
-    def _job(self, frame: RawFrame, target: Target, measured: Geometry | None, visible: bool) -> Job | None:
+    def _job(self, measured: Measured, target: Target, mesh: Geometry | None) -> Job | None:
         """What the generator is asked for, or None where the next rung has to do, or where somebody is
-        ``visible`` whom the user wants to be seen.
+        visible whom the user wants to be seen.
         """
-        state = self._tracks.see(target.track_id, frame)
-        state.visible = visible
-        if visible:
+        frame, track = measured.resolved.frame, target.track_id
+        state = self._tracks.see(track, frame)
+        state.visible = track in measured.visible
+        if state.visible:
             state.weight = None
             return None
-        if self._parts is None or measured is None:
+        if self._parts is None or mesh is None:
             state.fall()
             return None
-        known = bool(state.weight)
-        state.trusted = trusts_mesh(self._config, frame.picture, target, measured, established=known)
+        known = bool(state.weight) or track in measured.soon
+        state.trusted = trusts_mesh(self._config, frame.picture, target, mesh, established=known)
         state.weight = self._faded(state.weight, state.trusted)
         if state.weight <= 0:
             return None
         try:
             later = partial(self._later, self._parts.mesh, target)
-            assignment = self._parts.assigner.assign(frame, target.track_id, measured, later)
+            assignment = self._parts.assigner.assign(frame, track, mesh, later)
         except Exception as error:  # a face that cannot be made is covered by the next rung
             self._faults.note("faces", "assigning a delegate", error)
             state.fall()
             return None
         state.tone = assignment.delegate.skin
-        return Job(measured, assignment, state.detail, self._parts.load.coarse_faces)
+        return Job(mesh, assignment, state.detail, self._parts.load.coarse_faces)
 
     def _later(self, mesh: MeshModel, target: Target) -> list[Sight]:
         """The face in later frames, where its mesh can be trusted. A failure leaves out that view only."""

@@ -21,7 +21,7 @@ Region = tuple[int, int, int, int]  # xyxy px
 #: share less of the least size, and so much less of its box covered. Without the slack a face at a limit
 #: would flicker.
 CONFIDENCE_SLACK = 0.18
-YAW_SLACK_DEG = 10.0
+YAW_SLACK_DEG = 4.0
 SIZE_SLACK = 0.15
 COVERED_SLACK = 0.15
 #: Boxes smaller than this share of the least generated face are not measured at all.

@@ -154,6 +154,40 @@ def test_a_painted_face_does_not_rest() -> None:
     assert {method_of(frame) for frame in frames} == {"synthesize"}
 
 
+class _StrayMesh(FakeMesh):
+    """Where it is hopeless it lies elsewhere."""
+
+    def measure(self, picture: Picture, targets: Sequence[Target]) -> list[Geometry]:
+        found = super().measure(picture, targets)
+        return [one if one.confidence > 0.1 else Geometry(one.points + 40, one.confidence) for one in found]
+
+
+def test_a_face_fades_out_in_its_box_wherever_a_hopeless_mesh_lies() -> None:
+    fading = compositor(_StrayMesh(lambda call, _track: 0.02 if call else 0.9), fade_seconds=0.16)
+    clip = [resolved([FACE], n) for n in range(6)]
+    done = [covered(fading, one) for one in clip]
+    assert [method_of(frame) for frame in done] == [*["synthesize"] * 3, *["fill"] * 3]
+    for one, frame in zip(clip, done, strict=True):  # beyond the fill
+        given, made = (to_rgb(each.picture)[95:, 115:] for each in (one.frame, frame))
+        assert (given == made).all()
+        assert leaked_pixels(frame.picture, [FACE]) == 0
+
+
+def test_a_hopeless_mesh_between_sure_ones_is_replaced_wherever_it_lies() -> None:
+    by = compositor(_StrayMesh(lambda call, _track: 0.02 if call == 3 else 0.9))
+    done = list(cover([resolved([FACE], n) for n in range(9)], by, NEIGHBOURS))
+    assert len({one.box for frame in done for one in frame.report.covers}) == 1
+    assert all(leaked_pixels(frame.picture, [FACE]) == 0 for frame in done)
+
+
+def test_a_face_that_will_be_sure_is_painted_before_that() -> None:
+    mesh = FakeMesh(lambda call, _track: 0.9 if call >= NEIGHBOURS else 0.4)
+    done = list(cover([resolved([FACE], n) for n in range(5)], compositor(mesh), NEIGHBOURS))
+    assert all(is_painted(frame) for frame in done)
+    (alone,) = cover([resolved([FACE])], compositor(FakeMesh(0.4)), NEIGHBOURS)
+    assert method_of(alone) == "fill"
+
+
 @pytest.mark.parametrize(
     ("dips", "rate", "bridged"),
     [((3,), 25, True), ((3, 4), 25, True), ((3, 4, 5), 25, False), ((3,), 16, True), ((3,), 5, False)],
@@ -485,6 +519,19 @@ def test_a_painted_face_lies_over_the_fill_of_a_second_detection_of_it(painted: 
     box = pair.targets[painted].box.tolist()
     assert np.abs(pixels(done, (box[0], box[1], box[2], box[3])) - PAINT_RGB).max() < 6
     assert leaked_pixels(done.picture, [FACE, (66, 40, 114, 96)]) == 0
+
+
+def test_a_painted_face_lies_over_the_fill_under_another_one_that_fades() -> None:
+    """The fading one is larger, and would be laid last."""
+    large: Box = (66, 40, 114, 96)
+    mesh = FakeMesh(lambda call, track: 0.95 if track == 0 or call == 0 else 0.1)
+    by = compositor(mesh, fade_seconds=0.4)
+    covered(by, resolved([FACE, large], 0))
+    done = covered(by, resolved([FACE, large], 1))
+    assert {one.method for one in done.report.covers} == {"synthesize"}
+    left = np.s_[42:68, 64:66]  # of the large one's mesh, and in its fill
+    assert np.abs(to_rgb(done.picture)[left] - PAINT_RGB).max() < 6
+    assert leaked_pixels(done.picture, [FACE, large]) == 0
 
 
 def test_the_fill_of_a_near_face_lies_over_a_painted_one_that_it_hardly_overlaps() -> None:
