@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import subprocess
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -29,6 +28,7 @@ from av.video.frame import VideoFrame
 from streamanon.errors import SourceError
 from streamanon.live.addresses import reason, why_no_device, why_not_opened, with_encoded_login
 from streamanon.live.damage import Trust
+from streamanon.live.readable import is_readable
 from streamanon.live.srt import transmit
 from streamanon.live.times import LEAST_STEP, StreamTimes
 from streamanon.live.wire import CLOCK_HZ
@@ -407,5 +407,4 @@ class SrtReader:
 
     def read(self, size: int) -> bytes:
         """Some bytes; none at the end, and where nothing comes for too long."""
-        ready, _, _ = select.select([self._pipe], [], [], self._seconds)
-        return os.read(self._pipe, size) if ready else b""
+        return os.read(self._pipe, size) if is_readable(self._pipe, self._seconds) else b""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamanon.live.backoff import HEALTHY_SECONDS, Backoff
+from streamanon.live.readable import is_readable
 from streamanon.live.states import State, Status
 from streamanon.live.targets import Target
 from streamanon.live.wire import CLOCK_HZ, Encoded, Hello
@@ -331,8 +331,7 @@ class _Child:
         assert told is not None
         number, rest = told.fileno(), b""
         while True:
-            ready, _, _ = select.select([number], [], [], _POLL_SECONDS)
-            if ready:
+            if is_readable(number, _POLL_SECONDS):
                 data = os.read(number, 65536)
                 if not data:
                     break
