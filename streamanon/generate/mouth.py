@@ -249,6 +249,8 @@ def _interior(
     luma = colours @ LUMA
     surely = _teeth_share(colours[2], light)
     shares, tongues = _told(colours, light)
+    # A tongue lies low: what is redder above is lip and gum, which a smile bares over its teeth.
+    gum = max(0.0, float(tongues[0] - tongues[1]))
     tongue = np.float32(np.clip(float(tongues[1]) / TONGUE_FILLS, 0, 1))
     inner = np.array(DARK, np.float32) + np.zeros((*u.shape, 1), np.float32)
     round_ = np.exp(-((u / 0.3) ** 2) - ((1 - down) / 0.55) ** 2)[..., None]
@@ -265,7 +267,7 @@ def _interior(
         / float(tint @ LUMA)
     )
     gap = float(np.polyval(lower, 0.0) - np.polyval(upper, 0.0))
-    above, below = _rows(surely * shares, gap, length)
+    above, below = _rows(surely * (shares + np.array([gum, 0], np.float32)), gap, length)
     ends = frame.local(points[list(INNER_MOUTH_CORNERS), :2])[:, 0]
     narrower = np.float32(min(1.0, SEEN_WIDTH / max(float(ends[1] - ends[0]), TINY)))
     longer = max(1.0, above / length)

@@ -161,6 +161,19 @@ def test_a_tongue_between_two_rows_is_not_painted_as_long_teeth() -> None:
     assert seen[0] > 1.2 * seen[1]
 
 
+def test_a_smile_that_bares_the_gum_shows_its_teeth_and_no_dark() -> None:
+    """Above half lip or gum, below mostly teeth: they hang from above, and no dark is between."""
+    gum, teeth = np.array(TONGUE_RGB) / 150, SKIN / (SKIN @ LUMA) * np.float32(1.1)
+    upper, lower = (np.asarray(s * 0.8 * teeth + (1 - s) * gum, np.float32) for s in (0.45, 0.75))
+    points = face(0.25)
+    image = np.tile(SKIN, (SIZE, SIZE, 1)).astype(np.float32)
+    row = atlas().of(gallery().delegates[0])
+    colours = np.stack([upper, lower, teeth])
+    lay(image, mouth_layers(points, (SIZE, SIZE), SKIN, row, colours, Look(1.0, 0.0)))
+    lumas = column(image, points)
+    assert lumas[2 : len(lumas) * 2 // 3].min() > 0.5
+
+
 def test_a_delegate_keeps_its_teeth_and_others_have_others() -> None:
     delegates = gallery().delegates[:40]
     rows = [atlas().of(delegate)[0] for delegate in delegates]
