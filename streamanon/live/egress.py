@@ -26,6 +26,8 @@ from streamanon.types import SafeFrame
 #: Without a frame for so long, or for so many usual steps, the stub begins, s; it comes at most so often a
 #: second.
 STUB_AFTER_SECONDS, STUB_AFTER_STEPS, STUB_RATE = 1.0, 5.0, 10.0
+#: A frame is at least this much later than the one before it, s: Matroska and RTMP count in milliseconds.
+LEAST_STEP = 1e-3
 #: Frames that wait for the encoder.
 MOST_WAITING = 2
 #: How much earlier than its picture sound is given to the muxers, s, where the look-ahead allows it: they
@@ -42,7 +44,7 @@ Output = ChildOutput | MjpegOutput | VirtualCamera
 
 @dataclass
 class EgressCounts:
-    """``frames``: encoded; ``stubs``: of these, without a source; ``late``: frames that came after a stub
+    """``frames``: encoded; ``stubs``: of these, without a source; ``late``: frames that came when a stub
     had taken their place; ``withheld``: covered whole.
     """
 
@@ -136,7 +138,7 @@ class Egress:
             self._show(*item)
 
     def _show(self, frame: SafeFrame, born: float) -> None:
-        if self._last is not None and frame.pts <= self._last.pts:
+        if self._last is not None and frame.pts < self._last.pts + LEAST_STEP * CLOCK_HZ:
             self.counts.late += 1
             return
         if self._last is not None and not self._shows_stub:

@@ -24,8 +24,8 @@ SLEW = 0.005
 IGNORED_SECONDS = 0.002
 #: A lateness that stays above this is a pause that the time stamps did not count, s: corrected at once.
 STEP_SECONDS = 0.7
-#: Two frames are at least this far apart, s.
-LEAST_STEP = 1e-3
+#: Two frames are at least this far apart, s: more than the millisecond by which containers count.
+LEAST_STEP = 2e-3
 
 
 class StreamTimes:
