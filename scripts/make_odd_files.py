@@ -925,7 +925,7 @@ of these tables and compare the decoded output with the tables.
 | second videos, cover pictures, data streams, attachments and their fonts | removed ([threat model](threat-model.md)); reported |
 | several recordings in one file | continue as one; in MP4, MOV and ASF only the first is kept; reported |
 | a damaged AAC header in MPEG-TS | one frame of sound is lost |
-| an image's transparency, colour profile, animation, pages | kept if its format supports them; otherwise reported |
+| an image's transparency, colour profile, animation, pages | kept if its format supports them; otherwise reported. Transparency that shows a face by itself is removed, and that is reported |
 | tags | removed without `--keep-metadata`; their names are in the report |
 """  # noqa: E501
 

@@ -56,7 +56,7 @@ def _without_faces_in_alpha(anonymizer: Anonymizer, image: ImageFileContent) -> 
     alphas = {frame.alpha.tobytes(): frame.alpha for frame in image.frames if frame.alpha is not None}
     if not any(_shows_face(anonymizer, alpha) for alpha in alphas.values()):
         return image
-    frames = tuple(dataclasses.replace(frame, alpha=None) for frame in image.frames)
+    frames = tuple(dataclasses.replace(still, alpha=None) for still in image.frames)
     note = "transparency is removed, as it shows a face"
     return dataclasses.replace(image, frames=frames, notes=(*image.notes, note))
 

@@ -68,11 +68,11 @@ def read_frames(
                     f"decoding on the GPU failed after {done} frames ({error}); the CPU decoded the rest"
                 )
     with closing(frames_of(path, info, on_skipped, on_note)) as frames:
-        for frame in frames:
+        for raw in frames:
             if last is None:
-                yield frame
-            elif frame.pts > last.pts:  # the GPU gave those before
-                last = replace(frame, index=last.index + 1)
+                yield raw
+            elif raw.pts > last.pts:  # the GPU gave those before
+                last = replace(raw, index=last.index + 1)
                 yield last
 
 
