@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code. Errors print one sentence and give 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        _check_none_empty(given)
         lines = [line for argument in given for line in _lines_of(argument)]
         args = make_parser().parse_args(lines)
     except _UsageError as error:
@@ -69,6 +70,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         tell(f"streamanon: {redact_text(sentence(error))}")
         return EXIT_ERROR
+
+
+def _check_none_empty(given: Sequence[str]) -> None:
+    """An empty path would stand for the folder from which the command is started."""
+    for number, argument in enumerate(given):
+        option = re.fullmatch(r"(--[a-z-]+)=", argument)
+        if option or not argument:
+            where = option[1] if option else f"argument {number + 1}"
+            behind = f", after {redact_text(given[number - 1])}," if number and not option else ""
+            raise ConfigError(f"{where}{behind} is empty; give a value, and check variables of the shell")
 
 
 def _advice(given: Sequence[str], said: str) -> str:

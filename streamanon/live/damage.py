@@ -3,8 +3,8 @@
 Decoders hide what is missing: after a lost packet they go on with what an older picture holds, so that a
 face shows where nobody is any more, and do not flag it. So nothing is trusted after a sign of damage until
 the next clean key frame: after a packet marked as corrupt, a complaint of FFmpeg's, a reference frame that
-is missing, a gap in the time stamps, and before the first key frame. A packet marked as a key frame may hold
-no such picture, but the beginning of one that is renewed in strips over the next frames.
+is missing, a gap in the time stamps, and before the first key frame. A packet marked as a key frame may
+hold no such picture, but the beginning of one that is renewed in strips over the next frames.
 """
 
 from __future__ import annotations

@@ -56,12 +56,14 @@ def open_input(path: str | Path, gpu: int | None = None) -> Iterator[InputContai
             f"{name} is a folder, pipe or device; give a file, or pipe the output of ffmpeg into standard"
             " input, given as -"
         )
-    # Timeouts: a camera or server that stops answering must not hang the run.
-    source: Any = open_standard_input() if str(path) == STDIN else joined_flv(str(path)) or str(path)
+    # FFmpeg would take 10:30.mp4 for a protocol called 10.
+    address = os.path.abspath(path) if os.path.isfile(path) else str(path)
+    source: Any = open_standard_input() if str(path) == STDIN else joined_flv(address) or address
     # Without the CPU's help: FFmpeg would decode there in one thread, and say nothing of it.
     hwaccel = None if gpu is None else HWAccel("cuda", str(gpu), allow_software_fallback=False)
     try:
-        # Tags in odd encodings must not make a video unreadable.
+        # Tags in odd encodings must not make a video unreadable. Timeouts: a camera or server that stops
+        # answering must not hang the run.
         container = av.open(
             source,
             timeout=(OPEN_SECONDS, READ_SECONDS),

@@ -34,8 +34,14 @@ def shown(path: Path) -> str:
 
 
 def check_free(path: Path, overwrite: bool) -> None:
-    """Raises :class:`ConfigError` where a file would be replaced that nobody asked to replace."""
-    if overwrite or is_stdout(path):
+    """Raises :class:`ConfigError` for a folder, and where a file would be replaced that nobody asked to
+    replace.
+    """
+    if is_stdout(path):
+        return
+    if os.path.isdir(path):
+        raise ConfigError(f"{redact_url(str(path))} is a folder; give a file name")
+    if overwrite:
         return
     if os.path.isfile(path):
         raise ConfigError(
@@ -107,6 +113,8 @@ class OutputFile(io.FileIO):
     def __init__(self, path: Path, overwrite: bool = False) -> None:
         self._target, self._overwrite = Path(os.path.realpath(path)), overwrite
         self.partial: Path | None = None
+        #: Of writing: FFmpeg does not tell it, and says only that something failed.
+        self.failure: OSError | None = None
         self._streams = is_stdout(path)
         if self._streams:
             super().__init__(os.dup(1), "w")
@@ -121,8 +129,12 @@ class OutputFile(io.FileIO):
     def write(self, data: Any, /) -> int:
         """All of some bytes: FFmpeg takes a part that was written for the whole."""
         rest = memoryview(data)
-        while rest:
-            rest = rest[super().write(rest) :]
+        try:
+            while rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.failure = error
+            raise
         return len(data)
 
     def seekable(self) -> bool:

@@ -193,7 +193,7 @@ def _planes(frame: AudioFrame) -> tuple[AudioPlane, ...]:
 
 
 def silence_nonsense(samples: np.ndarray) -> None:
-    """What decoders make of damaged sound may be no number, or a huge one, which encoders refuse. In place."""
+    """In place: what decoders make of damaged sound may be no number, or a huge one; encoders refuse it."""
     samples[~(np.abs(samples) < _LOUDEST)] = 0
 
 

@@ -23,9 +23,7 @@ def _quiet() -> Iterator[None]:
     av.logging.set_level(None)
 
 
-def encoded(  # type: ignore[type-arg]
-    count: int, gop: int, b_frames: int = 0, more: str = ""
-) -> tuple[bytes, list[Packet]]:
+def encoded(count: int, gop: int, b_frames: int = 0, more: str = "") -> tuple[bytes, list[Packet]]:  # type: ignore[type-arg]
     context = VideoCodecContext.create("libx264", "w")
     assert isinstance(context, VideoCodecContext)
     context.width, context.height, context.pix_fmt = 320, 240, "yuv420p"

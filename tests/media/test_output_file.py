@@ -141,3 +141,21 @@ def test_a_small_file_is_written_whole_or_not_at_all(
     with pytest.raises(SinkError, match="No space"):
         write_file(tmp_path / "r.json", b"mine")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mp4"])
+def test_a_pipe_that_nobody_reads_is_told_in_the_systems_words(
+    tmp_path: Path, clip: Path, suffix: str
+) -> None:
+    """Also where the last frames fail first, and then the end of the file."""
+    read, write = os.pipe()
+    target = tmp_path / f"out{suffix}"
+    target.symlink_to(f"/dev/fd/{write}")
+    info = probe(clip)
+    sink = VideoSink(target, info, OutputConfig(), clip)
+    for frame in read_frames(clip, info):
+        sink.write(safe(frame))
+    os.close(read)
+    with pytest.raises(SinkError, match="Broken pipe"):
+        sink.close()
+    os.close(write)
