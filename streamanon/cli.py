@@ -489,11 +489,12 @@ def _run(args: argparse.Namespace) -> int:
     from streamanon.api import Anonymizer
     from streamanon.commands.batch import run_jobs
     from streamanon.commands.jobs import check_jobs, find_jobs
+    from streamanon.media.output_file import check_folder
     from streamanon.runtime.run_report import write_reports
 
     config = _config(args)
     if args.report is not None:
-        _check_report_folder(args.report)
+        check_folder(args.report, "the report ")
     if args.overwrite and args.skip_existing:
         raise ConfigError(
             "--overwrite replaces existing outputs and --skip-existing keeps them; leave one of them out"
@@ -523,14 +524,6 @@ def _run(args: argparse.Namespace) -> int:
     if outcome.failed:
         return EXIT_SOME_FAILED if outcome.done or outcome.there else EXIT_ERROR
     return 0
-
-
-def _check_report_folder(report: Path) -> None:
-    folder = report.absolute().parent
-    if not os.path.isdir(folder):
-        raise ConfigError(f"cannot write the report {report}: make its folder first")
-    if not os.access(folder, os.W_OK):
-        raise ConfigError(f"cannot write the report {report}: choose a folder that you may write to")
 
 
 def _output(args: argparse.Namespace) -> Path:

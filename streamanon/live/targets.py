@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from streamanon.errors import ConfigError
 from streamanon.live.addresses import check_server, check_srt, with_encoded_login
 from streamanon.media.address import is_address, redact_url
-from streamanon.media.output_file import check_free
+from streamanon.media.output_file import check_folder, check_free
 
 Kind = Literal["network", "srt", "hls", "archive", "file", "mjpeg", "device"]
 
@@ -77,8 +77,7 @@ def target_of(text: str, archiving: Archiving | None = None, overwrite: bool = F
     muxer = _MUXERS.get(path.suffix.lower())
     if muxer is None:
         raise ConfigError(f"cannot write {shown}: give {KNOWN}")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"cannot write {shown}: make the folder {path.parent} first")
+    check_folder(path)
     if "%" in path.name:
         return _archive(Path(os.path.abspath(path)), shown, muxer, archiving or Archiving())
     check_free(path, overwrite)

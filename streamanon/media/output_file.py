@@ -64,15 +64,24 @@ def is_same_file(path: Path, other: str | Path) -> bool:
     return os.path.realpath(path) == os.path.realpath(other)
 
 
+def check_folder(path: Path, what: str = "") -> None:
+    """Raises :class:`ConfigError` where the output's folder is missing or must not be written; ``what``
+    names the file there, with a space behind.
+    """
+    folder = path.absolute().parent
+    if not os.path.isdir(folder):
+        raise ConfigError(f"cannot write {what}{shown(path)}: make its folder first")
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"cannot write {what}{shown(path)}: choose a folder that you may write to")
+
+
 def check_writable(path: Path, overwrite: bool, inputs: Iterable[str | Path] = ()) -> None:
     """What a command checks of a small output before its work. Raises :class:`ConfigError` where the folder
     is missing, the output is one of the inputs, or a file would be replaced that nobody asked to replace.
     """
-    name = shown(path)
-    if not os.path.isdir(path.absolute().parent):
-        raise ConfigError(f"cannot write {name}: make its folder first")
+    check_folder(path)
     if any(is_same_file(path, one) for one in inputs):
-        raise ConfigError(f"the output {name} is an input; give another name")
+        raise ConfigError(f"the output {shown(path)} is an input; give another name")
     check_free(path, overwrite)
 
 
