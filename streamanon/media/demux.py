@@ -29,6 +29,8 @@ from streamanon.media.standard_input import STDIN, SharedReader, open_standard_i
 
 #: Frames that a decoder may hold back: 16 to reorder them, and one a thread.
 _MOST_HELD_BACK = 16 + 16
+#: Of these, those to reorder.
+_MOST_REORDERED = 16
 #: So many bytes are read to learn the time of a video that begins before zero.
 _MOST_WITHOUT_TIME = 64 << 20
 OPEN_SECONDS, READ_SECONDS = 20.0, 30.0
@@ -131,28 +133,40 @@ def timed_packets(container: InputContainer, video: VideoStream, clock: Clock) -
 def _counted_back(packets: Iterator[Packet[Stream]], video: VideoStream) -> Iterator[Packet[Stream]]:
     """FFmpeg tells no time of Matroska's video before zero: it follows from what comes after."""
     held: list[Packet[Stream]] = []
-    untimed: list[Packet[Stream]] = []
-    size, failure = 0, None
+    begins_before_zero, timed, size, failure = False, 0, 0, None
     try:
         for packet in packets:
             held.append(packet)
             size += packet.size
-            stamp = packet.dts if packet.dts is not None else packet.pts
-            if packet.stream_index == video.index and stamp is not None:
-                step = _typical_ticks(video)
-                for one in reversed(untimed):
-                    stamp = one.dts = stamp - (one.duration or step)
-                break
             if packet.stream_index == video.index:
-                untimed.append(packet)
-            if size > _MOST_WITHOUT_TIME:
+                timed = 0 if _stamp(packet) is None else timed + 1
+                begins_before_zero |= not timed
+            # One that is shown before zero may come after one that is shown later.
+            if timed >= (_MOST_REORDERED if begins_before_zero else 1) or size > _MOST_WITHOUT_TIME:
                 break
     except av.error.FFmpegError as error:
         failure = error
+    _count_back([one for one in held if one.stream_index == video.index], _typical_ticks(video))
     yield from held
     if failure is not None:
         raise failure
     yield from packets
+
+
+def _stamp(packet: Packet[Stream]) -> int | None:
+    return packet.pts if packet.pts is not None else packet.dts
+
+
+def _count_back(packets: list[Packet[Stream]], step: int) -> None:
+    """Decoding times for those without any, which are shown before all others."""
+    stamp = min((at for at in map(_stamp, packets) if at is not None), default=None)
+    untimed = [one for one in packets if _stamp(one) is None]
+    if stamp is None or not untimed:
+        return
+    for one in reversed(untimed):
+        stamp = one.dts = stamp - (one.duration or step)
+    for one in packets[: packets.index(untimed[-1])]:  # those between are decoded then
+        stamp = one.dts = stamp if one.dts is None else one.dts
 
 
 def _typical_ticks(video: VideoStream) -> int:
