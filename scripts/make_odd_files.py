@@ -594,7 +594,6 @@ _QUICK_SOUNDS = {
     ("pcm_alaw", ".mkv"),
     ("wmav2", ".mp4"),
     ("pcm_u8", ".mp4"),
-    ("truehd", ".mp4"),
     ("adpcm_ms", ".mp4"),
     ("aac", ".webm"),
 }

@@ -249,6 +249,7 @@ def test_one_anonymizer_in_four_threads(sure: Anonymizer) -> None:
     in_threads(work)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DEMO.is_file(), reason="the demo clip is not here")
 @pytest.mark.parametrize("backend", ["onnxruntime", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_one_anonymizer_in_four_threads_with_the_real_models(

@@ -163,7 +163,9 @@ def _piped(data: bytes, *arguments: object) -> subprocess.CompletedProcess[bytes
     )
 
 
-@pytest.mark.parametrize("name", ["mpegts", "matroska", "mp4"])
+@pytest.mark.parametrize(
+    "name", ["mpegts", *(pytest.param(one, marks=pytest.mark.slow) for one in ("matroska", "mp4"))]
+)
 def test_standard_input_becomes_standard_output(name: str, tmp_path: Path, engines: Engines) -> None:
     clip = write_clip(tmp_path / "in.ts", pts=60, audio=["aac"])
     done = _piped(clip.read_bytes(), "-", "-o", "-", "--format", name)
@@ -177,6 +179,7 @@ def test_standard_input_becomes_standard_output(name: str, tmp_path: Path, engin
     assert counts[0] == counts[1] > 0
 
 
+@pytest.mark.slow
 def test_standard_output_may_be_a_file(clip: Path, tmp_path: Path, engines: Engines) -> None:
     with (tmp_path / "out.mkv").open("wb") as out:
         subprocess.run(
@@ -200,6 +203,7 @@ def test_standard_output_may_be_a_file(clip: Path, tmp_path: Path, engines: Engi
     assert len(list(read_frames(tmp_path / "out.mkv", probe(tmp_path / "out.mkv")))) == 12
 
 
+@pytest.mark.slow
 def test_what_cannot_come_through_a_pipe_is_told(tmp_path: Path, engines: Engines) -> None:
     clip = write_clip(tmp_path / "in.mov", codec="mjpeg", pixel_format="yuvj420p", size=(640, 480), pts=40)
     assert clip.stat().st_size > 500_000  # its index is at the end
@@ -524,7 +528,9 @@ def test_a_report_that_cannot_be_written_is_told(
     assert "cannot write the report" in run_command(*arguments, *QUICK).error
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize(
+    "name", [PROFILES[0], *(pytest.param(one, marks=pytest.mark.slow) for one in PROFILES[1:])]
+)
 def test_the_profiles_that_come_along_work(
     name: str, run_command: Command, clip: Path, tmp_path: Path, engines: Engines
 ) -> None:
@@ -582,6 +588,7 @@ def _start(*arguments: object) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_ctrl_c_finishes_a_playable_file(tmp_path: Path, engines: Engines) -> None:
     clip = write_clip(tmp_path / "in.mp4", pts=600, size=(160, 120))
     report, output = tmp_path / "r.json", tmp_path / "out.mkv"

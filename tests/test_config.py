@@ -136,7 +136,7 @@ def test_a_value_cannot_become_a_section() -> None:
         ("detect: {score: 2020-13-45}\n", "not valid YAML"),
         ("detect:\n  score: 1\n\tcover: 2\n", r"not valid YAML: .*, line 3"),
         ("detect:\n  a: 1\n  a: 2\n", r"a is given twice, line 3"),
-        ("[" * 5000, "not valid YAML"),
+        pytest.param("[" * 5000, "not valid YAML", marks=pytest.mark.slow),
         ("a: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
         ("1: 2\n", "unknown setting '1'"),
     ],
@@ -173,6 +173,7 @@ def test_settings_are_frozen() -> None:
         Config().detect.score = 0.3  # type: ignore[misc]
 
 
+@pytest.mark.slow
 @given(st.text(max_size=30))
 def test_any_override_is_read_or_refused(text: str) -> None:
     """Nothing but ConfigError ever comes out, whatever the text."""

@@ -52,6 +52,7 @@ def test_what_the_package_is_built_from_is_not_left_out(path: Path) -> None:
     assert all((ROOT / one).exists() for one in needed)
 
 
+@pytest.mark.slow
 def test_a_run_in_the_cuda_image_finds_its_plans(
     engines: Engines, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

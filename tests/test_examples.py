@@ -85,6 +85,7 @@ def test_image_folder(clip: Path, tmp_path: Path) -> None:
     assert (after[:, :, ::-1] != rgb).any()
 
 
+@pytest.mark.slow
 def test_own_profile_and_read_report(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,6 +78,7 @@ def test_as_many_frames_come_out_and_in_order(count: int, threaded: bool) -> Non
     ]
 
 
+@pytest.mark.slow
 def test_threads_change_nothing() -> None:
     def synthesis() -> Covering:
         parts = Synthesis(

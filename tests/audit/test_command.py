@@ -34,6 +34,7 @@ def solid(clip: Path) -> Path:
     return output
 
 
+@pytest.mark.slow
 def test_a_video_compared_with_itself_fails(clip: Path, tmp_path: Path) -> None:
     page, numbers = tmp_path / "a.html", tmp_path / "a.json"
     arguments = ["audit", str(clip), str(clip), "--html", str(page), "--json", str(numbers), "--quiet"]
@@ -48,6 +49,7 @@ def test_a_video_compared_with_itself_fails(clip: Path, tmp_path: Path) -> None:
         assert one["accepted"]["value"] == 1
 
 
+@pytest.mark.slow
 def test_a_covered_video_passes(clip: Path, solid: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", str(clip), str(solid)]) == 0
     told = capsys.readouterr().out

@@ -88,6 +88,7 @@ def seen(measured: Measurements) -> set[tuple[int, int]]:
     return {key for key, exposure in measured.exposures.items() if exposure.seen}
 
 
+@pytest.mark.slow
 def test_identical_videos_leak_everything(original: tuple[Path, list[Image]], people: list[Person]) -> None:
     _, leaks, _ = measure(original[0], original[0], people)
     assert leaks.seen == leaks.face_frames == sum(len(person.frames) for person in people)
@@ -104,7 +105,7 @@ def test_a_covered_video_leaks_nothing(
     assert all(exposure.change > 2 for exposure in measured.exposures.values())
 
 
-@pytest.mark.parametrize("crf", [20, 28])
+@pytest.mark.parametrize("crf", [pytest.param(20, marks=pytest.mark.slow), 28])
 def test_one_frame_of_one_face_is_found(
     crf: int, original: tuple[Path, list[Image]], people: list[Person], tmp_path: Path
 ) -> None:
@@ -117,6 +118,7 @@ def test_one_frame_of_one_face_is_found(
     assert leaks.seconds_seen <= 7 / 25 + 1e-6
 
 
+@pytest.mark.slow
 def test_a_whole_track_is_found(
     original: tuple[Path, list[Image]], people: list[Person], tmp_path: Path
 ) -> None:
@@ -132,6 +134,7 @@ def test_a_whole_track_is_found(
     assert result.leaks[0].end == pytest.approx(FRAMES / 25, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_face_under_a_see_through_cover_is_found(
     original: tuple[Path, list[Image]], people: list[Person], tmp_path: Path
 ) -> None:
@@ -147,6 +150,7 @@ def test_a_face_under_a_see_through_cover_is_found(
     assert leaks.seen >= 0.95 * leaks.face_frames
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [2, -2])
 def test_frames_that_come_late_or_early_are_found(
     shift: int, original: tuple[Path, list[Image]], people: list[Person], tmp_path: Path
@@ -157,6 +161,7 @@ def test_frames_that_come_late_or_early_are_found(
     assert leaks.seen >= leaks.face_frames - 2 * leaks.tracks
 
 
+@pytest.mark.slow
 def test_another_encoding_is_found(
     original: tuple[Path, list[Image]], people: list[Person], tmp_path: Path
 ) -> None:
@@ -165,6 +170,7 @@ def test_another_encoding_is_found(
     assert leaks.tracks_seen == leaks.tracks
 
 
+@pytest.mark.slow
 def test_a_black_video_is_private_and_useless(
     original: tuple[Path, list[Image]], people: list[Person], tmp_path: Path
 ) -> None:
@@ -191,6 +197,7 @@ def test_missing_frames_are_hidden_and_told(
     assert measured.missing == leaks.hidden_frames
 
 
+@pytest.mark.slow
 def test_thumbnails_only_when_asked(original: tuple[Path, list[Image]], people: list[Person]) -> None:
     times = read_times(original[0]), read_times(original[0])
     for asked in (0, 1):

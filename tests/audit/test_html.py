@@ -50,6 +50,7 @@ def test_the_page_stands_alone() -> None:
     assert "link" not in page.tags
 
 
+@pytest.mark.slow
 def test_a_leak_is_told_first() -> None:
     result = a_result()
     assert headline(result) == "Real faces can be seen: 1 of 2 people, for 0.1 seconds in all."
@@ -74,6 +75,7 @@ def test_an_empty_video_is_not_praised() -> None:
     assert "No face was found in the original" in Page(page).text
 
 
+@pytest.mark.slow
 def test_what_was_not_measured_is_said() -> None:
     result = a_result()
     assert result.utility.mouth_correlation is None
@@ -87,6 +89,7 @@ def test_faces_are_shown_only_when_given() -> None:
     assert "These pictures show real faces" in page.text
 
 
+@pytest.mark.slow
 def test_names_are_escaped() -> None:
     hostile = dataclasses.replace(a_result(), original="<script>alert(1)</script>.mp4")
     assert "<script>" not in render(hostile)

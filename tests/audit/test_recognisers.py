@@ -112,6 +112,7 @@ def test_similarities_agree_with_each_pair() -> None:
             assert similarity(recogniser, values[row], values[2]) == pytest.approx(table[row, 2], abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("dlib", "face_recognition_models")),
     reason="dlib is not installed: pip install '.[audit]'",

@@ -30,6 +30,7 @@ def test_a_clip_has_the_size_and_frames_asked_for(tmp_path: Path) -> None:
     assert info.average_rate == RATE
 
 
+@pytest.mark.slow
 def test_more_people_change_more_of_the_wall(tmp_path: Path) -> None:
     texture = []
     for faces in (0, 1, 6):
@@ -66,6 +67,7 @@ def test_the_demo_clip_is_there() -> None:
     assert demo_clip().is_file()
 
 
+@pytest.mark.slow
 def test_faces_are_where_they_are_said_to_be(engines: Engines, tmp_path: Path) -> None:
     """Seen by the detector."""
     size, faces, number = (640, 360), 4, 7
@@ -103,10 +105,10 @@ def altered(source: Path, size: tuple[int, int], faces: int, frames: int = 12, w
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"faces": 4}, ""),
-        ({"faces": 3}, "it changed only 36 of 48 faces"),
-        ({"faces": 0}, "it changed only 0 of 48 faces"),
-        ({"faces": 4, "frames": 11}, "it's output has not all frames"),
+        pytest.param({"faces": 4}, "", marks=pytest.mark.slow),
+        pytest.param({"faces": 3}, "it changed only 36 of 48 faces", marks=pytest.mark.slow),
+        pytest.param({"faces": 0}, "it changed only 0 of 48 faces", marks=pytest.mark.slow),
+        pytest.param({"faces": 4, "frames": 11}, "it's output has not all frames", marks=pytest.mark.slow),
         ({"faces": 4, "wall": 20}, r"it changed the rest of the picture by \d+\.\d levels"),
     ],
 )

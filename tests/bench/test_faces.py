@@ -25,7 +25,7 @@ def anonymizer() -> Anonymizer:
     )
 
 
-@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("count", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_so_many_faces_are_made(count: int, anonymizer: Anonymizer) -> None:
     found = time_faces(anonymizer, count, 0)
     assert found["milliseconds"]["p50"] > 0
@@ -40,6 +40,7 @@ def test_a_face_that_is_not_found_is_not_timed(
         time_faces(anonymizer, 4, 0)
 
 
+@pytest.mark.slow
 def test_a_face_that_is_not_painted_is_not_timed(
     anonymizer: Anonymizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +74,7 @@ def test_a_number_that_fails_is_told_beside_the_others(monkeypatch: pytest.Monke
     assert [row.get("error") for row in rows] == [None, None, None, "15 of 16 faces were found"]
 
 
+@pytest.mark.slow
 def test_every_run_has_a_new_picture(anonymizer: Anonymizer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a device would keep the planes, and their way there would not be timed."""
     assert anonymizer.parts is not None

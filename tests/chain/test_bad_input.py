@@ -36,9 +36,9 @@ def found(count: int, seed: int, folder: Path) -> dict[str, list[str]]:
 
 
 def test_a_few_mutated_files(tmp_path: Path) -> None:
-    verdicts = found(60, 3, tmp_path)
+    verdicts = found(20, 3, tmp_path)
     assert set(verdicts) == {"ok", "refused"}, verdicts
-    assert min(map(len, verdicts.values())) >= 10
+    assert min(map(len, verdicts.values())) >= 4
 
 
 @pytest.mark.slow
@@ -137,7 +137,14 @@ def test_the_largest_picture(width: int, height: int, fits: bool) -> None:
             check_size(width, height, "a.mp4")
 
 
-@pytest.mark.parametrize("size", [(30_000, 30_000), (16_000, 16_000), (100_000, 2), (2**31 - 1, 2**31 - 1)])
+@pytest.mark.parametrize(
+    "size",
+    [
+        (30_000, 30_000),
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ((16_000, 16_000), (100_000, 2))),
+        (2**31 - 1, 2**31 - 1),
+    ],
+)
 def test_a_huge_image_is_refused_before_it_is_decoded(
     size: tuple[int, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -175,6 +175,7 @@ CONDITIONS: dict[str, Callable[[Footage], Footage]] = {
     "interlaced": interlaced,
     "dark": dark,
 }
+QUICK_ONES = ("dissolved", "dark")
 
 
 def bare(resolved: Resolved, boxes: Float) -> list[float]:
@@ -195,7 +196,9 @@ def bare(resolved: Resolved, boxes: Float) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("name", CONDITIONS)
+@pytest.mark.parametrize(
+    "name", [one if one in QUICK_ONES else pytest.param(one, marks=pytest.mark.slow) for one in CONDITIONS]
+)
 def test_no_face_is_bare(footage: Footage, detector: FaceDetector, verifier: Verifier, name: str) -> None:
     made = CONDITIONS[name](footage)
     assert sum(len(boxes) for _, boxes in made) > len(made)

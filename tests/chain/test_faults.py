@@ -79,6 +79,7 @@ def test_errors_are_covered_and_told_in_one_line(faces: Path, tmp_path: Path) ->
     assert check(output, COUNT) == COUNT
 
 
+@pytest.mark.slow
 def test_stop_finishes_what_was_done(faces: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mp4"
     code, out, err = run("error", faces, "-o", output, "--on-error", "stop")
@@ -104,7 +105,8 @@ def stuck(err: str) -> bool:
     return bool(re.fullmatch(rf"streamanon: stage encode stalled: no frame for \d+ seconds{left}\n", err))
 
 
-@pytest.mark.parametrize("step", ["close", pytest.param("encoder", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["close", "encoder"])
 def test_a_writer_that_hangs_ends_the_run(step: str, faces: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mp4"
     code, out, err = run(step, faces, "-o", output, "--set", "output.preset=ultrafast")
@@ -113,6 +115,7 @@ def test_a_writer_that_hangs_ends_the_run(step: str, faces: Path, tmp_path: Path
     assert check(partial_path(output), 50) < COUNT
 
 
+@pytest.mark.slow
 def test_a_reader_who_stops_reading_ends_the_run(faces: Path, tmp_path: Path) -> None:
     """The writer hangs in the system, with the pipe full: what is in it plays."""
     pipe, read = tmp_path / "out.ts", tmp_path / "read.ts"
@@ -126,6 +129,7 @@ def test_a_reader_who_stops_reading_ends_the_run(faces: Path, tmp_path: Path) ->
     assert check(read, 1) < COUNT
 
 
+@pytest.mark.slow
 def test_a_reader_who_stops_before_the_end_ends_the_run(tmp_path: Path) -> None:
     """The whole of this file is written as it is closed."""
     source = write_faces(tmp_path / "short.mp4", FakeSource(40, 200, 120, TRUTH))
@@ -139,6 +143,7 @@ def test_a_reader_who_stops_before_the_end_ends_the_run(tmp_path: Path) -> None:
     assert stuck(err)
 
 
+@pytest.mark.slow
 def test_a_pipe_that_nobody_reads_ends_the_run(faces: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "out.ts")
     code, out, err = run("pipe", faces, "-o", tmp_path / "out.ts")
@@ -155,6 +160,7 @@ def test_sigterm_finishes_the_file(faces: Path, tmp_path: Path) -> None:
     assert check(output, 10) < COUNT
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_covered_frames(faces: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mp4"
     code, _, _ = run("kill", faces, "-o", output, "--set", "output.preset=ultrafast")
@@ -162,6 +168,7 @@ def test_a_killed_run_leaves_covered_frames(faces: Path, tmp_path: Path) -> None
     assert check(partial_path(output), 50) < COUNT
 
 
+@pytest.mark.slow
 def test_where_nothing_was_ever_looked_at_the_job_is_not_done(faces: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mp4"
     code, _, err = run("broken", faces, "-o", output)
@@ -177,6 +184,7 @@ def _limited(size: int) -> Callable[[], None]:
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "suffix", [".mp4", pytest.param(".mkv", marks=SLOW), pytest.param(".ts", marks=SLOW)]
 )
@@ -215,8 +223,8 @@ def test_a_reader_who_goes_away(faces: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("streams", "given", "code"),
     [
-        (">&- 2>&- <&-", True, 0),
         (">/dev/full 2>/dev/full", False, 2),
+        pytest.param(">&- 2>&- <&-", True, 0, marks=SLOW),
         pytest.param(">/dev/full 2>/dev/full", True, 0, marks=SLOW),
         pytest.param("| true", True, 0, marks=SLOW),
         pytest.param(">&- 2>&- <&-", False, 2, marks=SLOW),
@@ -272,6 +280,7 @@ def test_damaged_packets(faces: Path, tmp_path: Path) -> None:
     assert check(tmp_path / "out.mkv", 100)
 
 
+@pytest.mark.slow
 def test_a_missing_key_frame_at_the_start(tmp_path: Path) -> None:
     source = write_faces(tmp_path / "whole.mkv", gop=40)
     cut = rewrite(source, tmp_path / "in.mkv", lambda number, packet: packet if number >= 7 else None)
@@ -280,6 +289,7 @@ def test_a_missing_key_frame_at_the_start(tmp_path: Path) -> None:
     assert check(tmp_path / "out.mkv", 80) < COUNT
 
 
+@pytest.mark.slow
 def test_a_resolution_that_changes(tmp_path: Path, faces: Path) -> None:
     """To twice and to half the size and back: frames are scaled to the first one's."""
     parts = []
@@ -346,8 +356,11 @@ TIMES: dict[str, Callable[[int], int | None]] = {
 }
 
 
-@pytest.mark.parametrize("sound", [False, True])
-@pytest.mark.parametrize("name", TIMES)
+@pytest.mark.parametrize("sound", [pytest.param(False, marks=SLOW), True])
+@pytest.mark.parametrize(
+    "name",
+    [one if one == "jump far" else pytest.param(one, marks=SLOW) for one in TIMES],
+)
 def test_odd_times(
     sound: bool, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faces: Path
 ) -> None:

@@ -58,7 +58,7 @@ def planted_model(path: Path, faces: list[dict[str, Any]], export: Export) -> Pa
     return write_export(path, export, answer(export, boxes, np.full(len(boxes), 0.9, np.float32)))
 
 
-@pytest.mark.parametrize("selected", [False, True])
+@pytest.mark.parametrize("selected", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_boxes_that_it_finds_are_covered_and_no_others(
     tmp_path: Path, short: Path, faces: list[dict[str, Any]], selected: bool, engines: object
 ) -> None:

@@ -66,6 +66,7 @@ def start(folder: Path, fault: str, *arguments: object) -> subprocess.Popen[str]
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="reads what Linux tells of processes")
 def test_an_address_from_a_file_is_seen_nowhere(address: str, tmp_path: Path) -> None:
     listed, output, report = tmp_path / "address.txt", tmp_path / "out.mkv", tmp_path / "report.json"
@@ -94,7 +95,9 @@ def test_an_address_from_a_file_is_seen_nowhere(address: str, tmp_path: Path) ->
     assert not any(path.is_file() for name in ("home", "tmp") for path in (tmp_path / name).rglob("*"))
 
 
-@pytest.mark.parametrize("name", ["missing.mkv", "broken.mkv", "a/b?c"])
+@pytest.mark.parametrize(
+    "name", ["missing.mkv", *(pytest.param(one, marks=pytest.mark.slow) for one in ("broken.mkv", "a/b?c"))]
+)
 def test_errors_tell_no_password(
     name: str, address: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,7 +140,10 @@ SPELLINGS = [
 ]
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize(
+    "spelling",
+    [*SPELLINGS[:2], *(pytest.param(one, marks=pytest.mark.slow) for one in SPELLINGS[2:])],
+)
 @pytest.mark.parametrize("place", ["input", "command", "extra", "output", "report", "keep", "profile"])
 def test_no_place_of_the_command_line_tells_an_address(
     place: str, spelling: str, tmp_path: Path, clip: Path, capfd: pytest.CaptureFixture[str]
@@ -171,6 +177,7 @@ def test_lines_too_many_are_not_quoted(
     ]
 
 
+@pytest.mark.slow
 def test_files_whose_names_begin_with_at(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -190,10 +197,10 @@ def test_files_whose_names_begin_with_at(
     "address",
     [
         "rtmp://anna:s3cret@cam/live/key.mp4",
-        "rtsp:/anna:s3cret@cam/x.mp4",
-        "rtsp://anna:s3cret@cam/x",
+        pytest.param("rtsp:/anna:s3cret@cam/x.mp4", marks=pytest.mark.slow),
+        pytest.param("rtsp://anna:s3cret@cam/x", marks=pytest.mark.slow),
         "http://cam/x.mp4?token=s3cret",
-        "x" * 300 + "://anna:s3cret@cam/a.mp4",
+        pytest.param("x" * 300 + "://anna:s3cret@cam/a.mp4", marks=pytest.mark.slow),
     ],
 )
 def test_errors_in_python_show_no_secret(address: str, clip: Path, engines: Engines) -> None:

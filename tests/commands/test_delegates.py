@@ -19,6 +19,7 @@ def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert len({line.split()[0] for line in lines}) == len(lines)
 
 
+@pytest.mark.slow
 def test_some_are_shown_on_a_sheet(tmp_path: Path) -> None:
     path = tmp_path / "sheet.png"
     assert main(["delegates", "show", "d000", "d001", "d002", "-o", str(path)]) == 0
@@ -50,7 +51,9 @@ def test_wrong_use_is_one_sentence(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize(("what", "file"), [("show", "d002.png"), ("export", "d002.png")])
+@pytest.mark.parametrize(
+    ("what", "file"), [("show", "d002.png"), pytest.param("export", "d002.png", marks=pytest.mark.slow)]
+)
 def test_what_exists_is_replaced_only_when_asked(what: str, file: str, tmp_path: Path) -> None:
     path = tmp_path / file
     path.write_bytes(b"mine")
@@ -71,6 +74,7 @@ def test_a_gallery_that_exists_is_not_replaced_unasked(
     assert path.read_bytes() == b"mine"
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_early_is_no_error() -> None:
     command = f"{sys.executable} -m streamanon delegates list | true"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, check=False)

@@ -50,6 +50,7 @@ def test_the_models_are_those_of_a_run(engines: Engines, monkeypatch: pytest.Mon
     assert {path.name for path, _ in noting.asked} == shipped - {"face-detector-int8.onnx"}
 
 
+@pytest.mark.slow
 def test_each_target_has_each_plan_once(engines: Engines) -> None:
     specs = plan_specs(chain_models(engines), ["sm86", "sm120"], ["fp16", "fp32"])
     precise = [one.precise for one in chain_models(engines)]
@@ -57,6 +58,7 @@ def test_each_target_has_each_plan_once(engines: Engines) -> None:
     assert {spec.target for spec in specs} == {"sm86", "sm120"}
 
 
+@pytest.mark.slow
 def test_plans_are_found_by_a_run_on_such_a_gpu(
     engines: Engines, library: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,6 +113,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("library")
 def test_a_full_disk_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -147,7 +147,9 @@ def test_cmyk_becomes_rgb_and_is_told(anonymizer: Anonymizer, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", ["png", "webp", "tiff"])
+@pytest.mark.parametrize(
+    "suffix", ["png", *(pytest.param(one, marks=pytest.mark.slow) for one in ("webp", "tiff"))]
+)
 def test_transparency_is_turned_with_the_picture(
     orientation: int, suffix: str, anonymizer: Anonymizer, tmp_path: Path
 ) -> None:
@@ -172,7 +174,7 @@ def test_transparency_that_cannot_be_kept_is_told(anonymizer: Anonymizer, tmp_pa
     assert read_image(tmp_path / "b.jpg").min() > 250
 
 
-@pytest.mark.parametrize("ground", ["light", "dark"])
+@pytest.mark.parametrize("ground", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_a_face_in_the_transparency_does_not_pass(ground: str, engines: Engines, tmp_path: Path) -> None:
     with av.open(str(DEMO)) as video:
         grey = next(video.decode(video=0)).to_ndarray(format="gray")

@@ -673,6 +673,7 @@ def test_times_are_handed_on() -> None:
     assert (done.index, done.pts, done.time_base, done.duration) == (7, 1234, Fraction(1, 90000), 3003)
 
 
+@pytest.mark.slow
 def test_state_of_ended_tracks_is_dropped() -> None:
     long = compositor()
     for n in range(400):

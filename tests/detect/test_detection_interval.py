@@ -206,15 +206,23 @@ TIMES: dict[str, Callable[[int], float]] = {
 }
 
 
-@pytest.mark.parametrize("spent", [0.02, 0.05])
-@pytest.mark.parametrize("name", TIMES)
+@pytest.mark.parametrize("spent", [pytest.param(0.02, marks=pytest.mark.slow), 0.05])
+@pytest.mark.parametrize(
+    "name",
+    [
+        one if one in ("back", "all the same") else pytest.param(one, marks=pytest.mark.slow)
+        for one in TIMES
+    ],
+)
 def test_odd_times_are_no_load(name: str, spent: float) -> None:
     found = intervals(Camera(3000, TIMES[name]), lambda _: spent)
     assert max(found) <= 3
     assert found[-1] == 2
 
 
-@pytest.mark.parametrize("name", ["back", "back far", "on"])
+@pytest.mark.parametrize(
+    "name", ["back", *(pytest.param(one, marks=pytest.mark.slow) for one in ("back far", "on"))]
+)
 def test_times_that_jump_are_no_load_to_a_chain_with_little_time_to_spare(name: str) -> None:
     assert set(intervals(Camera(3000, TIMES[name]), lambda _: 0.07)) == {2}
 
@@ -234,7 +242,13 @@ def test_load_is_found_soon_amid_a_burst() -> None:
     assert found[300] > 2
 
 
-@pytest.mark.parametrize("name", ["delayed", "back", "back far", "on", "to and fro"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "back",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("delayed", "back far", "on", "to and fro")),
+    ],
+)
 def test_load_is_found_whatever_the_times_did(name: str) -> None:
     camera = Camera(3000, TIMES[name])
     detector = SlowDetector(camera, lambda _: 0.16)
@@ -254,6 +268,7 @@ def test_a_burst_at_the_start_is_no_load() -> None:
     assert set(intervals(camera, lambda _: 0.02)) == {2}
 
 
+@pytest.mark.slow
 def test_segments_that_come_at_once_are_no_load() -> None:
     camera = Camera(4000)
     camera.due = lambda n: (n // 150 + 1) * 6.0
@@ -353,6 +368,7 @@ def test_the_interval_is_a_time_whatever_the_frame_rate(rate: float, step: int) 
     assert looks == list(range(0, 60, step))
 
 
+@pytest.mark.slow
 def test_first_frames_of_shots_and_those_after_failures_are_looked_at_under_load() -> None:
     camera = Camera(0)
     source = FakeSource(400, 160, 96, {}, cuts=frozenset({203, 305}), seed=1)
@@ -379,6 +395,7 @@ def test_an_address_without_an_end_is_live(
     assert replace(probe(clip), name=name, duration_seconds=duration).live is live
 
 
+@pytest.mark.slow
 def test_only_a_live_source_has_detections_skipped(
     engines: Engines, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def frames() -> list[RawFrame]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_its_answers_are_those_of_float32(
     name: str, frames: list[RawFrame], engines: Engines, x86_64: None
@@ -118,6 +119,7 @@ def test_a_shared_backend_takes_what_its_own_does(x86_64: None) -> None:
     assert not prefers_int8(SharedBackend(backend))
 
 
+@pytest.mark.slow
 def test_only_the_detector_has_two_files(engines: Engines) -> None:
     whole, int8 = ([one.path.name for one in chain_models(engines, int8=which)] for which in (False, True))
     assert [(a, b) for a, b in zip(whole, int8, strict=True) if a != b] == [

@@ -156,7 +156,10 @@ def test_points_of_a_turned_picture_are_turned_back(turn: int, width: int, heigh
     np.testing.assert_array_equal(picture[back[:, 1], back[:, 0]], there.ravel())
 
 
-@pytest.mark.parametrize("turn", range(4))
+TURNS = [1, *(pytest.param(one, marks=pytest.mark.slow) for one in (0, 2, 3))]
+
+
+@pytest.mark.parametrize("turn", TURNS)
 def test_a_turned_picture_gives_the_faces_of_the_upright_one(
     detector: FaceDetector, demo: tuple[RawFrame, Float], turn: int
 ) -> None:
@@ -170,7 +173,7 @@ def test_a_turned_picture_gives_the_faces_of_the_upright_one(
     assert all_found(Faces(there, found.scores, found.keypoints, found.track_ids), boxes)
 
 
-@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("turn", TURNS)
 def test_a_camera_that_is_not_upright_is_found_out(
     detector: FaceDetector, verifier: Verifier, demo: tuple[RawFrame, Float], turn: int
 ) -> None:
@@ -184,6 +187,7 @@ def test_a_camera_that_is_not_upright_is_found_out(
     assert min(found[2:]) >= count
 
 
+@pytest.mark.slow
 def test_a_camera_that_is_turned_is_found_out(
     detector: FaceDetector,
     verifier: Verifier,
@@ -299,7 +303,13 @@ def test_the_declared_orientation_is_taken(
     assert len(search.detect(turned(frame, -1))) >= len(boxes)
 
 
-@pytest.mark.parametrize("size", [(1920, 1080), (1081, 1923), (3840, 2160), (721, 1281)])
+@pytest.mark.parametrize(
+    "size",
+    [
+        (1081, 1923),
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ((1920, 1080), (3840, 2160), (721, 1281))),
+    ],
+)
 def test_tiles_show_all_of_a_large_picture_closer(detector: FaceDetector, size: tuple[int, int]) -> None:
     width, height = size
     planes = (np.zeros((height, width), np.uint8),) + 2 * (
@@ -320,6 +330,7 @@ def test_tiles_show_all_of_a_large_picture_closer(detector: FaceDetector, size: 
     assert detector.tiles(Picture((np.zeros((240, 320), np.uint8),), "gray"), 0) == []
 
 
+@pytest.mark.slow
 def test_far_faces_of_a_large_picture_are_found_in_its_tiles(
     detector: FaceDetector, verifier: Verifier, demo: tuple[RawFrame, Float]
 ) -> None:
@@ -347,6 +358,7 @@ def test_faces_cut_in_two_by_a_tile_are_left_to_the_next() -> None:
     np.testing.assert_array_equal(kept.boxes, boxes[[0, 2, 3]])
 
 
+@pytest.mark.slow
 @given(st.floats(-180, 180), st.floats(20, 280), st.floats(20, 200), st.floats(12, 90))
 def test_a_close_up_is_where_its_map_says(angle: float, x: float, y: float, size: float) -> None:
     frame = FakeSource(1, 320, 240, {0: moving((x, y, x + 1, y + 1), (0, 0), 1)})

@@ -129,6 +129,7 @@ def test_a_still_picture_is_searched_less_often_until_something_changes() -> Non
     assert [index for index in seen if 40 <= index < 50] == [40, 42, 44, 46, 48]
 
 
+@pytest.mark.slow
 def test_no_less_often_than_the_look_ahead_can_make_good() -> None:
     seen = searched([picture(n) for n in range(30)], 0.2)
     assert np.diff(seen).max() * 0.04 <= 0.1 + 0.04

@@ -84,7 +84,10 @@ def grey(width: int, height: int) -> Picture:
     return from_rgb(np.full((height, width, 3), 90, np.uint8))
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize(
+    "runtime",
+    [pytest.param(one, marks=pytest.mark.slow) if one == "openvino" else one for one in RUNTIMES],
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_known_boxes_are_read_from_each_layout(tmp_path: Path, kind: str, runtime: Runtime) -> None:
     path, config = planted(tmp_path / "m.onnx", KINDS[kind])

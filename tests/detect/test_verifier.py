@@ -143,8 +143,10 @@ def test_where_the_verifier_fails_the_detector_counts_and_it_is_told(
     assert sum(told) > 0
 
 
-@pytest.mark.parametrize("width", [320, 640, 1280])
-@pytest.mark.parametrize("size", ["auto", "large"])
+@pytest.mark.parametrize(
+    "width", [320, *(pytest.param(one, marks=pytest.mark.slow) for one in (640, 1280))]
+)
+@pytest.mark.parametrize("size", ["auto", pytest.param("large", marks=pytest.mark.slow)])
 def test_no_face_is_upside_down_on_upright_people(
     backend: Backend,
     engines: Engines,

@@ -82,6 +82,7 @@ def _no_grain(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "LEAST", 1e9)
 
 
+@pytest.mark.slow
 def test_the_demos_begin_is_covered_alike() -> None:
     compare(12)
 

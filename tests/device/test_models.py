@@ -92,6 +92,7 @@ def frame() -> RawFrame:
     return next(frames)
 
 
+@pytest.mark.slow
 def test_the_detector_finds_the_same_faces(engines: Engines, frame: RawFrame) -> None:
     backend, config = open_backend(ComputeConfig("onnxruntime", 1)), DetectConfig()
     on_host = FaceDetector(backend, engines, config)
@@ -102,7 +103,7 @@ def test_the_detector_finds_the_same_faces(engines: Engines, frame: RawFrame) ->
     np.testing.assert_allclose(found.scores, expected.scores, atol=0.02)
 
 
-@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+@pytest.mark.parametrize("turn", [1, *(pytest.param(one, marks=pytest.mark.slow) for one in (0, 2, 3))])
 def test_the_verifier_sees_the_same(turn: int, engines: Engines, frame: RawFrame) -> None:
     """Squares of any size, also beyond the picture's edges: within rounding; and what it makes of them."""
     backend = open_backend(ComputeConfig("onnxruntime", 1))
@@ -135,6 +136,7 @@ def test_the_verifier_sees_the_same(turn: int, engines: Engines, frame: RawFrame
     assert nothing.probabilities.shape == (0,)
 
 
+@pytest.mark.slow
 def test_meshes_are_the_same_measured_together(engines: Engines, frame: RawFrame) -> None:
     """Within a few hundredths of a pixel of faces some 100 px wide."""
     backend = open_backend(ComputeConfig("onnxruntime", 1))

@@ -115,7 +115,7 @@ def compared(one: Painting | None, other: Painting | None) -> tuple[Float, Float
     return rgb[shown], np.abs(first.alpha - second.alpha), np.abs(first.front - second.front)
 
 
-@pytest.mark.parametrize("fmt", ["yuv420p", "yuv444p10le"])
+@pytest.mark.parametrize("fmt", ["yuv420p", pytest.param("yuv444p10le", marks=pytest.mark.slow)])
 def test_faces_are_painted_alike(fmt: str) -> None:
     picture, pictures = picture_of(JOBS, fmt), Pictures(MEMORY)
     given = [replace(one, last=DetailState(0.7, 0.5)) if n % 2 else one for n, one in enumerate(JOBS)]
@@ -138,6 +138,7 @@ def test_faces_are_painted_alike(fmt: str) -> None:
         assert (one.detail.front != other.detail.front).mean() < 0.01
 
 
+@pytest.mark.slow
 def test_in_coloured_light_nothing_is_in_front_on_the_device_either() -> None:
     lit = picture_of(JOBS)
     under_water = replace(lit, planes=(lit.planes[0], *(np.full_like(lit.planes[1], v) for v in (190, 70))))
@@ -152,6 +153,7 @@ def test_in_coloured_light_nothing_is_in_front_on_the_device_either() -> None:
         assert not one.detail.front.any()
 
 
+@pytest.mark.slow
 def test_paintings_end_with_the_face_alike() -> None:
     """Faces narrower than their meshes, so that some of each painting is left out."""
     picture, full = (picture_of(JOBS, half_width=half) for half in (0.45, 0.62))
@@ -198,6 +200,7 @@ def test_grain_is_as_strong_as_on_the_host() -> None:
         assert 2.5 < np.diff(middle, axis=1).std() / np.sqrt(2) < 9
 
 
+@pytest.mark.slow
 def test_faces_that_cannot_be_made_are_none() -> None:
     far, nowhere = job(100, (-3000, 0)), job(100, (300, 200))
     nowhere.geometry.points[7] = np.nan
@@ -209,6 +212,7 @@ def test_faces_that_cannot_be_made_are_none() -> None:
     assert on_device(Pictures(MEMORY)).paint(picture, [far]) == [None]
 
 
+@pytest.mark.slow
 def test_a_pictures_planes_go_to_the_device_once_and_colours_never_come_back() -> None:
     """Counted in bytes: what comes back before the canvas does is masks, opacities, the
     crops in bytes (how bright eyes and mouths are) and a few numbers.
@@ -267,9 +271,13 @@ class Operations(TorchDispatchMode):  # type: ignore[misc]
 @pytest.mark.parametrize(
     ("faces", "most"),
     [
-        ([(105, (200, 200))], 1250),
+        pytest.param([(105, (200, 200))], 1250, marks=pytest.mark.slow),
         ([(240, (300, 240))], 1250),
-        ([(60, (80, 80)), (105, (250, 100)), (140, (480, 120)), (240, (200, 330)), (90, (520, 380))], 2600),
+        pytest.param(
+            [(60, (80, 80)), (105, (250, 100)), (140, (480, 120)), (240, (200, 330)), (90, (520, 380))],
+            2600,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_painting_is_so_many_operations(faces: list[tuple[int, tuple[int, int]]], most: int) -> None:

@@ -126,6 +126,7 @@ def test_every_tone_and_age_is_there_for_either_sex(gallery: DelegateGallery, ma
     assert ages.min() >= 26
 
 
+@pytest.mark.slow
 def test_ages_and_skin_tones_are_spread(gallery: DelegateGallery) -> None:
     ages = np.array([d.age for d in gallery.delegates])
     assert ((ages >= 10) & (ages <= 100)).all()
@@ -141,6 +142,7 @@ def test_tones_are_those_of_the_textures(gallery: DelegateGallery, chart: Chart)
         assert gallery.tones[row] == pytest.approx(measured, abs=1.5)
 
 
+@pytest.mark.slow
 def test_faces_are_bare(gallery: DelegateGallery, chart: Chart) -> None:
     """No hat nor fringe on any; foreign colours, strands and lines across the nose on few: light, folds."""
     found = [
@@ -160,6 +162,7 @@ def test_no_two_delegates_are_alike(coarse: NDArray[np.float64]) -> None:
     assert likeness.max() < 0.98
 
 
+@pytest.mark.slow
 def test_textures_are_light_evenly_and_never_black(gallery: DelegateGallery) -> None:
     inside = hull(gallery) > 0
     for delegate in gallery.delegates:
@@ -188,6 +191,7 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
         load_delegates(path)
 
 
+@pytest.mark.slow
 def test_what_is_written_is_read_again(tmp_path: Path, gallery: DelegateGallery) -> None:
     path = tmp_path / "copy.npz"
     write_fields(path, read_fields(GALLERY))

@@ -121,6 +121,7 @@ def test_closed_lids_hide_the_dark_lines_above_them_in_the_delegates_own_shade()
     assert column[y - 4 : y + 5].min() < 0.75
 
 
+@pytest.mark.slow
 def test_lids_are_as_dark_as_their_delegates_skin_is_there() -> None:
     shades = np.array([irises_of(one, gallery().uv).lid for one in gallery().delegates])
     assert shades.shape[1:] == (2, 3)

@@ -373,6 +373,7 @@ def test_a_key_gives_the_same_person_the_same_delegate_in_every_run() -> None:
     assert len({keyed(KEY, p) for p in people}) > 6
 
 
+@pytest.mark.slow
 def test_with_a_key_other_looks_at_one_kind_of_face_get_the_same() -> None:
     """Whatever it presents as, which is measured a little differently each time."""
     for n in range(10):

@@ -210,8 +210,11 @@ def test_who_is_read_as_young_but_looks_old_fits_less() -> None:
     assert away[21:].max() < away[:21].min() - 2
 
 
-@pytest.mark.parametrize("keyed", [False, True])
-@pytest.mark.parametrize("epsilon", [0.0, 2.0, 8.0])
+@pytest.mark.slow
+@pytest.mark.parametrize("keyed", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "epsilon", [2.0, *(pytest.param(one, marks=pytest.mark.slow) for one in (0.0, 8.0))]
+)
 def test_frequencies_follow_the_formula(epsilon: float, keyed: bool) -> None:
     """Drawn as the product draws: one assigner a draw; or one key a draw."""
     gallery, count = fake_gallery(6), 1500

@@ -115,6 +115,7 @@ def test_the_request_is_as_rtmp_has_it() -> None:
 SURE_PACKETS = (SURE_ANSWERS + 2) * ANSWER_PACKETS
 
 
+@pytest.mark.slow
 def test_an_rtmp_server_that_reads_nothing_is_stuck_though_its_system_takes_all() -> None:
     """A small stream: the system's buffer is far from full, and all is acknowledged."""
     with rtmp_server(answers=True) as (server, acknowledged):

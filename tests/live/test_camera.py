@@ -129,7 +129,7 @@ def test_a_stream_is_anonymised_frame_by_frame(tmp_path: Path, stream: list[Chun
     assert max(one.grey for one in seen) < 0.5, "nothing else is to be covered"
 
 
-@pytest.mark.parametrize("stub", ["plain", "last"])
+@pytest.mark.parametrize("stub", ["plain", pytest.param("last", marks=pytest.mark.slow)])
 def test_lost_packets_show_nothing_raw(tmp_path: Path, stream: list[Chunk], stub: Any) -> None:
     """A loss inside a group of pictures: from there to the next key frame nothing is shown."""
     lossy = [
@@ -179,6 +179,7 @@ def test_a_server_that_dies_is_reconnected(tmp_path: Path, stream: list[Chunk]) 
     assert max(b.seconds - a.seconds for a, b in pairwise(seen)) < 4
 
 
+@pytest.mark.slow
 def test_the_last_safe_picture_stands_in(tmp_path: Path, stream: list[Chunk]) -> None:
     with (
         StreamServer(stream[:40], after="silence") as server,
@@ -220,6 +221,7 @@ def test_no_raw_frame_is_kept_beyond_the_look_ahead_and_none_without_a_signal(
     print(most, "raw frames at most")
 
 
+@pytest.mark.slow
 def test_a_source_that_accepts_and_is_silent_is_tried_again(tmp_path: Path) -> None:
     with (
         StreamServer([], after="silence") as server,
@@ -231,6 +233,7 @@ def test_a_source_that_accepts_and_is_silent_is_tried_again(tmp_path: Path) -> N
         assert run.camera.join(5)
 
 
+@pytest.mark.slow
 def test_a_source_is_free_when_its_camera_has_ended(tmp_path: Path, stream: list[Chunk]) -> None:
     """One that allows a single client would refuse the camera that a reload puts in its place."""
     closed: list[bool] = []
@@ -269,6 +272,7 @@ def test_the_first_start_is_strict(tmp_path: Path) -> None:
         assert "refuses the connection" in str(run.camera.error)
 
 
+@pytest.mark.slow
 def test_giving_up(tmp_path: Path, stream: list[Chunk]) -> None:
     with (
         StreamServer(stream[:30]) as server,
@@ -328,6 +332,7 @@ def test_motion_jpeg_and_hevc(tmp_path: Path) -> None:
             assert run.camera.feed_counts.damaged == 0, dict(run.camera.damage)
 
 
+@pytest.mark.slow
 def test_outputs_are_not_opened_twice_when_one_of_them_cannot_be(
     tmp_path: Path, stream: list[Chunk], monkeypatch: pytest.MonkeyPatch
 ) -> None:

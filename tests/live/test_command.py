@@ -117,6 +117,7 @@ def test_a_camera_that_is_away_is_an_error_at_the_first_start(tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_output_that_never_took_a_picture_is_an_error(tmp_path: Path, stream: list[Chunk]) -> None:
     target, good = f"rtmp://127.0.0.1:{free_port()}/app/hidden", tmp_path / "good.mkv"
     with (
@@ -130,6 +131,7 @@ def test_an_output_that_never_took_a_picture_is_an_error(tmp_path: Path, stream:
     assert len(look_at(good)) >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files by prlimit")
 def test_a_file_that_cannot_grow_is_told_and_the_other_output_goes_on(
     tmp_path: Path, stream: list[Chunk]
@@ -253,6 +255,7 @@ def test_one_failing_camera_leaves_the_other_alone(tmp_path: Path, stream: list[
     assert "refuses the connection" in lost[0]["reason"]
 
 
+@pytest.mark.slow
 def test_a_camera_is_recorded_for_a_while(tmp_path: Path, stream: list[Chunk]) -> None:
     output, report = tmp_path / "out.mp4", tmp_path / "report.json"
     path = os.pathsep.join([str(SUPPORT), str(SUPPORT.parents[1])])

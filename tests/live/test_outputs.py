@@ -164,6 +164,7 @@ def test_files_archives_and_playlists(tmp_path: Path) -> None:
     assert {state for state, _ in sender.told} == {State.RUNNING, State.ENDED}
 
 
+@pytest.mark.slow
 def test_hevc(tmp_path: Path) -> None:
     sender = Sender(codec="hevc")
     names = ["a.mkv", "b.mp4", "c.ts"]
@@ -181,6 +182,7 @@ def test_hevc(tmp_path: Path) -> None:
             )
 
 
+@pytest.mark.slow
 def test_a_child_that_is_killed_is_started_again(tmp_path: Path) -> None:
     sender = Sender(sound=False)
     output = sender.open(f"hls://{tmp_path / 'hls'}")
@@ -383,6 +385,7 @@ def test_an_empty_file_of_an_archive_is_removed(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a-11.mkv", "b-12.mkv"]
 
 
+@pytest.mark.slow
 def test_an_output_that_opens_and_fails_each_time_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

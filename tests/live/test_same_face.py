@@ -119,6 +119,7 @@ def test_everybody_keeps_their_face(
     assert all(len(one) == 1 for one in before.values())
 
 
+@pytest.mark.slow
 def test_who_is_forgotten_gets_another_face(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remembering_models: None
 ) -> None:

@@ -73,7 +73,8 @@ def test_a_burst_after_a_network_stall_keeps_the_sources_times() -> None:
     assert_even(made)
 
 
-@pytest.mark.parametrize("drift", [1e-3, -1e-3])
+@pytest.mark.slow
+@pytest.mark.parametrize("drift", [1e-3, pytest.param(-1e-3, marks=pytest.mark.slow)])
 def test_sound_stays_in_sync_over_two_hours(drift: float) -> None:
     """A sound clock that is 0.1 % off would be 7.2 s off at the end."""
     rng = random.Random(1)

@@ -33,8 +33,13 @@ TIMES: dict[str, tuple[list[int], Fraction]] = {
 
 
 @pytest.mark.parametrize("name", TIMES)
-@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".ts", ".mkv"])
-@pytest.mark.parametrize("preset", ["ultrafast", "veryfast"])  # without and with B frames
+@pytest.mark.parametrize(
+    "suffix", [".mp4", *(pytest.param(one, marks=pytest.mark.slow) for one in (".mov", ".ts")), ".mkv"]
+)
+@pytest.mark.parametrize(
+    "preset",
+    [pytest.param("ultrafast", marks=pytest.mark.slow), "veryfast"],  # without and with B frames
+)
 def test_times_are_equal(tmp_path: Path, name: str, suffix: str, preset: str) -> None:
     pts, base = TIMES[name]
     fragments = {"movflags": "frag_keyframe+delay_moov"}
@@ -164,8 +169,10 @@ os._exit(9)
 """
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".ts"])
-@pytest.mark.parametrize(("count", "least"), [(200, 180), (40, 12)])
+@pytest.mark.parametrize(
+    "suffix", [".mp4", *(pytest.param(one, marks=pytest.mark.slow) for one in (".mov", ".mkv", ".ts"))]
+)
+@pytest.mark.parametrize(("count", "least"), [pytest.param(200, 180, marks=pytest.mark.slow), (40, 12)])
 def test_a_killed_run_leaves_a_playable_file(tmp_path: Path, suffix: str, count: int, least: int) -> None:
     """Also in its first two seconds."""
     source = write_clip(tmp_path / "a.mkv", pts=count, audio=["aac"])

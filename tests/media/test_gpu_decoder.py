@@ -98,8 +98,8 @@ def decode(path: Path, *wanted: str, device: int = 0, **environment: object) -> 
     ("codec", "pixels", "full"),
     [
         ("libx264", "yuv420p", False),
-        ("libx264", "yuvj420p", True),
-        ("libx265", "yuv420p10le", False),
+        pytest.param("libx264", "yuvj420p", True, marks=pytest.mark.slow),
+        pytest.param("libx265", "yuv420p10le", False, marks=pytest.mark.slow),
         ("libx265", "yuv420p10le", True),
     ],
 )
@@ -175,7 +175,7 @@ def test_a_gpu_with_other_pictures_is_not_used(tmp_path: Path, driver: Path) -> 
     ("around", "device", "words"),
     [
         ({"FAKE_NVDEC_NO": 1}, 0, "its decoder refused a packet"),
-        ({}, 7, "NVIDIA's driver refused it"),
+        pytest.param({}, 7, "NVIDIA's driver refused it", marks=pytest.mark.slow),
     ],
 )
 def test_a_gpu_that_cannot_leaves_it_to_the_cpu(

@@ -59,7 +59,10 @@ for _ in range(40):
 """
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".ts"])
+@pytest.mark.parametrize(
+    "suffix",
+    [".mp4", *(pytest.param(one, marks=pytest.mark.slow) for one in (".mov", ".mkv", ".webm", ".ts"))],
+)
 def test_wild_times_do_not_end_the_process(tmp_path: Path, suffix: str) -> None:
     command = [sys.executable, "-c", WILD, str(tmp_path / f"a{suffix}"), "7"]
     folder = Path(__file__).parents[2]

@@ -192,6 +192,7 @@ def test_a_step_that_hangs_is_told_and_left_behind(step: str) -> None:
         assert case.done == [*written(5), "abandoned"]
 
 
+@pytest.mark.slow
 def test_a_hang_before_it_leaves_time_to_finish_the_file() -> None:
     """The sink may take longer than the next stage waits beyond this one: its watchdog starts anew."""
     let_go = threading.Event()

@@ -77,6 +77,7 @@ def any_face(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(additions, "SAME_FACE", 2.0)
 
 
+@pytest.mark.slow
 def test_no_face_is_added_twice(
     portrait: Callable[..., Image], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,6 +102,7 @@ def test_portraits_are_added_to_the_installed_ones(
     assert own.weights[-1].max() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("any_face")
 def test_alone_and_then_more(
     portrait: Callable[..., Image], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -115,6 +117,7 @@ def test_alone_and_then_more(
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["u000", "u001"]
 
 
+@pytest.mark.slow
 def test_a_delegate_looks_like_its_portrait(
     portrait: Callable[..., Image], gallery: DelegateGallery, folder: Path, tmp_path: Path
 ) -> None:
@@ -127,6 +130,7 @@ def test_a_delegate_looks_like_its_portrait(
     assert np.linalg.norm(own.shape[468] - own.shape[473]) == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_run_uses_another_gallery(
     portrait: Callable[..., Image], folder: Path, tmp_path: Path, engines: Engines
 ) -> None:
@@ -142,6 +146,7 @@ def test_a_run_uses_another_gallery(
     assert engines.digests()["delegates"] not in report.read_text()
 
 
+@pytest.mark.slow
 def test_refused_portraits_are_named_with_the_reason(
     portrait: Callable[..., Image], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,8 +182,8 @@ def test_refused_portraits_are_named_with_the_reason(
 @pytest.mark.parametrize(
     ("make", "output", "told"),
     [
-        (lambda _: None, "my.npz", "no folder"),
-        (lambda path: path.mkdir(), "my.npz", "no portrait"),
+        pytest.param(lambda _: None, "my.npz", "no folder", marks=pytest.mark.slow),
+        pytest.param(lambda path: path.mkdir(), "my.npz", "no portrait", marks=pytest.mark.slow),
         (lambda path: path.mkdir(), "my.png", ".npz"),
     ],
 )
@@ -196,6 +201,7 @@ def test_what_gives_no_gallery_is_an_error(
     assert not (tmp_path / output).exists()
 
 
+@pytest.mark.slow
 def test_none_accepted_is_an_error(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], engines: Engines
 ) -> None:

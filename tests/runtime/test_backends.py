@@ -33,6 +33,7 @@ BATCHES = {
     "face-mesh": [(1, 3, 128, 128)],
     "identity-encoder": [(1, 3, 112, 112)],
 }
+MODELS = [pytest.param("face-detector", marks=pytest.mark.slow), "face-mesh", "identity-encoder"]
 OUTPUTS = {"face-detector": 3, "face-mesh": 2, "identity-encoder": 4}
 
 
@@ -48,7 +49,7 @@ def images(shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("model", list(BATCHES))
+@pytest.mark.parametrize("model", MODELS)
 def test_a_backend_runs_every_shape(name: str, model: str, engines: Engines) -> None:
     loaded = open_named(name).load(engines.path(model), precise=True)
     for shape in [*BATCHES[model], BATCHES[model][0]]:
@@ -61,7 +62,7 @@ def test_a_backend_runs_every_shape(name: str, model: str, engines: Engines) -> 
 
 @pytest.mark.skipif(len(NAMES) < 2, reason="only one runtime is installed")
 @pytest.mark.parametrize("precise", [True, False])
-@pytest.mark.parametrize("model", list(BATCHES))
+@pytest.mark.parametrize("model", MODELS)
 def test_backends_agree(model: str, precise: bool, engines: Engines) -> None:
     """To rounding where float32 is asked for, and to bfloat16 where it is not."""
     for shape in BATCHES[model]:

@@ -83,6 +83,15 @@ ANSWERS: dict[str, Spoil] = {
 }
 
 
+def one_of_each(more: dict[str, Spoil]) -> list[Any]:
+    """The names of all errors, answers and those of one place; only one error and one answer are quick."""
+    alike = (ERRORS | ANSWERS).keys() - {"MemoryError", "nothing"}
+    return [
+        pytest.param(name, marks=pytest.mark.slow) if name in alike else name
+        for name in ERRORS | ANSWERS | more
+    ]
+
+
 def _faces(**changed: Spoil) -> Spoil:
     def spoil(faces: Faces) -> Faces:
         return replace(faces, **{name: change(getattr(faces, name)) for name, change in changed.items()})
@@ -229,7 +238,7 @@ def test_an_uncovered_face_would_be_found() -> None:
 
 
 @pytest.mark.parametrize("always", [False, True])
-@pytest.mark.parametrize("fault", ERRORS | ANSWERS | DETECTIONS)
+@pytest.mark.parametrize("fault", one_of_each(DETECTIONS))
 def test_a_frame_whose_detection_fails_is_covered_whole(fault: str, always: bool) -> None:
     spoil = (ERRORS | ANSWERS | DETECTIONS)[fault]
     done, faults = run(detector=Spoilt(FakeDetector(TRUTH), "detect", spoil, always))
@@ -240,8 +249,8 @@ def test_a_frame_whose_detection_fails_is_covered_whole(fault: str, always: bool
     assert count == len(withheld)
 
 
-@pytest.mark.parametrize("always", [False, True])
-@pytest.mark.parametrize("fault", ERRORS | ANSWERS | MESHES)
+@pytest.mark.parametrize("always", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("fault", one_of_each(MESHES))
 def test_a_face_whose_mesh_is_unsound_gets_the_next_rung(fault: str, always: bool) -> None:
     spoil = (ERRORS | ANSWERS | MESHES)[fault]
     done, faults = run(mesh=SpoiltMesh(spoil, always))
@@ -254,8 +263,8 @@ def test_a_face_whose_mesh_is_unsound_gets_the_next_rung(fault: str, always: boo
         assert {cover.method for cover in done[-1].report.covers} == {"synthesize"}
 
 
-@pytest.mark.parametrize("always", [False, True])
-@pytest.mark.parametrize("fault", ERRORS | ANSWERS | PAINTINGS)
+@pytest.mark.parametrize("always", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("fault", one_of_each(PAINTINGS))
 def test_a_face_whose_painting_fails_gets_the_next_rung(fault: str, always: bool) -> None:
     spoil = (ERRORS | ANSWERS | PAINTINGS)[fault]
     done, faults = run(generator=Spoilt(FakeGenerator(), "paint", spoil, always))
@@ -273,7 +282,9 @@ def test_a_face_whose_painting_fails_gets_the_next_rung(fault: str, always: bool
 
 
 @pytest.mark.parametrize("method", ["assign", "in_view", "forget_tracks"])
-@pytest.mark.parametrize("fault", ERRORS)
+@pytest.mark.parametrize(
+    "fault", [one if one == "MemoryError" else pytest.param(one, marks=pytest.mark.slow) for one in ERRORS]
+)
 def test_assigning_that_fails_covers_more(fault: str, method: str) -> None:
     _, faults = run(assigner=Spoilt(fake_assigner(), method, ERRORS[fault], True))
     cause = "faces: assigning a delegate failed" if method == "assign" else "frames: covering failed"
@@ -289,7 +300,7 @@ FEATURES: dict[str, Spoil] = {
 }
 
 
-@pytest.mark.parametrize("fault", ERRORS | ANSWERS | FEATURES)
+@pytest.mark.parametrize("fault", one_of_each(FEATURES))
 def test_an_encoder_that_fails_covers_more(fault: str) -> None:
     spoil = (ERRORS | ANSWERS | FEATURES)[fault]
     parts = AssignerParts(
@@ -305,7 +316,7 @@ def test_an_encoder_that_fails_covers_more(fault: str) -> None:
     "name",
     ["write_rgb", "read_rgb", "fill", "hidden_by", "surroundings", "ellipse_alpha", "snap", "outline"],
 )
-@pytest.mark.parametrize("fault", (ERRORS | ANSWERS))
+@pytest.mark.parametrize("fault", one_of_each({}))
 def test_writers_that_fail_cover_more(fault: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In every second call, so that frames are left half written, too."""
     right, calls = getattr(compositor_module, name), itertools.count()
@@ -322,7 +333,9 @@ def test_writers_that_fail_cover_more(fault: str, name: str, monkeypatch: pytest
 SHAPES: tuple[Spoil, ...] = (lambda a: a * NAN, lambda a: a[:3], lambda a: a[..., 0], lambda a: a - 1e9)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "shape", [SHAPES[0], *(pytest.param(one, marks=pytest.mark.slow) for one in SHAPES[1:])]
+)
 @pytest.mark.parametrize("name", ["fill", "hidden_by", "read_rgb", "ellipse_alpha"])
 def test_writers_that_answer_wrongly_cover_more(
     name: str, shape: Spoil, monkeypatch: pytest.MonkeyPatch
@@ -475,6 +488,7 @@ def test_a_stage_that_hangs_is_named_and_left_behind(stage: str) -> None:
             thread.join(5)
 
 
+@pytest.mark.slow
 def test_a_slow_stage_does_not_count_as_hanging() -> None:
     """One hand-over waits for long, as the detail-ahead fills; but frames move."""
 
@@ -533,7 +547,7 @@ MODELS = (
     *("face-detector", "face-verifier", "face-mesh", "face-parts", "identity-encoder"),
     *("face-occlusion", "generator", "generator-style"),
 )
-QUICK = ("face-detector", "face-verifier", "face-mesh", "generator")
+QUICK = ("face-detector",)
 OUTPUTS: dict[str, Spoil] = {
     "RuntimeError": ERRORS["RuntimeError"],
     "MemoryError": ERRORS["MemoryError"],

@@ -29,11 +29,10 @@ ENGINES = Path(__file__).parents[2] / "engines"
 #: TensorRT takes signed activations only, and the INT8 file, for CPUs, has unsigned ones.
 MODELS = [path for path in sorted(ENGINES.glob("*.onnx")) if path.stem != INT8_NAME]
 TARGETS = ("sm86", "sm89")
-#: Their many profiles take seconds each.
-LARGE = ("face-detector", "generator")
+QUICK = (("face-occlusion", "sm86"), ("identity-encoder", "sm89"))
 PROFILE: tuple[Profile, ...] = exactly(((1, 3, 4, 4),))
 CASES = [
-    pytest.param(path.stem, target, marks=[pytest.mark.slow] if path.stem in LARGE else [])
+    pytest.param(path.stem, target, marks=[] if (path.stem, target) in QUICK else [pytest.mark.slow])
     for path in MODELS
     for target in TARGETS
 ]

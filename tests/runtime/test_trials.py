@@ -192,6 +192,7 @@ def test_none_is_chosen_of_none() -> None:
     assert decide(["a", "b"], {"b": 3.0}, {"a": "fails"}) == Trial("b", {"a": "fails"}, {"b": 3.0})
 
 
+@pytest.mark.slow
 def test_the_real_ones_agree_and_one_is_taken(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, engines: Engines
 ) -> None:

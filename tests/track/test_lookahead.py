@@ -213,7 +213,7 @@ def test_targets_outside_the_picture_are_left_out_and_others_not_clipped() -> No
     assert resolved[0].targets[0].box[0] == -30
 
 
-@pytest.mark.parametrize("every", [1, 2, 3])
+@pytest.mark.parametrize("every", [*(pytest.param(one, marks=pytest.mark.slow) for one in (1, 3)), 2])
 def test_tracked_fake_faces_stay_within_their_targets(every: int) -> None:
     """The true face, whenever it is there, lies within a target, give or take the detector's noise."""
     truth = {
@@ -274,7 +274,7 @@ def test_the_places_where_missed_faces_went_are_looked_at(probability: float) ->
     assert found >= set(range(12, 40))
 
 
-@pytest.mark.parametrize("every", [1, 2, 3])
+@pytest.mark.parametrize("every", [*(pytest.param(one, marks=pytest.mark.slow) for one in (1, 3)), 2])
 @pytest.mark.parametrize("hidden", [range(12), range(28, 60), range(20, 44)])
 def test_a_face_that_is_not_found_is_followed_by_its_motion(every: int, hidden: range) -> None:
     truth = [o.faces.boxes[0] for o in curved(60, ())]
@@ -505,7 +505,7 @@ def _place(track_id: int, index: int, speeds: Float) -> Box:
     return (float(x), float(y), float(x) + 40, float(y) + 50)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=125, deadline=None)
 @given(scenarios())
 def test_the_promise(scenario: Scenario) -> None:
     """A track has a target where, and only where, it was detected within reach in the same shot; one in
@@ -519,6 +519,7 @@ def test_the_promise(scenario: Scenario) -> None:
         assert covered(resolved, track_id) == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(scenarios())
 def test_targets_tell_where_they_come_from(scenario: Scenario) -> None:
@@ -536,7 +537,7 @@ def test_targets_tell_where_they_come_from(scenario: Scenario) -> None:
             assert target.box.dtype == target.keypoints.dtype == np.float32
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(scenarios(), st.integers(0, 2**32 - 1))
 def test_carried_boxes_hold_the_face_under_steady_slow_motion(scenario: Scenario, seed: int) -> None:
     """At up to a pixel a frame and 40 px of size, growth makes up for the damped velocity."""
@@ -553,6 +554,7 @@ def test_carried_boxes_hold_the_face_under_steady_slow_motion(scenario: Scenario
             assert (target.box[2:] >= truth[2:] - 0.01).all()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_over_a_long_stream() -> None:
     """3,000 frames, a new track every few of them; counts what is alive, wherever it is stored."""
     faces_made: list[weakref.ref[Float]] = []

@@ -43,7 +43,7 @@ def leaks(source: FakeSource, done: list[SafeFrame]) -> list[int]:
     return [leaked_pixels(frame.picture, source.boxes(frame.index)) for frame in done]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     st.sampled_from([(433, 243), (640, 360), (161, 97)]),
     st.floats(0.05, 0.35),

@@ -215,6 +215,7 @@ def test_a_track_ends_when_it_is_lost_for_long() -> None:
         assert ids([observation(0, [square(0)]), observation(gap, [square(0)])])[-1] == expected
 
 
+@pytest.mark.slow
 def test_tracks_do_not_pile_up() -> None:
     tracker = Tracker(CONFIG)
     for n in range(500):

@@ -64,6 +64,7 @@ def test_map_and_importances_are_grad_cams(network: EncoderNet) -> None:
     np.testing.assert_allclose(activation.numpy(), image, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_teacher_is_dlib() -> None:
     dlib = pytest.importorskip("dlib", reason="pip install 'streamanon[audit]'")
     from streamanon.audit.recognisers import DlibRecogniser
