@@ -200,7 +200,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="the bank's file, .npz")
     parser.add_argument("--split", default="train", choices=("train", "val"))
-    parser.add_argument("--most-yaw-deg", type=float, default=MOST_YAW_DEG, help="faces turned further are left out")
+    parser.add_argument(
+        "--most-yaw-deg", type=float, default=MOST_YAW_DEG, help="faces turned further are left out"
+    )
     args = parser.parse_args()
     cv2.setNumThreads(1)
     reader = Reader(args.most_yaw_deg)

@@ -1,7 +1,9 @@
-"""Train the generator: a U-Net that makes a face of a delegate's texture, the frame's pose and its light.
+"""Train the generator's teacher: a U-Net that makes a face of a delegate's texture, the frame's pose and light.
 
     python -m streamanon.training.crops --data DATA --out CROPS.npz
     python -m streamanon.training.generator --bank CROPS.npz --out engines --minutes 120
+
+What runs is smaller and learns from it (:mod:`streamanon.training.distil_generator`); both take its styles.
 
 It sees what :mod:`streamanon.generate.inputs` lets it see. Adaptive instance normalisation (Huang and
 Belongie, 2017) takes the delegate's code and the distracted feature.
@@ -481,37 +483,14 @@ def load_weights(path: Path) -> Painter:
     return painter.eval()
 
 
-class Exported(nn.Module):
-    """The generator with its border as alpha, 0..1."""
-
-    def __init__(self, net: GeneratorNet) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, planes: torch.Tensor, styles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        rgb, border = self.net(planes, styles)
-        return rgb.clamp(-1, 1), border.sigmoid()
-
-
 def export(weights: Path, folder: Path) -> None:
-    """ONNX: ``generator``, for crops of any size, and ``generator-style``; with a free batch axis."""
-    painter = load_weights(weights)
-    export_onnx(
-        painter.style, (torch.zeros(1, STYLE),), ["style"], ["styles"], folder / "generator-style.onnx"
-    )
-    export_generator(painter.generator, folder / "generator.onnx")
-
-
-def export_generator(net: GeneratorNet, target: Path) -> None:
-    styles, planes = torch.zeros(1, sum(net.style_sizes)), torch.zeros(1, PLANES, 128, 128)
-    names = ["planes", "styles"], ["rgb", "alpha"]
-    sides = {0: "batch", 2: "height", 3: "width"}
-    axes = {"planes": sides, "styles": {0: "batch"}, "rgb": sides, "alpha": sides}
-    export_onnx(Exported(net), (planes, styles), *names, target, axes)
+    """ONNX: ``generator-style``, with a free batch axis."""
+    net, target = load_weights(weights).style, folder / "generator-style.onnx"
+    export_onnx(net, (torch.zeros(1, STYLE),), ["style"], ["styles"], target)
 
 
 def main() -> None:
-    parser = options(__doc__, "generator", 120, 12, 8e-4, 5, data=False)
+    parser = options(__doc__, "generator-teacher", 120, 12, 8e-4, 5, data=False)
     parser.add_argument("--bank", type=Path, required=True, help="of streamanon.training.crops")
     parser.add_argument("--sheets", type=Path, help="a bank of faces to draw now and then")
     parser.add_argument("--engines", type=Path, default=Engines.open().folder)
