@@ -3,9 +3,9 @@
     python -m streamanon.training.crops --data DATA --out CROPS.npz --most-yaw-deg 66
     python -m streamanon.training.distil_generator --bank CROPS.npz --out engines --minutes 70
 
-Knowledge distillation (Hinton et al., 2015). The generator has its teacher's layers at a quarter instead of half
-of the crop's size, and takes the same styles. It begins with the teacher's weights, spread so that it does what
-the teacher does of a crop shrunk by two.
+Knowledge distillation (Hinton et al., 2015). The generator has its teacher's layers at a quarter instead of
+half of the crop's size, and takes the same styles. It begins with the teacher's weights, spread so that it
+does what the teacher does of a crop shrunk by two.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Train the generator's teacher: a U-Net that makes a face of a delegate's texture, the frame's pose and light.
+"""Train the generator's teacher: a U-Net that makes a face of a delegate's texture, pose and light.
 
     python -m streamanon.training.crops --data DATA --out CROPS.npz
     python -m streamanon.training.generator --bank CROPS.npz --out engines --minutes 120
