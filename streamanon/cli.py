@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code. Errors print one sentence and give 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        _check_none_empty(given)
         lines = [line for argument in given for line in _lines_of(argument)]
         args = make_parser().parse_args(lines)
     except _UsageError as error:
@@ -69,6 +70,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         tell(f"streamanon: {redact_text(sentence(error))}")
         return EXIT_ERROR
+
+
+def _check_none_empty(given: Sequence[str]) -> None:
+    """An empty path would stand for the folder from which the command is started."""
+    for number, argument in enumerate(given):
+        option = re.fullmatch(r"(--[a-z-]+)=", argument)
+        if option or not argument:
+            where = option[1] if option else f"argument {number + 1}"
+            behind = f", after {redact_text(given[number - 1])}," if number and not option else ""
+            raise ConfigError(f"{where}{behind} is empty; give a value, and check variables of the shell")
 
 
 def _advice(given: Sequence[str], said: str) -> str:
@@ -478,11 +489,12 @@ def _run(args: argparse.Namespace) -> int:
     from streamanon.api import Anonymizer
     from streamanon.commands.batch import run_jobs
     from streamanon.commands.jobs import check_jobs, find_jobs
+    from streamanon.media.output_file import check_folder
     from streamanon.runtime.run_report import write_reports
 
     config = _config(args)
     if args.report is not None:
-        _check_report_folder(args.report)
+        check_folder(args.report, "the report ")
     if args.overwrite and args.skip_existing:
         raise ConfigError(
             "--overwrite replaces existing outputs and --skip-existing keeps them; leave one of them out"
@@ -512,14 +524,6 @@ def _run(args: argparse.Namespace) -> int:
     if outcome.failed:
         return EXIT_SOME_FAILED if outcome.done or outcome.there else EXIT_ERROR
     return 0
-
-
-def _check_report_folder(report: Path) -> None:
-    folder = report.absolute().parent
-    if not os.path.isdir(folder):
-        raise ConfigError(f"cannot write the report {report}: make its folder first")
-    if not os.access(folder, os.W_OK):
-        raise ConfigError(f"cannot write the report {report}: choose a folder that you may write to")
 
 
 def _output(args: argparse.Namespace) -> Path:

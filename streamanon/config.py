@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 import types
 import typing
@@ -164,7 +165,7 @@ def parse_moment(text: str) -> tuple[float, float, float]:
         seconds, x, y = (float(part) for part in text.replace("@", ",", 1).split(","))
     except ValueError:
         seconds = x = y = -1.0
-    if "@" not in text or not min(seconds, x, y) >= 0:
+    if "@" not in text or not all(0 <= one < math.inf for one in (seconds, x, y)):
         raise ConfigError(
             f"a face to keep is seconds@x,y, a time and a place in px, as in 12.5@640,300, not {text!r}"
         )
@@ -440,7 +441,9 @@ class _ProfileLoader(yaml.SafeLoader):
         for key, _ in node.value:
             name = str(key.value)
             if name in known:
-                raise yaml.constructor.ConstructorError(problem=f"{name} is given twice")
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{name} is given twice", problem_mark=key.start_mark
+                )
             known.add(name)
         return super().construct_mapping(node, deep)
 
@@ -462,13 +465,22 @@ def read_yaml(path: Path, what: str = "the profile") -> dict[str, Any]:
         loaded = yaml.load(path.read_text(encoding="utf-8"), _ProfileLoader)
     except OSError as error:
         raise ConfigError(f"cannot read {what} {path}: {error.strerror}; check the path") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: bad UTF-8, or a date like 2020-13-01
-        raise ConfigError(f"{what} {path} is not valid YAML: {str(error).splitlines()[0]}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"{what} {path} is no text in UTF-8; give a YAML file") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date like 2020-13-01
+        raise ConfigError(f"{what} {path} is not valid YAML: {_said(error)}") from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
         raise ConfigError(f"{what} {path} must hold sections with keys, not a {type(loaded).__name__}")
     return loaded
+
+
+def _said(error: Exception) -> str:
+    """What is wrong with a YAML file, and in which line."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    where = "" if mark is None else f", line {mark.line + 1}"
+    return f"{problem or str(error).splitlines()[0]}{where}"
 
 
 def _assign(values: dict[str, Any], key: str, value: Any) -> None:

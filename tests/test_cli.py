@@ -336,6 +336,7 @@ def test_an_unknown_method_names_the_choices(run_command: Command, clip: Path, t
         (("--seed", "-1"), "identity.seed must lie between 0 and"),
         (("--keep", "none.jpg"), "none.jpg"),
         (("--identity-key", "none.key"), "cannot read the identity key none.key"),
+        (("--identity-key", "/"), "cannot read the identity key /: Is a directory; check the path"),
         (("--report", "none/r.json"), "cannot write the report none/r.json"),
         (("--profile", "bodycam"), "known: cctv, dashcam, edge, file, livestream"),
         (("--profile", "missing.yaml"), "cannot read the profile missing.yaml"),
@@ -410,6 +411,40 @@ def test_bad_outputs_are_told(
     output: str, words: str, run_command: Command, clip: Path, tmp_path: Path, engines: Engines
 ) -> None:
     assert words in run_command("run", clip, "-o", tmp_path / output, *QUICK).error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("run", "", "-o", "out"), "argument 2, after run, is empty"),
+        (("run", "in.mp4", "-o", ""), "argument 4, after -o, is empty"),
+        (("run", "in.mp4", "-o", "out.mp4", "--report="), "--report is empty"),
+        (("live", "in.mp4", "--to", ""), "argument 4, after --to, is empty"),
+    ],
+)
+def test_an_empty_path_is_not_the_folder_one_is_in(
+    arguments: tuple[str, ...],
+    told: str,
+    run_command: Command,
+    clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "in.mp4").write_bytes(clip.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    done = run_command(*arguments)
+    assert done.code == EXIT_ERROR
+    assert told in done.error
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_report_that_is_a_folder_is_told_before_the_work(
+    run_command: Command, clip: Path, tmp_path: Path
+) -> None:
+    done = run_command("run", clip, "-o", tmp_path / "out.mp4", "--report", tmp_path, *QUICK)
+    assert done.code == EXIT_ERROR
+    assert f"{tmp_path} is a folder; give a file name" in done.error
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_the_input_is_never_overwritten(

@@ -134,6 +134,9 @@ def test_a_value_cannot_become_a_section() -> None:
         ("just text\n", "not a str"),
         ("detect: {score: 0.2\n", "not valid YAML"),
         ("detect: {score: 2020-13-45}\n", "not valid YAML"),
+        ("detect:\n  score: 1\n\tcover: 2\n", r"not valid YAML: .*, line 3"),
+        ("detect:\n  a: 1\n  a: 2\n", r"a is given twice, line 3"),
+        ("[" * 5000, "not valid YAML"),
         ("a: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
         ("1: 2\n", "unknown setting '1'"),
     ],
@@ -151,7 +154,7 @@ def test_a_missing_profile_is_told(tmp_path: Path) -> None:
 def test_a_profile_that_is_no_text_is_told(tmp_path: Path) -> None:
     path = tmp_path / "profile.yaml"
     path.write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(ConfigError, match="not valid YAML"):
+    with pytest.raises(ConfigError, match="no text in UTF-8"):
         load_config(path)
 
 

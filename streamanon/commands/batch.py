@@ -93,12 +93,12 @@ def _run_one(anonymizer: Anonymizer, job: Job, quiet: bool, stop: list[int], ove
 
 def _failed(job: Job, error: Exception) -> FailedRun:
     """For the report, which is handed on: no folder is named."""
-    names = {job.source: Path(job.source).name, str(job.output): job.output.name}
-    if is_address(job.source):
-        names = {}
+    folders = {job.output.parent, Path(os.path.realpath(job.output)).parent}
+    if not is_address(job.source):
+        folders |= {Path(job.source).parent}
     said = redact_text(sentence(error))
-    for path, name in names.items():
-        said = said.replace(path, name)
+    for folder in sorted(map(str, folders), key=len, reverse=True):
+        said = said.replace(f"{folder}/", "") if folder not in (".", "/") else said
     return FailedRun(redact_url(job.source) if is_address(job.source) else Path(job.source).name, said)
 
 

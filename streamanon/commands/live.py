@@ -12,6 +12,7 @@ from pathlib import Path
 
 from streamanon.config import Config
 from streamanon.errors import ConfigError, StreamanonError, sentence, tell
+from streamanon.live.camera import Camera
 from streamanon.live.connection import quiet_ffmpeg
 from streamanon.live.service import Service
 from streamanon.live.site import (
@@ -67,12 +68,8 @@ def run_live(args: argparse.Namespace, config: Config) -> int:
         in_time = service.stop()
         if flags.stop:
             journal.note("all", "stopped", reason="" if in_time else "not all ended in time")
-    code = EXIT_ERROR if service.errors() and not flags.stop else 0  # each was told when its camera ended
-    if not in_time:
-        # A thread that hangs in a library would hang the interpreter's end, too.
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+    # Each error was told when its camera ended.
+    return _left(in_time, EXIT_ERROR if service.errors() and not flags.stop else 0)
 
 
 def record(args: argparse.Namespace, config: Config, output: Path) -> int:
@@ -96,14 +93,28 @@ def record(args: argparse.Namespace, config: Config, output: Path) -> int:
     with _signals() as flags:
         service.start([one])
         service.run(lambda: flags.stop)
-        service.stop()
-    camera = service.cameras["camera"]
-    if camera.error is not None and not flags.stop:
+        in_time = service.stop()
+    return _left(in_time, _recorded(args, output, service.cameras["camera"], flags.stop))
+
+
+def _left(in_time: bool, code: int) -> int:
+    """The exit code; where not all threads ended in time, the process ends here: one that is in a library
+    would hang the interpreter's end or abort it.
+    """
+    if not in_time:
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _recorded(args: argparse.Namespace, output: Path, camera: Camera, stopped: bool) -> int:
+    """Tell how a recording ended; returns the exit code."""
+    if camera.error is not None and not stopped:
         if args.quiet:
             raise camera.error
         return EXIT_ERROR  # it was told when the camera ended
     if args.report is not None and camera.info is not None:
-        camera.context.interrupted = flags.stop
+        camera.context.interrupted = stopped
         facts = {"name": output.name, "frames": camera.egress_counts.frames}
         facts |= {"width": camera.info.width, "height": camera.info.height}
         report = camera.anonymizer.report(camera.context, camera.info, facts)
@@ -185,7 +196,7 @@ class _Site:
         self._read: dict[str, tuple[CameraSection, tuple[str, ...]]] = {}
         self._plans: dict[str, Plan] = {}
         self.status: str | None = None
-        self._stamp = self._read_stamp()
+        self._stamp = self._seen = self._read_stamp()
 
     def plans(self) -> list[Plan]:
         """Read the file. Cameras keep their plan whose section and the files that it names are unchanged.
@@ -205,7 +216,11 @@ class _Site:
         return list(made.values())
 
     def has_changed(self) -> bool:
-        return self._read_stamp() != self._stamp
+        """Whether it is another one than was read, and the same as when this was asked last: half a file
+        may be valid, and lack cameras.
+        """
+        before, self._seen = self._seen, self._read_stamp()
+        return before == self._seen != self._stamp
 
     def _read_stamp(self) -> tuple[int, int] | None:
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from streamanon.config import load_config
 from streamanon.detect.ultralytics_export import ModelFacts, pick_classes, read_facts
 from streamanon.detect.ultralytics_model import try_model
-from streamanon.errors import ConfigError, ModelError
+from streamanon.errors import ConfigError, ModelError, tell
 from streamanon.runtime.backends import open_backend
 from streamanon.runtime.user_models import StoredModel, find_model, store_model, stored_models
 
@@ -15,7 +16,7 @@ from streamanon.runtime.user_models import StoredModel, find_model, store_model,
 def run_models(args: argparse.Namespace) -> int:
     """Raises :class:`StreamanonError`."""
     if args.what == "list":
-        print("\n".join(listing(stored_models())))
+        tell("\n".join(listing(stored_models())), sys.stdout)
     else:
         _add(args)
     return 0
@@ -26,8 +27,8 @@ def _add(args: argparse.Namespace) -> None:
     compute = load_config(None, [f"compute.backend={args.backend}"]).compute
     facts = try_model(open_backend(compute), path)
     stored = store_model(path, args.name, args.overwrite)
-    print(f"{stored.name}: {described(facts)}; SHA-256 {stored.sha256}")
-    print(f"use it with --detector {stored.name}{_classes_hint(facts)}")
+    tell(f"{stored.name}: {described(facts)}; SHA-256 {stored.sha256}", sys.stdout)
+    tell(f"use it with --detector {stored.name}{_classes_hint(facts)}", sys.stdout)
 
 
 def _classes_hint(facts: ModelFacts) -> str:

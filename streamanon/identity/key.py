@@ -14,10 +14,9 @@ def read_key(name: str) -> bytes:
     try:
         key = Path(name).read_bytes()
     except OSError as error:
-        raise ConfigError(
-            f"cannot read the identity key {name}: {error.strerror};"
-            f" make one with: head -c 32 /dev/urandom > {name}"
-        ) from error
+        missing = isinstance(error, FileNotFoundError)
+        remedy = f"make one with: head -c 32 /dev/urandom > {name}" if missing else "check the path"
+        raise ConfigError(f"cannot read the identity key {name}: {error.strerror}; {remedy}") from error
     if len(key) < LEAST_BYTES:
         raise ConfigError(f"the identity key {name} has only {len(key)} bytes: give {LEAST_BYTES} or more")
     return key

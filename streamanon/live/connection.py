@@ -361,6 +361,7 @@ def _open(options: SourceOptions, stack: ExitStack) -> InputContainer:
         source = options.address.removeprefix("file://")
         if not Path(source).is_file():
             raise SourceError(f"there is no file {shown}; check the path")
+        source = os.path.abspath(source)  # FFmpeg would take 10:30.mp4 for a protocol called 10
     else:
         source = with_encoded_login(options.address)
         if options.scheme in _LOOK:

@@ -3,7 +3,8 @@
 Decoders hide what is missing: after a lost packet they go on with what an older picture holds, so that a
 face shows where nobody is any more, and do not flag it. So nothing is trusted after a sign of damage until
 the next clean key frame: after a packet marked as corrupt, a complaint of FFmpeg's, a reference frame that
-is missing, a gap in the time stamps, and before the first key frame.
+is missing, a gap in the time stamps, and before the first key frame. A packet marked as a key frame may
+hold no such picture, but the beginning of one that is renewed in strips over the next frames.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class Trust:
         #: damage.
         self._clean_from: int | None = None
         self._unstamped_key = False
+        #: Whether a key frame was reached whose picture only begins to be renewed, part by part.
+        self._renewing = False
         self._spoiled = False
         self._steps: deque[float] = deque(maxlen=STEPS)
         self._previous: float | None = None
@@ -83,14 +86,17 @@ class Trust:
         if not self._trusted:
             stamp = frame.pts if frame.pts is not None else frame.dts
             reached = self._clean_from is not None and stamp is not None and stamp >= self._clean_from
-            if reached or (self._unstamped_key and frame.key_frame):
+            if (reached and self._renewing) or ((reached or self._unstamped_key) and frame.key_frame):
                 self._trusted, self._clean_from, self._unstamped_key = True, None, False
+                self._renewing = False
+            elif reached:  # H.264's periodic intra refresh: all of it is renewed when the next one begins
+                self._renewing, self._clean_from = True, None
         return self._trusted
 
     def _distrust(self, cause: str) -> None:
         self.causes[cause] += 1
         self._trusted, self._clean_from, self._unstamped_key = False, None, False
-        self._spoiled = True
+        self._renewing, self._spoiled = False, True
 
     def _measure_gap(self, packet: Packet[VideoStream]) -> None:
         stamp = packet.dts if packet.dts is not None else packet.pts

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from streamanon.api import Anonymizer
 from streamanon.config import ComputeConfig, Config
@@ -35,6 +35,8 @@ class Models:
         self._anonymizers: dict[Config, Anonymizer] = {}
         self._warm: set[tuple[int, int, int]] = set()
         self._warming = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._ending = False
 
     def of(self, config: Config) -> Anonymizer:
         """Loaded and warmed up. Raises :class:`ConfigError` or :class:`ModelError`."""
@@ -54,11 +56,22 @@ class Models:
         def run() -> None:
             with self._warming, contextlib.suppress(Exception):
                 key = (id(anonymizer), width, height)
-                if key not in self._warm:
+                if key not in self._warm and not self._ending:
                     self._warm.add(key)
                     warm_up(anonymizer, width, height)
 
-        threading.Thread(target=run, name="warm up", daemon=True).start()
+        thread = threading.Thread(target=run, name="warm up", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def join(self, seconds: float) -> bool:
+        """Prepare for no more sizes, and whether what was begun ended in time: the interpreter's end would
+        abort the process.
+        """
+        self._ending, until = True, time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def keep_only(self, configs: Sequence[Config]) -> None:
         """Drop what no camera uses any more, and with a GPU's last camera the networks on it."""
@@ -98,25 +111,31 @@ class Service:
         with self._changing:
             old = dict(self._plans)
             failed = {name for name, one in self.cameras.items() if one.is_over and one.error is not None}
-        for name in [name for name in old if name not in new]:
+        changed = [one for name, one in new.items() if old.get(name) != one or name in failed]
+        loaded = list(self._loaded(changed, len(new)))
+        gone = [name for name in old if name not in new]
+        for name in gone:
             self._journal.note(name, "removed")
-            self._end(name)
-        for name, one in new.items():
-            if old.get(name) == one and name not in failed:
-                continue
-            made = with_threads(one, len(new), self._cores)
-            try:
-                anonymizer = self._models.of(made.config)
-            except Exception as error:
-                self._journal.note(name, "not reloaded", reason=redact_text(sentence(error)))
-                continue
+        # All end before any begins: two may have changed outputs with each other.
+        self._end([*gone, *(one.settings.name for one, _, _ in loaded)])
+        for one, made, anonymizer in loaded:
+            name = one.settings.name
             self._journal.note(name, "reloaded" if name in old else "added")
-            self._end(name)
             with self._changing:
                 self._begin(one, made, anonymizer)
         with self._changing:
             self.wanted = len(self._plans)
         self._models.keep_only([with_threads(p, len(new), self._cores).config for p in plans])
+
+    def _loaded(self, plans: Sequence[Plan], cameras: int) -> Iterator[tuple[Plan, Plan, Anonymizer]]:
+        """The plans whose models load, also with their threads, and the anonymizers; others are told."""
+        for one in plans:
+            made = with_threads(one, cameras, self._cores)
+            try:
+                yield one, made, self._models.of(made.config)
+            except Exception as error:
+                reason = redact_text(sentence(error))
+                self._journal.note(one.settings.name, "not reloaded", reason=reason)
 
     def run(self, should_stop: Callable[[], bool], each_look: Callable[[], None] = lambda: None) -> None:
         """Watch the cameras until told to stop, or until all have ended."""
@@ -138,7 +157,7 @@ class Service:
         for camera in cameras:
             camera.stop()
         ended = [camera.join(max(0.0, until - time.monotonic())) for camera in cameras]
-        return all(ended)
+        return self._models.join(max(0.0, until - time.monotonic())) and all(ended)
 
     def errors(self) -> list[Exception]:
         """Of the cameras that ended by one."""
@@ -152,10 +171,12 @@ class Service:
         self._plans[name] = given
         camera.start()
 
-    def _end(self, name: str) -> None:
+    def _end(self, names: Sequence[str]) -> None:
         with self._changing:
-            camera = self.cameras.pop(name, None)
-            self._plans.pop(name, None)
-        if camera is not None:
+            cameras = [self.cameras.pop(name) for name in names if name in self.cameras]
+            for name in names:
+                self._plans.pop(name, None)
+        for camera in cameras:
             camera.stop()
+        for camera in cameras:
             camera.join(DRAIN_SECONDS)

@@ -11,10 +11,12 @@ import threading
 from collections import deque
 from typing import Protocol, cast
 
+import av.error
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
+from streamanon.media.sound import silence_nonsense
 from streamanon.types import Float
 
 RATE, CHANNELS = 48_000, 2
@@ -55,18 +57,31 @@ class SoundTrack:
 
     def hear(self, frame: AudioFrame, begins: float) -> None:
         """Take a decoded piece of sound that begins at a time, s."""
-        source = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if self._resampler is None or source != self._source:
-            self._resampler, self._source = AudioResampler("fltp", "stereo", RATE), source
         begins -= self._delay
-        frame.pts = None  # its times are ours, and the resampler must not fill gaps by the source's
-        made = [np.asarray(one.to_ndarray(), np.float32) for one in self._resampler.resample(frame)]
+        made = self._resampled(frame)
         with self._lock:
             for samples in made:
                 self._pieces.append((begins, samples))
                 begins += samples.shape[1] / RATE
             while self._pieces and begins - self._pieces[0][0] > MOST_WAITING:
                 self._pieces.popleft()
+
+    def _resampled(self, frame: AudioFrame) -> list[Float]:
+        """As [2, N] at :data:`RATE`. Nothing, which is silence, of channels that nobody knows how to mix:
+        the picture goes on.
+        """
+        source = (frame.format.name, frame.layout.name, frame.sample_rate)
+        frame.pts = None  # its times are ours, and the resampler must not fill gaps by the source's
+        try:
+            if self._resampler is None or source != self._source:
+                self._resampler, self._source = AudioResampler("fltp", "stereo", RATE), source
+            made = [np.array(one.to_ndarray(), np.float32) for one in self._resampler.resample(frame)]
+        except (ValueError, av.error.FFmpegError):
+            self._resampler = None
+            return []
+        for samples in made:
+            silence_nonsense(samples)
+        return made
 
     def forget(self) -> None:
         """Drop what waits: it belongs to a connection that is over."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from streamanon.errors import ConfigError
 from streamanon.live.addresses import check_server, check_srt, with_encoded_login
 from streamanon.media.address import is_address, redact_url
-from streamanon.media.output_file import check_free
+from streamanon.media.output_file import check_folder, check_free
 
 Kind = Literal["network", "srt", "hls", "archive", "file", "mjpeg", "device"]
 
@@ -77,10 +77,9 @@ def target_of(text: str, archiving: Archiving | None = None, overwrite: bool = F
     muxer = _MUXERS.get(path.suffix.lower())
     if muxer is None:
         raise ConfigError(f"cannot write {shown}: give {KNOWN}")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"cannot write {shown}: make the folder {path.parent} first")
+    check_folder(path)
     if "%" in path.name:
-        return _archive(path, muxer, archiving or Archiving())
+        return _archive(Path(os.path.abspath(path)), shown, muxer, archiving or Archiving())
     check_free(path, overwrite)
     options = {"flush_packets": "1"} | ({"movflags": _FRAGMENTS} if muxer in ("mp4", "mov") else {})
     return Target("file", text, shown, muxer, options, {"overwrite": overwrite})
@@ -109,6 +108,7 @@ def _hls(text: str, shown: str) -> Target:
         raise ConfigError(f"{shown} names no folder: write hls:///srv/hls/camera")
     if not folder.is_dir() and not os.access(_existing(folder), os.W_OK):
         raise ConfigError(f"cannot make the folder {folder}: choose one that you may write to")
+    folder = Path(os.path.abspath(folder))  # FFmpeg would take a: at its beginning for a protocol
     options = {
         "hls_time": str(HLS_SEGMENT_SECONDS),
         "hls_list_size": str(HLS_SEGMENTS),
@@ -147,7 +147,7 @@ def _device(text: str) -> Target:
     return Target("device", text, text, "v4l2")
 
 
-def _archive(path: Path, muxer: str, archiving: Archiving) -> Target:
+def _archive(path: Path, shown: str, muxer: str, archiving: Archiving) -> Target:
     if "%S" not in path.name and "%s" not in path.name and "%T" not in path.name:
         raise ConfigError(
             f"{path.name} must contain the second, or files would overwrite each other: add %S"
@@ -161,4 +161,4 @@ def _archive(path: Path, muxer: str, archiving: Archiving) -> Target:
     if muxer in ("mp4", "mov"):
         options["segment_format_options"] = f"movflags={_FRAGMENTS}"
     more = {"keep_seconds": archiving.keep_seconds}
-    return Target("archive", str(path), str(path), "segment", options, more)
+    return Target("archive", str(path), shown, "segment", options, more)

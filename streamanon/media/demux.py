@@ -29,6 +29,8 @@ from streamanon.media.standard_input import STDIN, SharedReader, open_standard_i
 
 #: Frames that a decoder may hold back: 16 to reorder them, and one a thread.
 _MOST_HELD_BACK = 16 + 16
+#: Of these, those to reorder.
+_MOST_REORDERED = 16
 #: So many bytes are read to learn the time of a video that begins before zero.
 _MOST_WITHOUT_TIME = 64 << 20
 OPEN_SECONDS, READ_SECONDS = 20.0, 30.0
@@ -56,12 +58,14 @@ def open_input(path: str | Path, gpu: int | None = None) -> Iterator[InputContai
             f"{name} is a folder, pipe or device; give a file, or pipe the output of ffmpeg into standard"
             " input, given as -"
         )
-    # Timeouts: a camera or server that stops answering must not hang the run.
-    source: Any = open_standard_input() if str(path) == STDIN else joined_flv(str(path)) or str(path)
+    # FFmpeg would take 10:30.mp4 for a protocol called 10.
+    address = os.path.abspath(path) if os.path.isfile(path) else str(path)
+    source: Any = open_standard_input() if str(path) == STDIN else joined_flv(address) or address
     # Without the CPU's help: FFmpeg would decode there in one thread, and say nothing of it.
     hwaccel = None if gpu is None else HWAccel("cuda", str(gpu), allow_software_fallback=False)
     try:
-        # Tags in odd encodings must not make a video unreadable.
+        # Tags in odd encodings must not make a video unreadable. Timeouts: a camera or server that stops
+        # answering must not hang the run.
         container = av.open(
             source,
             timeout=(OPEN_SECONDS, READ_SECONDS),
@@ -129,28 +133,40 @@ def timed_packets(container: InputContainer, video: VideoStream, clock: Clock) -
 def _counted_back(packets: Iterator[Packet[Stream]], video: VideoStream) -> Iterator[Packet[Stream]]:
     """FFmpeg tells no time of Matroska's video before zero: it follows from what comes after."""
     held: list[Packet[Stream]] = []
-    untimed: list[Packet[Stream]] = []
-    size, failure = 0, None
+    begins_before_zero, timed, size, failure = False, 0, 0, None
     try:
         for packet in packets:
             held.append(packet)
             size += packet.size
-            stamp = packet.dts if packet.dts is not None else packet.pts
-            if packet.stream_index == video.index and stamp is not None:
-                step = _typical_ticks(video)
-                for one in reversed(untimed):
-                    stamp = one.dts = stamp - (one.duration or step)
-                break
             if packet.stream_index == video.index:
-                untimed.append(packet)
-            if size > _MOST_WITHOUT_TIME:
+                timed = 0 if _stamp(packet) is None else timed + 1
+                begins_before_zero |= not timed
+            # One that is shown before zero may come after one that is shown later.
+            if timed >= (_MOST_REORDERED if begins_before_zero else 1) or size > _MOST_WITHOUT_TIME:
                 break
     except av.error.FFmpegError as error:
         failure = error
+    _count_back([one for one in held if one.stream_index == video.index], _typical_ticks(video))
     yield from held
     if failure is not None:
         raise failure
     yield from packets
+
+
+def _stamp(packet: Packet[Stream]) -> int | None:
+    return packet.pts if packet.pts is not None else packet.dts
+
+
+def _count_back(packets: list[Packet[Stream]], step: int) -> None:
+    """Decoding times for those without any, which are shown before all others."""
+    stamp = min((at for at in map(_stamp, packets) if at is not None), default=None)
+    untimed = [one for one in packets if _stamp(one) is None]
+    if stamp is None or not untimed:
+        return
+    for one in reversed(untimed):
+        stamp = one.dts = stamp - (one.duration or step)
+    for one in packets[: packets.index(untimed[-1])]:  # those between are decoded then
+        stamp = one.dts = stamp if one.dts is None else one.dts
 
 
 def _typical_ticks(video: VideoStream) -> int:

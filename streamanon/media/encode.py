@@ -188,7 +188,8 @@ class VideoSink:
         except StreamanonError:
             raise
         except (av.error.FFmpegError, OSError) as error:
-            raise _refused(self.path, error) from error
+            failure = self._file.failure if self._file is not None else None
+            raise _refused(self.path, failure or error) from error
 
     def _abandon(self) -> None:
         """Close without a single frame: leave no file that looks like a video."""

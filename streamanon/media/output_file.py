@@ -34,8 +34,14 @@ def shown(path: Path) -> str:
 
 
 def check_free(path: Path, overwrite: bool) -> None:
-    """Raises :class:`ConfigError` where a file would be replaced that nobody asked to replace."""
-    if overwrite or is_stdout(path):
+    """Raises :class:`ConfigError` for a folder, and where a file would be replaced that nobody asked to
+    replace.
+    """
+    if is_stdout(path):
+        return
+    if os.path.isdir(path):
+        raise ConfigError(f"{redact_url(str(path))} is a folder; give a file name")
+    if overwrite:
         return
     if os.path.isfile(path):
         raise ConfigError(
@@ -58,15 +64,24 @@ def is_same_file(path: Path, other: str | Path) -> bool:
     return os.path.realpath(path) == os.path.realpath(other)
 
 
+def check_folder(path: Path, what: str = "") -> None:
+    """Raises :class:`ConfigError` where the output's folder is missing or must not be written; ``what``
+    names the file there, with a space behind.
+    """
+    folder = path.absolute().parent
+    if not os.path.isdir(folder):
+        raise ConfigError(f"cannot write {what}{shown(path)}: make its folder first")
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"cannot write {what}{shown(path)}: choose a folder that you may write to")
+
+
 def check_writable(path: Path, overwrite: bool, inputs: Iterable[str | Path] = ()) -> None:
     """What a command checks of a small output before its work. Raises :class:`ConfigError` where the folder
     is missing, the output is one of the inputs, or a file would be replaced that nobody asked to replace.
     """
-    name = shown(path)
-    if not os.path.isdir(path.absolute().parent):
-        raise ConfigError(f"cannot write {name}: make its folder first")
+    check_folder(path)
     if any(is_same_file(path, one) for one in inputs):
-        raise ConfigError(f"the output {name} is an input; give another name")
+        raise ConfigError(f"the output {shown(path)} is an input; give another name")
     check_free(path, overwrite)
 
 
@@ -107,6 +122,8 @@ class OutputFile(io.FileIO):
     def __init__(self, path: Path, overwrite: bool = False) -> None:
         self._target, self._overwrite = Path(os.path.realpath(path)), overwrite
         self.partial: Path | None = None
+        #: Of writing: FFmpeg does not tell it, and says only that something failed.
+        self.failure: OSError | None = None
         self._streams = is_stdout(path)
         if self._streams:
             super().__init__(os.dup(1), "w")
@@ -121,8 +138,12 @@ class OutputFile(io.FileIO):
     def write(self, data: Any, /) -> int:
         """All of some bytes: FFmpeg takes a part that was written for the whole."""
         rest = memoryview(data)
-        while rest:
-            rest = rest[super().write(rest) :]
+        try:
+            while rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.failure = error
+            raise
         return len(data)
 
     def seekable(self) -> bool:

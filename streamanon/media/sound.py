@@ -137,7 +137,7 @@ class SoundEncoder:
             frame = self._fifo.read(min(size, self._held))
             if frame is None or self._next is None:
                 return
-            _silence_nonsense(frame)
+            _silence_nonsense_of(frame)
             frame.pts, frame.time_base = self._next, Fraction(1, self._rate)
             self._next += frame.samples
             self._held -= frame.samples
@@ -192,13 +192,17 @@ def _planes(frame: AudioFrame) -> tuple[AudioPlane, ...]:
     return frame.planes[: frame.layout.nb_channels if frame.format.is_planar else 1]
 
 
-def _silence_nonsense(frame: AudioFrame) -> None:
-    """What decoders make of damaged sound may be no number, or a huge one, which encoders refuse."""
+def silence_nonsense(samples: np.ndarray) -> None:
+    """In place: what decoders make of damaged sound may be no number, or a huge one; encoders refuse it."""
+    samples[~(np.abs(samples) < _LOUDEST)] = 0
+
+
+def _silence_nonsense_of(frame: AudioFrame) -> None:
     if not frame.format.name.startswith(("flt", "dbl")):
         return
     for plane in _planes(frame):
-        samples = np.frombuffer(memoryview(plane), np.float32 if frame.format.bits == 32 else np.float64)
-        samples[~(np.abs(samples) < _LOUDEST)] = 0
+        kind = np.float32 if frame.format.bits == 32 else np.float64
+        silence_nonsense(np.frombuffer(memoryview(plane), kind))
 
 
 def decoded_sound(stream: AudioStream, packet: Packet[Stream] | None) -> list[AudioFrame]:

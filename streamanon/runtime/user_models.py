@@ -15,6 +15,7 @@ from pathlib import Path
 
 from streamanon.errors import ConfigError, ModelError, SinkError
 from streamanon.runtime.models import digest
+from streamanon.runtime.user_folders import user_folder
 
 #: Names go into file names and settings.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -30,15 +31,15 @@ class StoredModel:
 
 
 def user_models_folder() -> Path:
-    """In the user's data folder, by the XDG Base Directory Specification."""
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "streamanon" / "models"
+    """In the user's data folder."""
+    return user_folder("XDG_DATA_HOME", ".local/share") / "models"
 
 
 def find_model(given: str) -> Path:
     """The file that the setting ``detect.model`` names: a path that ends in .onnx, or a stored model, whose
     digest is checked. Raises :class:`ConfigError` or :class:`ModelError`.
     """
-    path = Path(given).expanduser()
+    path = Path(os.path.expanduser(given))  # Path's own fails for a user who is not there
     if path.suffix.lower() == ".pt":
         raise ConfigError(
             f"{path.name} holds PyTorch weights: export it first, with yolo export model={path.name}"
@@ -83,7 +84,10 @@ def store_model(path: Path, name: str | None = None, overwrite: bool = False) ->
         _write_beside(kept, lambda beside: shutil.copyfile(path, beside))
         _write_beside(entry, lambda beside: beside.write_text(json.dumps({"sha256": sha256}) + "\n"))
     except OSError as error:
-        raise SinkError(f"cannot store the model in {folder}: {error.strerror}") from error
+        raise SinkError(
+            f"cannot store the model in {folder}: {error.strerror}; set XDG_DATA_HOME to a folder that you"
+            " may write to"
+        ) from error
     if digest(kept) != sha256:
         raise SinkError(f"{path.name} changed while it was stored: add it again")
     return StoredModel(name, kept, sha256)

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from streamanon.api import Anonymizer
-from streamanon.commands.batch import run_jobs
+from streamanon.commands.batch import _failed, run_jobs
 from streamanon.commands.jobs import Job, find_jobs
 from streamanon.config import ComputeConfig, Config, CoverConfig, OutputConfig
+from streamanon.errors import SinkError
+from streamanon.media.output_file import partial_path
 from streamanon.media.probe import probe
 from streamanon.runtime.models import Engines
 from streamanon.testing.fakes import FakeDetector
@@ -108,3 +110,13 @@ def test_a_folder_that_was_stopped_goes_on(
     assert capsys.readouterr().out.splitlines() == ["0 of 2 done, 2 existed already"]
     assert (tmp_path / "out" / "a.mp4").stat().st_mtime_ns == before
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "b.png"]
+
+
+def test_the_reports_errors_name_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    job = Job(str(tmp_path / "in" / "a.mp4"), tmp_path / "link" / "a.mp4")
+    partial = partial_path(tmp_path / "real" / "a.mp4")
+    error = SinkError(f"cannot write {job.output}: No space left; the finished part is in {partial}")
+    told = _failed(job, error).as_dict()
+    assert told["error"] == "cannot write a.mp4: No space left; the finished part is in a.partial.mp4"

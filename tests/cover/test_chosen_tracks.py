@@ -87,7 +87,9 @@ def test_a_place_is_where_players_show_it(rotation: int, place: str) -> None:
     assert (moment.x * 200, moment.y * 100) == pytest.approx((150.5, 25.5))
 
 
-@pytest.mark.parametrize("text", ["", "1", "1@2", "1,2,3", "a@1,2", "1@2,3,4", "-1@2,3", "nan@1,2"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "1@2", "1,2,3", "a@1,2", "1@2,3,4", "-1@2,3", "nan@1,2", "inf@1,2"]
+)
 def test_what_is_no_moment_is_told(text: str) -> None:
     with pytest.raises(ConfigError, match=r"seconds@x,y, a time and a place"):
         Config(cover=CoverConfig(keep_tracks=(text,)))

@@ -23,13 +23,13 @@ def _quiet() -> Iterator[None]:
     av.logging.set_level(None)
 
 
-def encoded(count: int, gop: int, b_frames: int = 0) -> tuple[bytes, list[Packet]]:  # type: ignore[type-arg]
+def encoded(count: int, gop: int, b_frames: int = 0, more: str = "") -> tuple[bytes, list[Packet]]:  # type: ignore[type-arg]
     context = VideoCodecContext.create("libx264", "w")
     assert isinstance(context, VideoCodecContext)
     context.width, context.height, context.pix_fmt = 320, 240, "yuv420p"
     context.time_base, context.framerate = Fraction(1, 90000), Fraction(25)
     context.gop_size, context.max_b_frames, context.thread_count = gop, b_frames, 1
-    context.options = {"preset": "ultrafast", "x264-params": f"bframes={b_frames}:keyint={gop}"}
+    context.options = {"preset": "ultrafast", "x264-params": f"bframes={b_frames}:keyint={gop}{more}"}
     packets = [one for raw in scene(count) for one in context.encode(video_frame(raw, raw.index * 3600))]
     packets += context.encode(None)
     return bytes(context.extradata or b""), packets
@@ -72,6 +72,16 @@ def test_a_missing_frame_spoils_the_rest_of_its_group() -> None:
     assert all(found[n] for n in range(30))
     assert not any(found[n] for n in range(31, 50))
     assert all(found[n] for n in range(50, 60))
+
+
+def test_a_picture_that_is_renewed_in_strips_is_whole_when_the_next_renewal_begins() -> None:
+    """Periodic intra refresh: the packet at 40 is marked as a key frame, and its picture is none."""
+    packets = encoded(100, 20, more=":intra-refresh=1:scenecut=0")[1]
+    assert [n for n, one in enumerate(packets) if one.is_keyframe] == [0, 20, 40, 60, 80]
+    found = trusted([one for number, one in enumerate(packets) if number != 38])
+    assert all(found[n] for n in range(38))
+    assert not any(found[n] for n in range(39, 60))
+    assert all(found[n] for n in range(60, 100))
 
 
 def test_frames_after_a_spoilt_key_frame_in_the_order_shown() -> None:

@@ -324,7 +324,7 @@ def test_old_files_of_an_archive_are_removed_and_no_others(tmp_path: Path) -> No
     ("text", "said"),
     [
         ("ftp://a:b@host/x", "cannot send to ftp://\\*\\*\\*@host/x: give rtmp"),
-        ("/nowhere/x.mkv", "make the folder /nowhere first"),
+        ("/nowhere/x.mkv", "/nowhere/x.mkv: make its folder first"),
         ("x.avi", "cannot write x.avi: give rtmp"),
         ("rec-%Y.mkv", "add %S"),
         ("mjpeg://127.0.0.1", "needs an address and a port"),

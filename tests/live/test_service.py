@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -12,8 +13,9 @@ from live_scenes import FakeAnonymizer, wait_for
 from streamanon.api import Anonymizer
 from streamanon.config import ComputeConfig, Config
 from streamanon.live import service as under_test
+from streamanon.live.camera import CameraSettings
 from streamanon.live.service import Models, Service
-from streamanon.live.site import CameraSection, load_site, plan
+from streamanon.live.site import CameraSection, Plan, load_site, plan
 from streamanon.live.states import Journal
 
 
@@ -39,6 +41,66 @@ def test_a_reload_begins_those_again_that_had_ended_by_an_error(tmp_path: Path) 
     assert service.cameras["away"] is away, "it goes on trying"
     assert service.stop()
     assert [line for line in lines if "reloaded" in line] == ["streamanon: bad: reloaded"]
+
+
+class FakeCamera:
+    """Notes when it starts and when it has ended."""
+
+    is_over, error = False, None
+
+    def __init__(self, settings: CameraSettings, *_: object, **__: object) -> None:
+        self._name, self._to = settings.name, settings.targets[0].address[-1]
+
+    def start(self) -> None:
+        EVENTS.append(f"{self._name} begins {self._to}")
+
+    def stop(self) -> None: ...
+
+    def join(self, _seconds: float) -> bool:
+        EVENTS.append(f"{self._name} ended")
+        return True
+
+
+EVENTS: list[str] = []
+
+
+def test_cameras_that_change_outputs_with_each_other_end_before_either_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(under_test, "Camera", FakeCamera)
+    EVENTS.clear()
+
+    def plans(gate: int, door: int) -> list[Plan]:
+        ports = {"gate": gate, "door": door}
+        return [
+            plan(name, CameraSection(f"rtsp://c/{name}", (f"udp://h:{port}?pkt_size={port}",)))
+            for name, port in ports.items()
+        ]
+
+    service = Service(Journal(False, lambda _: None), FakeModels())
+    service.start(plans(1, 2))
+    service.reload(plans(2, 1))
+    assert EVENTS[2:] == ["gate ended", "door ended", "gate begins 2", "door begins 1"]
+
+
+def test_the_end_waits_for_networks_that_are_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread in a backend at the interpreter's end aborts the process."""
+    goes_on, sizes = threading.Event(), []
+
+    def warm_up(_anonymizer: Anonymizer, width: int, _height: int) -> None:
+        sizes.append(width)
+        goes_on.wait(20)
+
+    monkeypatch.setattr(under_test, "warm_up", warm_up)
+    models = FakeModels()
+    service = Service(Journal(False, lambda _: None), models)
+    for width in (640, 1280):
+        models.warm(models.of(Config()), width, 360)
+    assert wait_for(lambda: bool(sizes))
+    assert not service.stop(0.1)
+    goes_on.set()
+    assert service.stop(20)
+    assert sizes == [640], "no more are begun"
 
 
 GPUS = """

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from streamanon.errors import ConfigError
+from streamanon.commands.live import _Site
+from streamanon.errors import ConfigError, SourceError
+from streamanon.live.connection import Connection, SourceOptions
 from streamanon.live.site import (
     CameraSection,
     check_site,
@@ -18,6 +20,7 @@ from streamanon.live.site import (
     seconds_of,
     with_threads,
 )
+from streamanon.live.targets import target_of
 
 
 def write(folder: Path, text: str) -> Path:
@@ -204,3 +207,32 @@ def test_cores_are_shared_out(tmp_path: Path) -> None:
     assert with_threads(one, 4, 8).settings.encoder_threads == 2
     assert with_threads(one, 40, 8).settings.encoder_threads == 1
     assert with_threads(one, 4, 8).config.compute.threads == 8
+
+
+def test_a_file_that_is_being_written_is_not_read_yet(tmp_path: Path) -> None:
+    """Its first half may be valid, and lack cameras, which would be stopped."""
+    path = write(tmp_path, GOOD.replace("@TMP/door.txt", "rtsp://door/s"))
+    whole = path.read_text()
+    site = _Site(path)
+    assert len(site.plans()) == 2
+    assert not site.has_changed()
+    path.write_text(whole[: whole.index("  door")])
+    assert not site.has_changed()
+    path.write_text(whole.replace("7d", "8d "))
+    assert not site.has_changed()
+    assert site.has_changed()
+    assert len(site.plans()) == 2
+    assert not site.has_changed()
+
+
+def test_names_that_begin_like_a_protocol_are_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for text in ("10:%S.mkv", "hls://a:b"):
+        target = target_of(text)
+        assert target.address.startswith(str(tmp_path))
+        assert target.shown == text
+    (tmp_path / "10:30.mp4").write_bytes(b"no video")
+    with pytest.raises(SourceError, match=r"10:30\.mp4 sends no video that can be read"):
+        Connection(SourceOptions("10:30.mp4"))

@@ -75,6 +75,32 @@ def test_another_codec_after_a_reconnect() -> None:
     assert samples[0, 6000:8000].mean() == pytest.approx(8000 / 32768, abs=0.1)
 
 
+@pytest.mark.parametrize("nonsense", [np.nan, np.inf, -1e30])
+def test_damaged_sound_is_silence(nonsense: float) -> None:
+    track = SoundTrack()
+    track.until(0.0, 1024)
+    wave = np.full((2, 4800), 0.25, np.float32)
+    wave[:, 1000:2000] = nonsense
+    damaged = AudioFrame.from_ndarray(wave, format="fltp", layout="stereo")
+    damaged.sample_rate = RATE
+    track.hear(damaged, 0.0)
+    _, samples = laid(track, 0.1)
+    assert not samples[:, 1000:2000].any()
+    assert (samples[:, :1000] == 0.25).all()
+
+
+def test_channels_that_cannot_be_mixed_are_silence() -> None:
+    track = SoundTrack()
+    track.until(0.0, 1024)
+    strange = AudioFrame(format="fltp", layout="9 channels", samples=4800)
+    strange.sample_rate = RATE
+    track.hear(strange, 0.0)
+    track.hear(tone(0, 4800), 0.1)
+    _, samples = laid(track, 0.2)
+    assert not samples[:, :4800].any()
+    assert clicks(samples) == pytest.approx([0.1], abs=0.001)
+
+
 def test_stretching_keeps_the_ends() -> None:
     wave = np.tile(np.linspace(0, 1, 1000, dtype=np.float32), (2, 1))
     longer = stretched(wave, 10)

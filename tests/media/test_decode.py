@@ -261,3 +261,19 @@ def test_closing_early_closes_the_file(clip: Path) -> None:
     next(frames)
     frames.close()
     assert next(frames, None) is None
+
+
+@pytest.mark.parametrize("b_frames", [0, 3])
+def test_matroska_before_zero_keeps_its_times(tmp_path: Path, b_frames: int) -> None:
+    """FFmpeg tells none of them, and with B-frames not in one go either."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as output:
+        stream = output.add_stream("libx264", rate=Fraction(25, 2), options={"bf": str(b_frames)})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(30):
+            frame = VideoFrame(64, 48, "yuv420p")
+            frame.pts, frame.time_base = index * 80 - 560, Fraction(1, 1000)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    frames = list(read_frames(path, probe(path)))
+    assert [frame.pts for frame in frames] == [index * 80 - 560 for index in range(30)]

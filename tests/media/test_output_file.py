@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from clips import pass_through, safe, times
 
 from streamanon.config import OutputConfig
 from streamanon.errors import ConfigError, SinkError
+from streamanon.live.targets import target_of
 from streamanon.media.decode import read_frames
 from streamanon.media.encode import VideoSink
-from streamanon.media.output_file import OutputFile, check_free, partial_path, write_file
+from streamanon.media.output_file import OutputFile, check_free, check_writable, partial_path, write_file
 from streamanon.media.probe import probe
 
 QUICK = OutputConfig(preset="ultrafast")
@@ -141,3 +143,32 @@ def test_a_small_file_is_written_whole_or_not_at_all(
     with pytest.raises(SinkError, match="No space"):
         write_file(tmp_path / "r.json", b"mine")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mp4"])
+def test_a_pipe_that_nobody_reads_is_told_in_the_systems_words(
+    tmp_path: Path, clip: Path, suffix: str
+) -> None:
+    """Also where the last frames fail first, and then the end of the file."""
+    read, write = os.pipe()
+    target = tmp_path / f"out{suffix}"
+    target.symlink_to(f"/dev/fd/{write}")
+    info = probe(clip)
+    sink = VideoSink(target, info, OutputConfig(), clip)
+    for frame in read_frames(clip, info):
+        sink.write(safe(frame))
+    os.close(read)
+    with pytest.raises(SinkError, match="Broken pipe"):
+        sink.close()
+    os.close(write)
+
+
+@pytest.mark.parametrize(
+    "check", [lambda path: check_writable(path, False), lambda path: target_of(str(path))]
+)
+def test_a_folder_that_must_not_be_written_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: Callable[[Path], object]
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path or mode != os.W_OK)
+    with pytest.raises(ConfigError, match=r"a\.mkv: choose a folder that you may write to"):
+        check(tmp_path / "a.mkv")

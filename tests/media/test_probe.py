@@ -73,3 +73,13 @@ def test_what_cannot_be_opened_is_said_in_a_sentence(tmp_path: Path) -> None:
             probe(path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_a_name_that_begins_like_a_protocol_is_a_file(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("10:30.mp4").write_bytes(clip.read_bytes())
+    info = probe("10:30.mp4")
+    assert (info.name, info.frames) == ("10:30.mp4", 12)
+    assert len(list(read_frames("10:30.mp4", info))) == 12

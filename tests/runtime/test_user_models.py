@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from streamanon.errors import ConfigError, ModelError, SinkError
+from streamanon.runtime.backends.plan_cache import cache_folder, store_plan
 from streamanon.runtime.models import digest
 from streamanon.runtime.user_models import find_model, store_model, stored_models, user_models_folder
 
@@ -92,3 +93,27 @@ def test_an_entry_that_cannot_be_read_is_told(file: Path, folder: Path) -> None:
     (folder / "broken.json").write_text("{")
     with pytest.raises(ModelError, match=r"broken\.json: remove it"):
         stored_models()
+
+
+def test_a_user_without_a_home_has_no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an unknown user in a container."""
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", home)
+    assert stored_models() == []
+    with pytest.raises(ConfigError, match="there is no model 'mine'; stored: none"):
+        find_model("mine")
+    model = tmp_path / "mine.onnx"
+    model.write_bytes(b"x")
+    with pytest.raises(SinkError, match=r"cannot store the model in .*; set XDG_DATA_HOME"):
+        store_model(model)
+    assert not store_plan(cache_folder() / "a.plan", b"plan")
+
+
+def test_the_home_of_an_unknown_user_is_a_path_as_any_other() -> None:
+    with pytest.raises(ConfigError, match=r"there is no model ~nobody-of-this-name/x\.onnx"):
+        find_model("~nobody-of-this-name/x.onnx")

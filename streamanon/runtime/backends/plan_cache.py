@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from streamanon.runtime.user_folders import user_folder
+
 T = TypeVar("T")
 
 
 def cache_folder() -> Path:
-    """The user's cache folder, by the XDG Base Directory Specification."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streamanon"
+    """The user's cache folder."""
+    return user_folder("XDG_CACHE_HOME", ".cache")
 
 
 def open_plan(path: Path, build: Callable[[], bytes], load: Callable[[bytes], T | None]) -> T | None:
