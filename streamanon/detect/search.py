@@ -22,6 +22,7 @@ from streamanon.detect.view_schedule import Look, ViewSchedule
 from streamanon.detect.yolo import FaceDetector, best, merge
 from streamanon.errors import DetectionError
 from streamanon.geometry import invert, overlap, transform
+from streamanon.media.coloured_light import without_cast
 from streamanon.media.yuv import crop, from_rgb, small_rgb
 from streamanon.types import Faces, Float, Observation, Picture, RawFrame, Status
 
@@ -270,7 +271,7 @@ def close_up(picture: Picture, box: Float, angle: float) -> tuple[Float, Float]:
     high = np.minimum((np.ceil((middle + reach) / step) * step).astype(int), limits)
     part = crop(picture, (int(low[0]), int(low[1]), int(high[0]), int(high[1])))
     inner = max(1, round(part.width * scale)), max(1, round(part.height * scale))
-    small = small_rgb(part, *inner)
+    small = without_cast(small_rgb(part, *inner))
     shrink = np.array([inner[0] / part.width, inner[1] / part.height])
     turn = cv2.getRotationMatrix2D((0.0, 0.0), angle, 1.0)[:, :2]
     centre = (middle - low + 0.5) * shrink - 0.5

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streamanon.media.coloured_light import without_cast
 from streamanon.media.yuv import small_rgb
 from streamanon.types import Faces, Float, Picture
 
@@ -126,7 +127,7 @@ def letterbox(picture: Picture, width: int, height: int, turn: int = 0) -> tuple
     sides = (picture.width, picture.height) if turn % 2 == 0 else (picture.height, picture.width)
     scale = min(width / sides[0], height / sides[1])
     inner = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-    small = np.rot90(small_rgb(picture, *inner), turn)
+    small = np.rot90(without_cast(small_rgb(picture, *inner)), turn)
     canvas = np.full((height, width, 3), PADDING, np.uint8)
     canvas[: small.shape[0], : small.shape[1]] = small
     image = np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], np.float32)

@@ -21,6 +21,7 @@ from streamanon.detect.verifier_crop import (
 )
 from streamanon.errors import ModelError
 from streamanon.geometry import sizes_of
+from streamanon.media.coloured_light import without_cast
 from streamanon.media.yuv import crop, small_rgb
 from streamanon.runtime.backends import Backend
 from streamanon.runtime.models import Engines
@@ -118,7 +119,7 @@ def crops(picture: Picture, boxes: Float, turns: NDArray[np.int64]) -> Float:
     for row, (centre, side, turn) in enumerate(zip(centres, sides.tolist(), turns.tolist(), strict=True)):
         region = region_of_square(picture, centre, side)
         part = crop(picture, region)
-        rgb = small_rgb(part, part.width, part.height)
+        rgb = without_cast(small_rgb(part, part.width, part.height))
         made[row] = turned_square(rgb, centre - np.array(region[:2], np.float32), side, turn)
     return as_input(made)
 

@@ -12,7 +12,7 @@ from streamanon.detect.verifier import OUTPUT_WIDTHS, Verifier, check, region_of
 from streamanon.detect.verifier_crop import GREY, SIZE_PX, squares, window_of
 from streamanon.detect.yolo import FaceDetector
 from streamanon.device.models import DeviceBackend
-from streamanon.device.pictures import DevicePicture, Pictures, Region
+from streamanon.device.pictures import DevicePicture, Pictures, Region, without_cast
 from streamanon.device.resample import places_of, resize_area, resize_linear, sample
 from streamanon.runtime.models import Engines
 from streamanon.types import Float, Picture
@@ -36,7 +36,8 @@ def letterbox(picture: DevicePicture, view: View) -> torch.Tensor:
     """A view as the network takes it, as by :func:`streamanon.detect.tiling.letterbox`."""
     (x0, y0, x1, y1), (width, height) = view.region, view.size
     inner = max(1, round((x1 - x0) * view.scale)), max(1, round((y1 - y0) * view.scale))
-    turned = torch.rot90(small_rgb(picture, view.region, inner), view.turn, (1, 2))
+    seen = without_cast(small_rgb(picture, view.region, inner)).round()
+    turned = torch.rot90(seen, view.turn, (1, 2))
     canvas = torch.full((1, 3, height, width), PADDING / 255, device=picture.device)
     canvas[0, :, : turned.shape[1], : turned.shape[2]] = turned / 255
     return canvas
@@ -87,7 +88,8 @@ class DeviceVerifier(Verifier):
         :func:`streamanon.detect.verifier_crop.verifier_crops`, of the region's pixels in whole levels.
         """
         x0, y0, x1, y1 = region_of_square(picture, centre, side)
-        rgb = small_rgb(self._pictures.of(picture), (x0, y0, x1, y1), (x1 - x0, y1 - y0))
+        region = (x0, y0, x1, y1)
+        rgb = without_cast(small_rgb(self._pictures.of(picture), region, (x1 - x0, y1 - y0))).round()
         local = centre - np.array([x0, y0], np.float32)
         (left, top, right, bottom), inner, matrix = window_of(local, side, rgb.shape[2], rgb.shape[1])
         part = rgb[:, top:bottom, left:right]

@@ -26,7 +26,7 @@ from streamanon.device.light import (
     softened,
 )
 from streamanon.device.models import DeviceBackend, DeviceModel
-from streamanon.device.pictures import DevicePicture, DevicePixels, Pictures, Region
+from streamanon.device.pictures import DevicePicture, DevicePixels, Pictures, Region, is_coloured
 from streamanon.device.raster import DeviceTextures
 from streamanon.device.resample import blur, places_of, resize_linear, sample
 from streamanon.gallery.delegates import DelegateGallery
@@ -94,6 +94,7 @@ class DeviceGenerator(NetworkGenerator):
             [one.job.assignment.delegate for one in placed],
         )
         (shares,) = self._loaded(self._occlusion).run_kept(crops / 255)
+        shares = shares * ~is_coloured(crops)
         seen = self._memory.download([masks[:, 0], shares[:, 0]])
         drawn = [draw(picture, *one) for one in zip(placed, *seen, strict=True)]
         some = [number for number, one in enumerate(drawn) if one is not None]

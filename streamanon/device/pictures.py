@@ -12,6 +12,7 @@ import torch
 
 from streamanon.device.resample import places_of, resize_area, resize_linear, sample
 from streamanon.geometry import invert, scale_of
+from streamanon.media.coloured_light import BEGINS, DARK, ENDS
 from streamanon.media.yuv import black_and_white, matrices
 from streamanon.mesh.face_mesh import region_under
 from streamanon.runtime.backends import Memory
@@ -127,7 +128,7 @@ class DevicePixels:
     def batch(self, matrices: Sequence[Float], crop_px: int) -> torch.Tensor:
         """[B, 3, crop_px, crop_px] RGB 0..1."""
         with self._pictures.memory.active():
-            return self.crops(matrices, crop_px) / 255
+            return without_cast(self.crops(matrices, crop_px)) / 255
 
     def crops(self, matrices: Sequence[Float], crop_px: int) -> torch.Tensor:
         """The same, 0..255."""
@@ -162,3 +163,22 @@ def _averaged(
     back[:, 2] = (back[:, 2] - region[:2] + 0.5) * steps - 0.5
     back[:, :2] *= steps[:, None]
     return sample(resize_area(patch, size), places_of(upload(back[None]), (crop_px, crop_px))[0])
+
+
+def without_cast(rgb: torch.Tensor) -> torch.Tensor:
+    """RGB [..., 3, h, w] of 0..255, each as by :func:`streamanon.media.coloured_light.without_cast`."""
+    mean, share = _share_left_out(rgb)
+    grey = (rgb * mean).sum(-3, keepdim=True) / mean.sum(-3, keepdim=True).clamp(min=1e-6)
+    return torch.lerp(rgb, grey.expand_as(rgb), share)
+
+
+def is_coloured(rgb: torch.Tensor) -> torch.Tensor:
+    """Whether some of its colour is left out, bool [..., 1, 1, 1]."""
+    return _share_left_out(rgb)[1] > 0
+
+
+def _share_left_out(rgb: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean colours [..., 3, 1, 1], and how much of the colour is left out [..., 1, 1, 1]."""
+    mean = rgb.mean((-2, -1), keepdim=True)
+    least, most = mean.amin(-3, keepdim=True), mean.amax(-3, keepdim=True)
+    return mean, (((most - least) / (most + DARK) - BEGINS) / (ENDS - BEGINS)).clamp(0, 1)

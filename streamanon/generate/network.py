@@ -28,6 +28,7 @@ from streamanon.generate.reuse import resting
 from streamanon.generate.silhouette import STEP, background, left_out, sides_of
 from streamanon.generate.softness import softened, softness_of
 from streamanon.geometry import CROP_PX, alignment, invert, scale_of, transform
+from streamanon.media.coloured_light import share_left_out
 from streamanon.media.yuv import read_luma, read_rgb
 from streamanon.mesh.face_mesh import aligned_crop, network_input, snap
 from streamanon.mesh.landmarks import mesh_keypoints
@@ -38,6 +39,7 @@ from streamanon.types import Assignment, Float, Picture
 #: From which probability a cell counts as something in front of the face; by how much less, if it did in
 #: the frame before (hysteresis); and the share of a face beyond which it is too hidden to be painted.
 FRONT_SURE, FRONT_SLACK, MOST_FRONT = 0.7, 0.2, 0.62
+FRONT_CELLS = (32, 32)
 #: Faces go through the network by so many: few sizes, as a runtime may prepare for each.
 CHUNKS = (8, 4, 2, 1)
 IDENTITY = np.eye(2, 3, dtype=np.float32)
@@ -214,8 +216,11 @@ class NetworkGenerator:
 
     def _in_front(self, crop: Float, before: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         """The crop's cells [32, 32] that show something in front of a face; ``before``: in the last frame,
-        whose cells have a lower threshold (hysteresis).
+        whose cells have a lower threshold (hysteresis). Nothing in coloured light, where a blue chin is
+        taken for a mask.
         """
+        if share_left_out(crop) > 0:
+            return np.zeros(FRONT_CELLS, np.bool_)
         shares = self._occlusion.run(network_input([crop]))[0][0, 0]
         return np.asarray(shares > FRONT_SURE - (0 if before is None else FRONT_SLACK * before))
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from streamanon.geometry import CROP_PX, alignment, invert, scale_of, transform
+from streamanon.media.coloured_light import without_cast
 from streamanon.media.yuv import read_rgb
 from streamanon.mesh.eye_mouth import PATCH_PX, placements, refined
 from streamanon.mesh.landmarks import mesh_keypoints
@@ -142,8 +143,8 @@ def aligned_crop(picture: Picture, matrix: Float, crop_px: int = CROP_PX) -> Flo
 
 
 def network_input(crops: Sequence[Float]) -> Float:
-    """Crops [h, w, 3] of 0..255 as a batch [B, 3, h, w] of 0..1."""
-    return np.stack([np.stack(cv2.split(crop)) for crop in crops]) / np.float32(255)
+    """Crops [h, w, 3] of 0..255 as a batch [B, 3, h, w] of 0..1, in coloured light without colour."""
+    return np.stack([np.stack(cv2.split(without_cast(crop))) for crop in crops]) / np.float32(255)
 
 
 def _warped(patch: Float, matrix: Float, corner: tuple[int, int], crop_px: int) -> Float:

@@ -137,6 +137,20 @@ def test_faces_are_painted_alike(fmt: str) -> None:
         assert (one.detail.front != other.detail.front).mean() < 0.01
 
 
+def test_in_coloured_light_nothing_is_in_front_on_the_device_either() -> None:
+    lit = picture_of(JOBS)
+    under_water = replace(lit, planes=(lit.planes[0], *(np.full_like(lit.planes[1], v) for v in (190, 70))))
+    expected, made = (one.paint(under_water, JOBS) for one in (on_host(), on_device(Pictures(MEMORY))))
+    for one, other in zip(expected, made, strict=True):
+        colours, opacity, front = compared(one, other)
+        assert colours.mean() < 0.6
+        assert opacity.mean() < 0.004
+        assert front.max() == 0
+        assert one is not None
+        assert one.detail.front is not None
+        assert not one.detail.front.any()
+
+
 def test_paintings_end_with_the_face_alike() -> None:
     """Faces narrower than their meshes, so that some of each painting is left out."""
     picture, full = (picture_of(JOBS, half_width=half) for half in (0.45, 0.62))

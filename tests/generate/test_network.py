@@ -49,6 +49,17 @@ def test_what_is_in_front_is_left_and_said_to_be() -> None:
     assert patch.alpha[hidden].max() < 0.2
 
 
+def test_in_coloured_light_nothing_is_taken_for_in_front() -> None:
+    """Under water a chin is as blue as a surgical mask: it would stay as it is."""
+    front = np.zeros((CELLS, CELLS), np.float32)
+    front[18:24, :16] = 0.95
+    under_water = picture(lambda pixels: pixels * [0.2, 0.6, 1])
+    painting = one(generator(Networks(front)), under_water, face(40), assignment())
+    assert painting is not None
+    assert painting.patch.front is not None
+    assert painting.patch.front.max() == 0
+
+
 def test_nothing_hovers_before_a_face() -> None:
     """A mouth that the occlusion network takes for something in front is painted over all the same."""
     front = np.zeros((CELLS, CELLS), np.float32)
