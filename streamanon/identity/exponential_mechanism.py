@@ -27,6 +27,9 @@ SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.25, 0.35, 3.5, 16.0
 #: Widths of faces, px, between which delegates come to look as old as their portraits, and how far: the
 #: readings of them as they are worn are those of faces of 128 px, in which fine wrinkles do not show.
 CLOSE_PX, CLOSE_SHARE = (130.0, 320.0), 0.7
+#: A delegate's portrait counts by itself, too: some who are read as 37 when worn look like the 52 of their
+#: portrait. It may be so many years older than the person is read, and a step is so many more, or fewer.
+PORTRAIT_OLDER, PORTRAIT_STEP = 4.0, 5.0
 #: Log-odds of people count so many times: who is likelier one than the other is compared as one. Beyond
 #: that in either direction all are as clear: delegates seldom are clearer.
 DECIDED, CLEAREST = 2.0, 2.5
@@ -61,12 +64,13 @@ BEST_SHARE, TAIL_SHARE = 5 / 79, 1 / 79
 @dataclass(frozen=True, eq=False)
 class Attributes:
     """What should fit, [N] each, of delegates as people wear them: how masculine they present 0..1, years,
-    skin tone (ITA, degrees).
+    skin tone (ITA, degrees); and the years of their portraits.
     """
 
     masculine: Float
     age: Float
     tone: Float
+    portrait_age: Float
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ def attributes_of(gallery: DelegateGallery, width_px: float = 0.0) -> Attributes
     masculine, small = np.array(worn, np.float32).reshape(-1, 2).T
     large = np.array([one.age for one in gallery.delegates], np.float32)
     share = np.float32(CLOSE_SHARE * np.interp(width_px, CLOSE_PX, (0, 1)))
-    return Attributes(masculine, small + share * (large - small), gallery.tones.astype(np.float32))
+    return Attributes(masculine, small + share * (large - small), gallery.tones.astype(np.float32), large)
 
 
 def distances(
@@ -151,6 +155,7 @@ def _steps_away(person: Traits, delegates: Attributes) -> Float:
         steps = [
             sex.clip(0) / SEX_STEP,
             (delegates.age - person.age) / AGE_STEP,
+            (delegates.portrait_age - PORTRAIT_OLDER - person.age) / PORTRAIT_STEP,
             (delegates.tone - person.tone) / TONE_STEP,
         ]
         squares = np.square(np.nan_to_num(np.clip(steps, -MOST_STEPS, MOST_STEPS)))

@@ -39,7 +39,11 @@ DELEGATES = Attributes(
     np.array([0.0, 0.1, 0.5, 0.9, 1.0], np.float32),
     np.array([20, 60, 35, 25, 70], np.float32),
     np.array([-40, 0, 60, 30, -20], np.float32),
+    np.array([24, 66, 40, 30, 75], np.float32),
 )
+
+
+NAMES = ("masculine", "age", "tone", "portrait_age")
 
 
 @given(PEOPLE, PEOPLE, st.floats(0, 20), st.lists(st.booleans(), min_size=5, max_size=5).filter(any))
@@ -84,7 +88,7 @@ def test_distances_are_finite_whatever_is_measured(a: float, b: float, c: float)
 
 def test_of_those_who_fit_the_one_most_like_the_person_fits_least() -> None:
     """Whatever the person's cosines are as a whole: those of small faces are all low."""
-    crowd = Attributes(*(np.full(42, value, np.float32) for value in (0.9, 30, 20)))
+    crowd = Attributes(*(np.full(42, value, np.float32) for value in (0.9, 30, 20, 34)))
     cosines = np.linspace(-0.5, 0.1, 42).astype(np.float32)
     for shift in (0.0, 0.2):
         away = distances(Traits(0.9, 30, 20), crowd, cosines + np.float32(shift))
@@ -93,7 +97,7 @@ def test_of_those_who_fit_the_one_most_like_the_person_fits_least() -> None:
 
 
 def test_who_is_alike_in_any_case_does_not_fit() -> None:
-    crowd = Attributes(*(np.full(42, value, np.float32) for value in (0.9, 30, 20)))
+    crowd = Attributes(*(np.full(42, value, np.float32) for value in (0.9, 30, 20, 34)))
     cosines = np.full(42, 0.3, np.float32)
     cosines[7] = 0.6
     away = distances(Traits(0.9, 30, 20), crowd, cosines)
@@ -105,14 +109,14 @@ def test_who_is_alike_in_any_case_does_not_fit() -> None:
 def test_where_all_who_fit_are_alike_others_fit_better() -> None:
     """However much: a face like theirs is what others look for."""
     ages = np.array([30] * 30 + [55] * 30, np.float32)
-    crowd = Attributes(np.full(60, 0.9, np.float32), ages, np.full(60, 20, np.float32))
+    crowd = Attributes(np.full(60, 0.9), ages, np.full(60, 20), np.full(60, 34))
     cosines = np.array([0.3] * 30 + [-0.1] * 30, np.float32)
     away = distances(Traits(0.9, 30, 20), crowd, cosines)
     assert away[30:].max() < away[:30].min()
 
 
 def test_a_view_does_not_change_who_fits_a_kind_unless_a_delegate_is_nearly_the_person() -> None:
-    crowd = Attributes(*(np.full(42, value, np.float32) for value in (0.9, 30, 20)))
+    crowd = Attributes(*(np.full(42, value, np.float32) for value in (0.9, 30, 20, 34)))
     kind = np.linspace(-0.3, 0.3, 42).astype(np.float32)
     views = kind + np.float32(0.04), kind[::-1].copy()
     one, two = (distances(Traits(0.9, 30, 20), crowd, view, kind) for view in views)
@@ -129,7 +133,9 @@ def test_nothing_known_fits_nobody_better() -> None:
 
 @given(st.permutations(range(5)), ATTRIBUTES)
 def test_the_order_of_delegates_does_not_matter(order: list[int], who: tuple[float, float, float]) -> None:
-    mixed = Attributes(*(getattr(DELEGATES, name)[order] for name in ("masculine", "age", "tone")))
+    mixed = Attributes(
+        *(getattr(DELEGATES, name)[order] for name in ("masculine", "age", "tone", "portrait_age"))
+    )
     one, two = (probabilities(distances(Traits(*who), these), 4) for these in (DELEGATES, mixed))
     np.testing.assert_allclose(one[order], two, atol=1e-6)
 
@@ -158,7 +164,7 @@ def test_who_reads_as_neither_when_worn_fits_less_than_who_reads_as_the_persons_
     """Another age or tone within reach is the lesser evil."""
     masculine = np.array([0.5] * 21 + [0.97] * 21, np.float32)
     ages = np.array([40] * 21 + [44] * 21, np.float32)
-    crowd = Attributes(masculine, ages, np.full(42, 20, np.float32))
+    crowd = Attributes(masculine, ages, np.full(42, 20, np.float32), ages)
     away = distances(Traits(0.99, 40, 20), crowd)
     assert away[21:].max() <= away[:21].min()
 
@@ -194,6 +200,14 @@ def test_on_close_ups_delegates_look_as_old_as_their_portraits() -> None:
     older = replace(gallery, delegates=delegates)
     ages = [float(attributes_of(older, width).age[0]) for width in (0, 130, 225, 320, 900)]
     assert ages == pytest.approx([40, 40, 47, 54, 54])
+
+
+def test_who_is_read_as_young_but_looks_old_fits_less() -> None:
+    """By the same reading when worn; a portrait's age counts for small faces, too."""
+    portraits = np.array([52] * 21 + [34] * 21, np.float32)
+    crowd = Attributes(np.full(42, 0.9), np.full(42, 30), np.full(42, 20), portraits)
+    away = distances(Traits(0.9, 30, 20), crowd)
+    assert away[21:].max() < away[:21].min() - 2
 
 
 @pytest.mark.parametrize("keyed", [False, True])
