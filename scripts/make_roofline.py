@@ -90,7 +90,7 @@ class Work:
 def work_of(path: Path, sides: tuple[int, int] = VIEW_PX) -> Work:
     """Counted on the shapes that the network has when it runs; ``sides``: height and width px of a view."""
     model = onnx.load(str(path))
-    inputs = example(path.stem, read_onnx_header(path).inputs, 1, sides)
+    inputs = example(read_onnx_header(path).inputs, 1, sides)
     weights = {one.name: tuple(one.dims) for one in model.graph.initializer}
     shapes = _shapes(model, inputs) | weights
     flop, layers = 0.0, 0

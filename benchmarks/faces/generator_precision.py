@@ -37,15 +37,12 @@ BATCH, MOST, WARM_UP = 4, 60, 5
 
 
 def recorded(videos: Sequence[Path]) -> list[Face]:
-    """What the network is given for faces of the videos at full size, ``MOST`` a video, evenly spread."""
+    """What the network is given for faces of the videos, ``MOST`` a video, evenly spread."""
     inner, faces = NetworkGenerator._run, list[Face]()
 
-    def spy(
-        self: NetworkGenerator, planes: list[Float], styles: list[Float], small: bool
-    ) -> list[tuple[Float, Float]]:
-        if not small:
-            found.extend((one[None], two) for one, two in zip(planes, styles, strict=True))
-        return inner(self, planes, styles, small)
+    def spy(self: NetworkGenerator, planes: list[Float], styles: list[Float]) -> list[tuple[Float, Float]]:
+        found.extend((one[None], two) for one, two in zip(planes, styles, strict=True))
+        return inner(self, planes, styles)
 
     anonymizer = Anonymizer(load_config(None, ["compute.backend=onnxruntime"]))
     with mock.patch.object(NetworkGenerator, "_run", spy):

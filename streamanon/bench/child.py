@@ -113,7 +113,7 @@ def run_networks(given: Given, backend: str, precision: str, quick: bool) -> lis
         model = opened.load(one.path, precise=one.precise)
         inputs = read_onnx_header(one.path).inputs
         for batch in batches_of(inputs, quick):
-            taken = time_network(model, example(one.path.stem, inputs, batch), seconds)
+            taken = time_network(model, example(inputs, batch), seconds)
             rows.append({"model": one.path.stem, "batch": batch, "milliseconds": percentiles(taken)})
     return rows
 

@@ -74,7 +74,7 @@ def plan_specs(
     specs: dict[PlanSpec, None] = {}
     for target in targets:
         for model in models:
-            profiles = profiles_of(model.path.stem, read_onnx_header(model.path).inputs)
+            profiles = profiles_of(read_onnx_header(model.path).inputs)
             for precision in precisions:
                 half = precision == "fp16" and not model.precise
                 specs[PlanSpec(model.path, target, half, profiles)] = None

@@ -36,18 +36,12 @@ class Load(Protocol):
         """Whether faces are to be painted less often."""
         ...
 
-    @property
-    def coarse_faces(self) -> bool:
-        """Whether faces are to be painted at half the size."""
-        ...
-
 
 @dataclass(frozen=True)
 class NoLoad:
     """A machine that keeps up, or need not."""
 
     rare_painting: bool = False
-    coarse_faces: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,7 +157,7 @@ class Synthesiser:
             state.fall()
             return None
         state.tone = assignment.delegate.skin
-        return Job(mesh, assignment, state.detail, self._parts.load.coarse_faces)
+        return Job(mesh, assignment, state.detail)
 
     def _later(self, mesh: MeshModel, target: Target) -> list[Sight]:
         """The face in later frames, where its mesh can be trusted. A failure leaves out that view only."""

@@ -6,8 +6,7 @@ searched for near faces, and tracked ones are verified in place.
 
 A file can be read at any pace. A live stream cannot: a chain slower than it lags more and more, or loses
 frames. First faces are painted less often, which uncovers nothing; then detection is done less often, as
-the look-ahead follows faces between detections; then faces are painted at half the size; then detection
-sees a smaller copy of the frame.
+the look-ahead follows faces between detections; then detection sees a smaller copy of the frame.
 """
 
 from __future__ import annotations
@@ -40,13 +39,12 @@ BEHIND_SECONDS, CAUGHT_UP_SECONDS = 0.5, 0.1
 #: After a frame was lost for so long, s, nothing is taken back of what load made necessary, and then a step
 #: each shorter time.
 WARY_SECONDS, STEP_BACK_SECONDS = 5.0, 1.0
-#: What is saved before the interval grows, and what follows once it is at its longest: first what nobody is
-#: recognised by, faces at half the size; then a smaller copy of the frame for the detector, which finds
-#: fewer of the smallest faces.
-_RARE_PAINTING, _COARSE_FACES, _SMALLER_COPY = 1, 2, 3
+#: What is saved before the interval grows, and what follows once it is at its longest: a smaller copy of
+#: the frame for the detector, which finds fewer of the smallest faces.
+_RARE_PAINTING, _SMALLER_COPY = 1, 2
 #: A step of each down and up, by what it changes.
-_DOWN = {_RARE_PAINTING: "rarer painting", _COARSE_FACES: "coarser faces", _SMALLER_COPY: "smaller copy"}
-_UP = {_RARE_PAINTING: "more painting", _COARSE_FACES: "finer faces", _SMALLER_COPY: "larger copy"}
+_DOWN = {_RARE_PAINTING: "rarer painting", _SMALLER_COPY: "smaller copy"}
+_UP = {_RARE_PAINTING: "more painting", _SMALLER_COPY: "larger copy"}
 #: A chain that spends this share of its time waiting for frames does not lag, whatever the time stamps say.
 IDLE_SHARE = 0.25
 #: A time stamp that goes back, or forward by more than this between two frames, is a jump, s.
@@ -97,11 +95,6 @@ class DetectionInterval:
     def rare_painting(self) -> bool:
         """Whether faces are to be painted less often."""
         return self._economy >= _RARE_PAINTING
-
-    @property
-    def coarse_faces(self) -> bool:
-        """Whether faces are to be painted at half the size."""
-        return self._economy >= _COARSE_FACES
 
     def follow(self, frames: Iterable[RawFrame]) -> Iterator[RawFrame]:
         """Pass frames on and measure the lag."""

@@ -17,7 +17,6 @@ from streamanon.generate.network import (
     FRONT_SLACK,
     FRONT_SURE,
     MOST_FRONT,
-    SMALL_SCALE,
     opacity_bounds,
     reaching_in,
     region_of_cut,
@@ -47,10 +46,6 @@ class Placed:
     @property
     def delegate(self) -> Delegate:
         return self.job.assignment.delegate
-
-    @property
-    def small(self) -> bool:
-        return self.job.coarse or scale_of(self.matrix) > SMALL_SCALE
 
 
 @dataclass(frozen=True, eq=False, repr=False)

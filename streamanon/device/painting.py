@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 
 from streamanon.device.drawing import LAYERS, Drawn, Placed, draw, place
 from streamanon.device.grain import Grain, detail_gain
@@ -204,16 +203,11 @@ class DeviceGenerator(NetworkGenerator):
         """RGB [N, 3, 128, 128] -1..1 and share of face [N, 1, 128, 128]."""
         styles = self._memory.upload(np.concatenate([self._style(one.job.assignment) for one in placed]))
         rgb, share = torch.empty_like(planes[:, :3]), torch.empty_like(planes[:, :1])
-        for small in (False, True):
-            rows = [n for n, one in enumerate(placed) if one.small is small]
-            for chunk in chunks(rows):
-                numbers = self._memory.upload(np.array(chunk))
-                given = F.avg_pool2d(planes[numbers], 2) if small else planes[numbers]
-                answers = self._loaded(self._net).run_kept(given, styles[numbers])
-                for whole, answer in zip((rgb, share), answers, strict=True):
-                    whole[numbers] = (
-                        answer.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3) if small else answer
-                    )
+        for chunk in chunks(list(range(len(placed)))):
+            some = slice(chunk[0], chunk[-1] + 1)
+            answers = self._loaded(self._net).run_kept(planes[some], styles[some])
+            for whole, answer in zip((rgb, share), answers, strict=True):
+                whole[some] = answer
         return rgb, share
 
     def _patches(

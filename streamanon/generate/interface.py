@@ -64,14 +64,11 @@ class DetailState:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Job:
-    """A face to be painted: its mesh, what the person becomes, and the state after the last frame.
-    ``coarse``: at half the size, as the machine is overloaded.
-    """
+    """A face to be painted: its mesh, what the person becomes, and the state after the last frame."""
 
     geometry: Geometry
     assignment: Assignment
     last: DetailState | None
-    coarse: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,7 +31,6 @@ class Kept:
     """
 
     assignment: Assignment
-    small: bool
     local: Float
     places: Float
     mask: NDArray[np.bool_]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,8 +40,6 @@ from streamanon.types import Assignment, Float, Picture
 #: the frame before (hysteresis); and the share of a face beyond which it is too hidden to be painted.
 FRONT_SURE, FRONT_SLACK, MOST_FRONT = 0.7, 0.2, 0.62
 FRONT_CELLS = (32, 32)
-#: Crop pixels a frame pixel from which a face is painted at half the size.
-SMALL_SCALE = 1.8
 #: Faces go through the network by so many: few sizes, as a runtime may prepare for each.
 CHUNKS = (8, 4, 2, 1)
 IDENTITY = np.eye(2, 3, dtype=np.float32)
@@ -78,7 +75,6 @@ class _Begun:
     cut: NDArray[np.bool_]
     front: NDArray[np.bool_]
     light: Float
-    small: bool
     planes: Float | None = None
     answer: Answer | None = None
     keep: Callable[[Answer], Kept] | None = None
@@ -112,29 +108,24 @@ class NetworkGenerator:
 
     def paint(self, picture: Picture, jobs: Sequence[Job]) -> list[Painting | None]:
         begun = [self._begun(picture, job) for job in jobs]
-        for small in (False, True):
-            rows = [
-                n
-                for n, one in enumerate(begun)
-                if one is not None and not one.answer and one.small is small
-            ]
-            for chunk in chunks(rows):
-                faces = [one for row in chunk if (one := begun[row]) is not None]
-                planes = [face.planes for face in faces if face.planes is not None]
-                answers = self._run(planes, [self._style(face.assignment) for face in faces], small)
-                for row, face, (rgb, share) in zip(chunk, faces, answers, strict=True):
-                    begun[row] = face.answered(Answer(_levels(rgb), share))
+        rows = [n for n, one in enumerate(begun) if one is not None and not one.answer]
+        for chunk in chunks(rows):
+            faces = [one for row in chunk if (one := begun[row]) is not None]
+            planes = [face.planes for face in faces if face.planes is not None]
+            answers = self._run(planes, [self._style(face.assignment) for face in faces])
+            for row, face, (rgb, share) in zip(chunk, faces, answers, strict=True):
+                begun[row] = face.answered(Answer(_levels(rgb), share))
         return [None if face is None else self._finished(picture, face) for face in begun]
 
     def warm_up(self) -> None:
-        """Run the networks once in each size and number in which they are run later."""
+        """Run the networks once in each number of faces in which they are run later."""
         delegate = self._gallery.delegates[0]
         given = np.concatenate([delegate.code, self._gallery.features[0]])[None].astype(np.float32)
         style = self._style_net.run(given)[0]
         self._in_front(np.zeros((CROP_PX, CROP_PX, 3), np.float32), None)
         planes = np.zeros((PLANES, CROP_PX, CROP_PX), np.float32)
-        for count, small in itertools.product(CHUNKS, (False, True)):
-            self._run([planes] * count, [style] * count, small)
+        for count in CHUNKS:
+            self._run([planes] * count, [style] * count)
 
     def _begun(self, picture: Picture, job: Job) -> _Begun | None:
         """The network's inputs; None where no face can be made."""
@@ -149,8 +140,7 @@ class NetworkGenerator:
             raise SynthesisError("the mesh holds values that are not finite")
         points = self._proportions.apply(geometry.points, assignment.delegate.shape, assignment.geometry)
         matrix = alignment(mesh_keypoints(geometry.points))
-        small = job.coarse or scale_of(matrix) > SMALL_SCALE
-        if (rested := self._rested(picture, job, points, matrix, small)) is not None:
+        if (rested := self._rested(picture, job, points, matrix)) is not None:
             return rested
         crop, local = aligned_crop(picture, matrix), transform(matrix, points)
         places, mask = self._textures.places(local, (CROP_PX, CROP_PX))
@@ -167,7 +157,7 @@ class NetworkGenerator:
         detail = with_features(
             detail, crop, _lights(light, local), transform(matrix, geometry.points), job.last
         )
-        keep = partial(Kept, assignment, small, local, places, mask, inputs.skin, front, inputs.cut, light)
+        keep = partial(Kept, assignment, local, places, mask, inputs.skin, front, inputs.cut, light)
         return _Begun(
             crop,
             detail,
@@ -179,19 +169,16 @@ class NetworkGenerator:
             inputs.cut,
             front,
             light,
-            small,
             planes=inputs.planes,
             keep=keep,
         )
 
-    def _rested(
-        self, picture: Picture, job: Job, points: Float, matrix: Float, small: bool
-    ) -> _Begun | None:
+    def _rested(self, picture: Picture, job: Job, points: Float, matrix: Float) -> _Begun | None:
         """A face that rests, with the network's last answer; None where it has to be painted anew."""
         if job.last is None or job.last.kept is None:
             return None
         kept, scale = job.last.kept, 1 / scale_of(matrix)
-        found = resting(kept, points, matrix, scale, job.assignment, small)
+        found = resting(kept, points, matrix, scale, job.assignment)
         if found is None:
             return None
         crop = aligned_crop(picture, found.matrix)
@@ -213,19 +200,12 @@ class NetworkGenerator:
             cut,
             front,
             light,
-            small,
             answer=found.answer(light),
         )
 
-    def _run(self, planes: list[Float], styles: list[Float], small: bool) -> list[tuple[Float, Float]]:
-        """RGB [3, 128, 128] -1..1 and share of face [128, 128] of each; ``small``: from half the size."""
-        batch = np.stack(planes)
-        if small:
-            rows = batch[:, :, ::2] + batch[:, :, 1::2]
-            batch = (rows[..., ::2] + rows[..., 1::2]) * np.float32(0.25)
-        rgb, face = self._net.run(np.ascontiguousarray(batch, np.float32), np.concatenate(styles))
-        if small:
-            rgb, face = (array.repeat(2, axis=2).repeat(2, axis=3) for array in (rgb, face))
+    def _run(self, planes: list[Float], styles: list[Float]) -> list[tuple[Float, Float]]:
+        """RGB [3, 128, 128] -1..1 and share of face [128, 128] of each."""
+        rgb, face = self._net.run(np.stack(planes), np.concatenate(styles))
         return [(one, two[0]) for one, two in zip(rgb, face, strict=True)]
 
     def _style(self, assignment: Assignment) -> Float:

@@ -68,12 +68,12 @@ _PLACES = np.stack(np.meshgrid(np.arange(CROP_PX), np.arange(CROP_PX)), axis=-1)
 
 
 def resting(
-    kept: Kept, points: Float, matrix: Float, scale: float, assignment: Assignment, small: bool
+    kept: Kept, points: Float, matrix: Float, scale: float, assignment: Assignment
 ) -> Resting | None:
     """Where a kept painting lies for a mesh ``points`` [478, 3] px of the frame; None where it has to be
     painted anew. ``matrix`` [2, 3]: the face's alignment; ``scale``: frame px a crop px.
     """
-    if kept.frames >= MOST_FRAMES or kept.assignment is not assignment or kept.small is not small:
+    if kept.frames >= MOST_FRAMES or kept.assignment is not assignment:
         return None
     there, goal = points[POINTS, :2], kept.local[POINTS, :2]
     found = fitted(there, goal)

@@ -69,7 +69,7 @@ def pooled(judges: Judges, rgb: torch.Tensor) -> torch.Tensor:
 
 def rows(args: argparse.Namespace) -> Iterator[tuple[str, dict[str, float]]]:
     batches, judges = held_back(args.measure), Judges(args.engines)
-    start = args.start / "generator.safetensors"
+    start = args.start / "generator-teacher.safetensors"
     yield "start", measure(start, batches, judges)
     for term in ("nothing", *WEIGHTS):
         with tempfile.TemporaryDirectory() as name:
@@ -87,7 +87,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bank", type=Path, required=True, help="of streamanon.training.crops")
     parser.add_argument("--measure", type=Path, required=True, help="a bank of faces held back")
-    parser.add_argument("--start", type=Path, required=True, help="a folder with generator.safetensors")
+    parser.add_argument(
+        "--start", type=Path, required=True, help="a folder with generator-teacher.safetensors"
+    )
     parser.add_argument("--engines", type=Path, default=Engines.open().folder)
     parser.add_argument("--steps", type=float, default=150)
     parser.add_argument("--batch", type=int, default=12)

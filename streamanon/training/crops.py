@@ -140,9 +140,10 @@ def placed(
 
 
 class Reader:
-    """Turns portraits into faces of the bank."""
+    """Turns portraits into faces of the bank, unless they are turned by more than ``most_yaw_deg``."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_yaw_deg: float) -> None:
+        self._most_yaw_deg = most_yaw_deg
         engines, backend = Engines.open(), create(ComputeConfig(threads=1))
         self._mesh, self._encoder = FaceMesh(backend, engines), IdentityEncoder(backend, engines)
         self._chart: Chart = chart_of_gallery(open_gallery(engines))
@@ -153,7 +154,7 @@ class Reader:
         picture = from_rgb(rgb)
         target = Target(0, portrait.box, portrait.keypoints, True)
         found = self._mesh.measure(picture, [target])[0]
-        if found.confidence < LEAST_CONFIDENCE or abs(yaw_degrees(found.points)) > MOST_YAW_DEG:
+        if found.confidence < LEAST_CONFIDENCE or abs(yaw_degrees(found.points)) > self._most_yaw_deg:
             return None
         feature = self._encoder.describe(picture, found.points)
         matrix = alignment(mesh_keypoints(found.points), INNER_PX)
@@ -199,9 +200,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="the bank's file, .npz")
     parser.add_argument("--split", default="train", choices=("train", "val"))
+    parser.add_argument(
+        "--most-yaw-deg", type=float, default=MOST_YAW_DEG, help="faces turned further are left out"
+    )
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    reader = Reader()
+    reader = Reader(args.most_yaw_deg)
     portraits = read_portraits(args.data, SETS, (args.split,))
     faces = (face for portrait in portraits if (face := reader.read(portrait)) is not None)
     print(f"wrote {args.out}: {write_bank(faces, args.out)} faces")

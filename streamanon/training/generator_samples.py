@@ -7,6 +7,7 @@ same person lends the texture. "other": a delegate's; nobody knows the right pic
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import cv2
@@ -68,9 +69,11 @@ class Sample:
 
 
 class SampleSource:
-    def __init__(self, bank: Bank, seed: int) -> None:
+    """Draws samples of a bank. ``shares``: how often each kind."""
+
+    def __init__(self, bank: Bank, seed: int, shares: Mapping[str, float] = SHARES) -> None:
         engines = Engines.open()
-        self.bank, self.rng = bank, np.random.default_rng(seed)
+        self.bank, self.rng, self._shares = bank, np.random.default_rng(seed), shares
         self.gallery = gallery = open_gallery(engines)
         self._distraction: Distraction = open_distraction(engines)
         self._head = _head(engines)
@@ -94,7 +97,7 @@ class SampleSource:
 
     def draw(self) -> Sample:
         while True:
-            kind = str(self.rng.choice(KINDS, p=[SHARES[name] for name in KINDS]))
+            kind = str(self.rng.choice(KINDS, p=[self._shares.get(name, 0) for name in KINDS]))
             try:
                 return self.make(kind)
             except SynthesisError:  # a face that the product would not paint either

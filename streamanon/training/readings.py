@@ -99,7 +99,7 @@ class Wearing:
         """How masculine (0..1) and how old (years) a delegate presents there."""
         distracted = self._distraction.apply(head.feature, self._gallery.features[row])
         assignment = Assignment(self._gallery.delegates[row], GEOMETRY, distracted)
-        painting = self._generator.paint(head.picture, [Job(head.measured, assignment, None, False)])[0]
+        painting = self._generator.paint(head.picture, [Job(head.measured, assignment, None)])[0]
         if painting is None:
             raise SynthesisError("a head's face cannot be painted: leave that head out")
         bare, patch = head.picture, opaque_inside(painting.patch, head.measured.points)

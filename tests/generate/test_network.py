@@ -110,28 +110,19 @@ def test_a_mesh_that_is_no_number_or_lies_outside_is_not_painted() -> None:
         assert one(generator(Networks()), picture(), mesh, assignment()) is None
 
 
-def test_faces_of_a_frame_go_through_the_network_together_small_ones_at_half_the_size() -> None:
+def test_faces_of_a_frame_go_through_the_network_together() -> None:
     networks = Networks()
     sizes = (40.0, 9.0, 45.0, 50.0, 10.0, 40.0)
     broken = Geometry(face(40).points * np.float32("nan"), 0.9)
     jobs = [Job(face(size), assignment(number), None) for number, size in enumerate(sizes)]
     made = generator(networks).paint(picture(), [*jobs[:2], Job(broken, assignment(), None), *jobs[2:]])
-    assert [shape[0::2] for shape in networks.shapes] == [(4, CROP_PX), (2, CROP_PX // 2)]
+    assert [shape[0::2] for shape in networks.shapes] == [(4, CROP_PX), (2, CROP_PX)]
     assert [painting is None for painting in made] == [False, False, True, False, False, False, False]
     for job, painting in zip(jobs, [*made[:2], *made[3:]], strict=True):
         alone = generator(Networks()).paint(picture(), [job])[0]
         assert painting is not None
         assert alone is not None
         np.testing.assert_allclose(painting.patch.rgb, alone.patch.rgb, atol=1e-3)
-
-
-def test_on_an_overloaded_machine_large_faces_are_painted_at_half_the_size_too() -> None:
-    networks = Networks()
-    fine, coarse = (Job(face(40.0), assignment(), None, coarse) for coarse in (False, True))
-    paintings = [generator(networks).paint(picture(), [job])[0] for job in (fine, coarse)]
-    assert [shape[2] for shape in networks.shapes] == [CROP_PX, CROP_PX // 2]
-    first, second = (painting.patch.alpha for painting in paintings if painting is not None)
-    np.testing.assert_array_equal(first, second)  # it covers the same
 
 
 def test_what_was_in_front_stays_so_while_the_network_wavers() -> None:

@@ -11,7 +11,6 @@ from streamanon.generate.network import CHUNKS
 from streamanon.media.yuv import from_rgb
 from streamanon.runtime.backends.tensorrt_profiles import (
     BATCHES,
-    CROP_SIDES,
     VIEW_SIDES,
     Range,
     exactly,
@@ -32,7 +31,7 @@ def shapes(*given: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
 
 
 def profiles(engines: Engines, model: str) -> tuple[tuple[Range, ...], ...]:
-    return profiles_of(model, read_onnx_header(engines.path(model)).inputs)
+    return profiles_of(read_onnx_header(engines.path(model)).inputs)
 
 
 def test_batches_have_the_tightest_profile(engines: Engines) -> None:
@@ -47,18 +46,6 @@ def test_batches_have_the_tightest_profile(engines: Engines) -> None:
 def test_inputs_with_batches_of_their_own_share_a_profile(engines: Engines) -> None:
     parts = profiles(engines, "face-parts")
     assert fitting(parts, shapes((2, 3, 64, 64), (1, 3, 64, 64))) == 1
-
-
-def test_the_generator_has_both_its_sizes(engines: Engines) -> None:
-    generator = profiles(engines, "generator")
-    assert len(generator) == len(BATCHES) * len(CROP_SIDES["generator"])
-    numbers = [
-        fitting(generator, shapes((count, 13, side, side), (count, 2880)))
-        for side in (64, 128)
-        for count in BATCHES
-    ]
-    assert numbers == list(range(6))
-    assert fitting(generator, shapes((1, 13, 96, 96), (1, 2880))) is None
 
 
 def test_the_detectors_usual_views_have_profiles_of_their_own(engines: Engines) -> None:
@@ -89,13 +76,13 @@ def test_every_view_of_usual_pictures_has_a_profile(size: tuple[int, int], engin
 
 
 def test_a_detector_of_ones_own_sees_one_picture_at_a_time() -> None:
-    own = profiles_of("yolo", [Port("images", "float32", (None, 3, None, None))])
+    own = profiles_of([Port("images", "float32", (None, 3, None, None))])
     assert fitting(own, shapes((1, 3, 640, 640))) == len(own) - 1
     assert fitting(own, shapes((2, 3, 640, 640))) is None
 
 
 def test_a_model_without_a_free_length_has_one_profile() -> None:
-    fixed = profiles_of("yolo", [Port("images", "float32", (1, 3, 640, 640))])
+    fixed = profiles_of([Port("images", "float32", (1, 3, 640, 640))])
     assert fixed == exactly(((1, 3, 640, 640),))
 
 

@@ -151,7 +151,7 @@ class _TensorRtModel:
             if port.element != "float32":
                 raise ModelError(f"{path.name} takes {port.element}: export it with float32 inputs")
         self._place, self._path, self._half = place, path, half
-        self._profiles = profiles_of(path.stem, inputs)
+        self._profiles = profiles_of(inputs)
         self._others = ShapeCache(lambda shapes: self._open(exactly(shapes)))
         self._running = threading.Lock()
         with place.memory.active():

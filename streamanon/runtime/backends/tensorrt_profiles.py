@@ -17,8 +17,9 @@ BATCHES = (1, 4, 8)
 VIEW_SIDES = ((128, 224), (224, 384), (320, 576), (576, 1024))
 #: All other views, tiles and close-ups: from the network's grid to the largest square.
 VIEW_RANGE = ((32, 32), (576, 1024), (1024, 1024))
-#: The generator's two sizes, of which the network takes any.
-CROP_SIDES = {"generator": ((64, 64), (128, 128))}
+
+
+NO_SIDES = ((), (), ())
 
 
 class Range(NamedTuple):
@@ -32,23 +33,17 @@ class Range(NamedTuple):
 Profile = tuple[Range, ...]  # one range an input
 
 
-def profiles_of(model: str, inputs: Sequence[Port]) -> tuple[Profile, ...]:
+def profiles_of(inputs: Sequence[Port]) -> tuple[Profile, ...]:
     """The profiles of a model, the tightest first: by batch, and by picture size where that is free. The
     sides of a picture are free for a detector, whose batch is one.
     """
-    views = model not in CROP_SIDES and any(None in port.shape[1:] for port in inputs)
-    if views:
+    if any(None in port.shape[1:] for port in inputs):
         exact = [(sides, sides, sides) for one in VIEW_SIDES for sides in (one, one[::-1])]
         return tuple(
             tuple(_range(port.shape, (1, 1, 1), sides) for port in inputs) for sides in (*exact, VIEW_RANGE)
         )
-    fixed = [(sides, sides, sides) for sides in CROP_SIDES.get(model, ((0, 0),))]
     batches = BATCHES if any(port.shape[0] is None for port in inputs) else BATCHES[:1]
-    return tuple(
-        tuple(_range(port.shape, (1, most, most), sides) for port in inputs)
-        for sides in fixed
-        for most in batches
-    )
+    return tuple(tuple(_range(port.shape, (1, most, most)) for port in inputs) for most in batches)
 
 
 def exactly(shapes: Shapes) -> tuple[Profile, ...]:
@@ -71,7 +66,7 @@ def _takes(limits: Range, shape: tuple[int, ...]) -> bool:
 
 
 def _range(
-    shape: tuple[int | None, ...], batches: tuple[int, ...], sides: tuple[tuple[int, ...], ...]
+    shape: tuple[int | None, ...], batches: tuple[int, ...], sides: tuple[tuple[int, ...], ...] = NO_SIDES
 ) -> Range:
     """``shape`` with its free lengths filled in: batch first, then the sides."""
     least, best, most = (

@@ -116,7 +116,7 @@ def timed(backends: Mapping[str, Backend], engines: Engines) -> tuple[dict[str, 
     with the others.
     """
     paths = [engines.path(name) for name in MODELS]
-    given = [example(path.stem, read_onnx_header(path).inputs, 1) for path in paths]
+    given = [example(read_onnx_header(path).inputs, 1) for path in paths]
     loaded: dict[str, list[Model]] = {}
     results: dict[str, list[Array]] = {}
     faults: dict[str, str] = {}
