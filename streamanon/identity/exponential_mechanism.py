@@ -45,7 +45,7 @@ SURE = 0.003
 MOST_ODDS = 30.0
 #: Nearness of identities: how far above the mean of those who would fit a delegate's cosine may be, in
 #: standard deviations, and how much more is a step away.
-NEAR_FROM, NEAR_STEP = -0.3, 0.1
+NEAR_FROM, NEAR_STEP = -0.45, 0.1
 #: And the cosine itself, for cosines of small, blurred faces differ less, and of some people nearly all who
 #: would fit are alike.
 COSINE_FROM, COSINE_STEP = 0.0, 0.04
