@@ -29,7 +29,8 @@ def anonymizer() -> Anonymizer:
 def test_so_many_faces_are_made(count: int, anonymizer: Anonymizer) -> None:
     found = time_faces(anonymizer, count, 0)
     assert found["milliseconds"]["p50"] > 0
-    assert found["faces_per_second"] == pytest.approx(1000 * count / found["milliseconds"]["p50"], rel=0.01)
+    rate = 1000 * count / found["milliseconds"]["p50"]
+    assert found["faces_per_second"] == pytest.approx(rate, rel=0.01, abs=0.06)  # told to a tenth
 
 
 def test_a_face_that_is_not_found_is_not_timed(

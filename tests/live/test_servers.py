@@ -175,6 +175,7 @@ def test_an_rtsp_server_that_freezes_is_lost_in_time(tmp_path: Path, recording: 
     assert_safe(output, 5)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("away", [1, 10, 90])
 def test_an_rtsp_server_that_is_killed_and_comes_back(tmp_path: Path, recording: Path, away: int) -> None:
     port, output = free_port(), tmp_path / "out.mkv"
