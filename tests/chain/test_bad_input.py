@@ -35,6 +35,7 @@ def found(count: int, seed: int, folder: Path) -> dict[str, list[str]]:
     return fuzz.try_all(fuzz.make_samples(fuzz.make_seeds(folder / "seeds"), count, seed), folder)
 
 
+@pytest.mark.slow
 def test_a_few_mutated_files(tmp_path: Path) -> None:
     verdicts = found(20, 3, tmp_path)
     assert set(verdicts) == {"ok", "refused"}, verdicts

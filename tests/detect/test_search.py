@@ -202,6 +202,7 @@ def test_a_camera_that_is_turned_is_found_out(
     assert min(found[-2:]) >= len(boxes)
 
 
+@pytest.mark.slow
 def test_a_camera_that_is_upright_stays_so(
     detector: FaceDetector, verifier: Verifier, demo: tuple[RawFrame, Float]
 ) -> None:

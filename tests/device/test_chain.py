@@ -87,6 +87,7 @@ def test_the_demos_begin_is_covered_alike() -> None:
     compare(12)
 
 
+@pytest.mark.slow
 def test_faces_made_at_once_are_timed_on_the_device() -> None:
     """What ``streamanon bench`` times where there is a GPU."""
     config = load_config(None, ["compute.threads=1"])

@@ -109,6 +109,7 @@ def drawn_over_a_reconnect(folder: Path, ttl: float, monkeypatch: pytest.MonkeyP
     return drawn
 
 
+@pytest.mark.slow
 def test_everybody_keeps_their_face(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remembering_models: None
 ) -> None:

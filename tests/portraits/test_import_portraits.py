@@ -88,6 +88,7 @@ def test_no_face_is_added_twice(
     assert "b.png: it shows a face that is in the gallery already" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("any_face")
 def test_portraits_are_added_to_the_installed_ones(
     portrait: Callable[..., Image], gallery: DelegateGallery, folder: Path, tmp_path: Path
