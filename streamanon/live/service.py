@@ -59,6 +59,7 @@ class Models:
                 if key not in self._warm and not self._ending:
                     self._warm.add(key)
                     warm_up(anonymizer, width, height)
+            self._threads.remove(threading.current_thread())  # else each reconnect would add one
 
         thread = threading.Thread(target=run, name="warm up", daemon=True)
         self._threads.append(thread)
@@ -69,9 +70,10 @@ class Models:
         abort the process.
         """
         self._ending, until = True, time.monotonic() + seconds
-        for thread in self._threads:
+        threads = list(self._threads)
+        for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        return not any(thread.is_alive() for thread in threads)
 
     def keep_only(self, configs: Sequence[Config]) -> None:
         """Drop what no camera uses any more, and with a GPU's last camera the networks on it."""

@@ -258,7 +258,7 @@ def collate(items: list[Sample]) -> Tensors:
 
 
 def halved(batch: Tensors) -> Tensors:
-    """Pictures with the detail of half the size: small faces take 64 px, and a quarter of the time."""
+    """Pictures with the detail of half the size, as what is distilled begins with."""
     pictures = {
         name: functional.interpolate(functional.avg_pool2d(batch[name], 2), scale_factor=2.0)
         for name in ("planes", "truth")

@@ -103,6 +103,15 @@ def test_the_end_waits_for_networks_that_are_prepared(monkeypatch: pytest.Monkey
     assert sizes == [640], "no more are begun"
 
 
+def test_threads_that_prepared_a_size_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reconnect asks for its size again: for days that would be many."""
+    monkeypatch.setattr(under_test, "warm_up", lambda *_: None)
+    models = FakeModels()
+    for _ in range(20):
+        models.warm(models.of(Config()), 640, 360)
+    assert wait_for(lambda: not models._threads)
+
+
 GPUS = """
 cameras:
   gate: {source: "rtsp://c/1", to: "udp://h:1", set: [compute.device=0]}

@@ -17,8 +17,7 @@ BATCHES = (1, 4, 8)
 VIEW_SIDES = ((128, 224), (224, 384), (320, 576), (576, 1024))
 #: All other views, tiles and close-ups: from the network's grid to the largest square.
 VIEW_RANGE = ((32, 32), (576, 1024), (1024, 1024))
-
-
+#: Of inputs whose sides are fixed.
 NO_SIDES = ((), (), ())
 
 
