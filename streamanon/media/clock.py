@@ -41,6 +41,7 @@ class Clock:
         self._in_use: dict[int, Fraction] = {}
         self._next: dict[int, Fraction] = {}  # by decoding time, as packets follow each other
         self._ends: dict[int, Fraction] = {}  # by what is shown last
+        self._without_dts: set[int] = set()  # streams whose last packet tells only when it is shown
         self.jumps: list[tuple[Fraction, Fraction]] = []
 
     def told(self) -> str:
@@ -70,7 +71,12 @@ class Clock:
         if packet.is_discard:  # cut away by an edit list, in whatever order
             correction = self._in_use.get(index, self._corrections[-1])
         elif packet.stream.type in ("video", "audio"):
-            correction = self._fitting(index, seconds, packet.dts is not None)
+            by_dts = packet.dts is not None and index not in self._without_dts
+            correction = self._fitting(index, seconds, _SLIP_SECONDS if by_dts else _REORDERED_SECONDS)
+            if packet.dts is None:
+                self._without_dts.add(index)
+            else:
+                self._without_dts.discard(index)
             shown = packet.pts if packet.pts is not None else stamp
             duration = packet.duration or 0
             end = (max(stamp, shown) + duration) * base + correction
@@ -85,11 +91,10 @@ class Clock:
             packet.pts = packet.pts + ticks if packet.pts is not None else None
             packet.dts = packet.dts + ticks if packet.dts is not None else None
 
-    def _fitting(self, index: int, seconds: Fraction, decoding_time: bool) -> Fraction:
-        """The correction with which this goes on where its stream ended."""
+    def _fitting(self, index: int, seconds: Fraction, slip: Fraction) -> Fraction:
+        """The correction with which this goes on where its stream ended, or at most ``slip`` before."""
         if index not in self._next:
             return self._beginning(index, seconds)
-        slip = _SLIP_SECONDS if decoding_time else _REORDERED_SECONDS
         follows, now = self._next[index], self._in_use[index]
         if self._goes_on(seconds + now - follows, slip):
             return now

@@ -263,17 +263,21 @@ def test_closing_early_closes_the_file(clip: Path) -> None:
     assert next(frames, None) is None
 
 
-@pytest.mark.parametrize("b_frames", [0, 3])
-def test_matroska_before_zero_keeps_its_times(tmp_path: Path, b_frames: int) -> None:
-    """FFmpeg tells none of them, and with B-frames not in one go either."""
-    path = tmp_path / "a.mkv"
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("b_frames", "begin"), [(0, -560), (3, -560), (5, -80), (5, -2000)])
+def test_matroska_before_zero_keeps_its_times(tmp_path: Path, b_frames: int, begin: int, seed: int) -> None:
+    """FFmpeg tells none of them, and with B-frames not in one go either; some have no decoding time."""
+    path, draw = tmp_path / "a.mkv", np.random.default_rng(seed)
+    picture = draw.integers(0, 256, (48, 64, 3), np.uint8)
     with av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as output:
         stream = output.add_stream("libx264", rate=Fraction(25, 2), options={"bf": str(b_frames)})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for index in range(30):
-            frame = VideoFrame(64, 48, "yuv420p")
-            frame.pts, frame.time_base = index * 80 - 560, Fraction(1, 1000)
+            if draw.random() < 0.3:  # which pictures change decides how x264 reorders them
+                picture = draw.integers(0, 256, (48, 64, 3), np.uint8)
+            frame = VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = begin + index * 80, Fraction(1, 1000)
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     frames = list(read_frames(path, probe(path)))
-    assert [frame.pts for frame in frames] == [index * 80 - 560 for index in range(30)]
+    assert [frame.pts for frame in frames] == [begin + index * 80 for index in range(30)]
