@@ -23,13 +23,13 @@ from streamanon.types import Float, Geometry
 
 #: A step away from a person: in log-odds of presenting as masculine, of which the first are free, years,
 #: and degrees of skin tone.
-SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.25, 0.35, 3.5, 16.0
+SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.25, 0.35, 3.0, 16.0
 #: Widths of faces, px, between which delegates come to look as old as their portraits, and how far: the
 #: readings of them as they are worn are those of faces of 128 px, in which fine wrinkles do not show.
 CLOSE_PX, CLOSE_SHARE = (130.0, 320.0), 0.7
 #: A delegate's portrait counts by itself, too: some who are read as 37 when worn look like the 52 of their
 #: portrait. It may be so many years older than the person is read, and a step is so many more, or fewer.
-PORTRAIT_OLDER, PORTRAIT_STEP = 4.0, 5.0
+PORTRAIT_OLDER, PORTRAIT_STEP = 4.0, 4.0
 #: Log-odds of people count so many times: who is likelier one than the other is compared as one. Beyond
 #: that in either direction all are as clear: delegates seldom are clearer.
 DECIDED, CLEAREST = 2.0, 2.5
@@ -58,7 +58,7 @@ FITTING_STEPS, LEAST_SPREAD = 2.0, 0.02
 #: Nobody is farther away, and who is as far away to that many steps is as far away.
 MOST_STEPS, SAME_STEPS = 1e4, 1e-4
 #: Shares of the gallery: of those who fit wholly, and of those after them who fit less and less.
-BEST_SHARE, TAIL_SHARE = 5 / 79, 1 / 79
+BEST_SHARE, TAIL_SHARE = 10 / 358, 2 / 358
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from streamanon.training.gallery.choose import (
     cell_of,
     choose,
 )
+from streamanon.training.gallery.folds import softer_folds
 from streamanon.training.gallery.morph import (
     Recipe,
     collapse,
@@ -81,12 +82,38 @@ def test_a_portrait_itself_and_its_mirror_image(engines: Engines) -> None:
     gallery = open_gallery(engines)
     chart: Chart = chart_of_gallery(gallery)
     one = gallery.delegates[0]
-    faces = [Face("x", FREE, one.fine, one.shape, 0.0, True, 30.0, None)]
+    faces = [Face("x", FREE, one.fine, one.shape, 0.0, True, 60.0, None)]
     texture, shape = make(Recipe(0), faces, chart)
     turned, mirrored = make(Recipe(0, None, (True, False)), faces, chart)
     np.testing.assert_array_equal(texture, even_sides(one.fine))
     np.testing.assert_allclose(turned.astype(int), texture[:, ::-1], atol=1)
     np.testing.assert_allclose(mirrored[chart.mirror] * [-1, 1, 1], shape, atol=0.02)
+
+
+def _at(chart: Chart, point: int) -> tuple[slice, slice]:
+    x, y = np.rint(2 * chart.uv[point]).astype(int)
+    return slice(y - 6, y + 7), slice(x - 6, x + 7)
+
+
+def test_folds_are_softer_in_young_faces_alone(engines: Engines) -> None:
+    """Lines 5 px wide are folds on a cheek; on a lip and in a beard, and thinner ones, they stay."""
+    chart = chart_of_gallery(open_gallery(engines))
+    rows = np.arange(512)[:, None, None]
+    lined = np.where(rows % 24 < 5, 120, 160) + np.zeros((512, 512, 3), int)
+    lined[300:, :160] //= 3  # a beard
+    texture = lined.astype(np.uint8)
+    young, middle, old = (softer_folds(texture, years, chart).astype(int) for years in (30.0, 45.0, 60.0))
+    np.testing.assert_array_equal(old, texture)
+    cheek, lip, beard = _at(chart, 330), _at(chart, 17), _at(chart, 207)
+    assert texture[beard].max() < 60
+    assert young[cheek].std() < 0.7 * texture[cheek].std()
+    assert young[cheek].std() < middle[cheek].std() < texture[cheek].std()
+    for kept in (lip, beard):
+        np.testing.assert_allclose(young[kept], texture[kept], atol=1)
+
+    grain = np.where(rows % 2 == 0, 150, 160) + np.zeros((512, 512, 3), int)
+    pores = softer_folds(grain.astype(np.uint8), 30.0, chart)
+    np.testing.assert_allclose(pores, grain, atol=1)
 
 
 def test_a_shape_turned_over_is_noticed(engines: Engines) -> None:

@@ -14,6 +14,7 @@ from streamanon.gallery.delegates import FINE_PX
 from streamanon.gallery.filters import blur
 from streamanon.gallery.uv_chart import Chart, mirrored, normalise, region
 from streamanon.mesh.landmarks import BROWS, EYES
+from streamanon.training.gallery.folds import softer_folds
 from streamanon.training.gallery.portraits import Face
 from streamanon.types import Float
 
@@ -52,7 +53,7 @@ def make(recipe: Recipe, faces: Sequence[Face], chart: Chart) -> tuple[NDArray[n
         texture2, shape2 = _turned(faces[recipe.second], recipe.turned[1], chart)
         texture = morph(texture, texture2, eyes_mask(chart) if recipe.eyes else None)
         shape = normalise(shape + SECOND_SHAPE * (shape2 - shape))
-    return even_sides(texture), shape
+    return softer_folds(even_sides(texture), age_of(recipe, faces), chart), shape
 
 
 def even_sides(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
