@@ -100,17 +100,18 @@ def even_light(texture: Float, skin: NDArray[np.bool_], typical: Float) -> Float
     return np.asarray(np.exp(tone - sided - excess).clip(0, 1), np.float32)
 
 
-def fade_rim(texture: Float, chart: Chart) -> Float:
+def fade_rim(texture: Float, chart: Chart, beardless: bool = False) -> Float:
     """Let a texture's rim, and hair that reaches into it, fade into the skin further in; extend the skin
-    beyond the hull.
+    beyond the hull. ``beardless``: what is dark beside the lower face is no beard, but hair or make-up.
     """
     grey, skin = luma(texture), bare_skin(chart)
     level = float(np.median(grey[skin]))
     rows = np.indices(grey.shape)[0]
     features = blur(region(chart, *BROWS, *EYES, grow_px=FADE_FEATURES_PX).astype(np.float32), 2)
     above = smoothstep(chart.uv[BRIDGE_TOP, 1] + BAND_PX / 2 - rows, 0, BAND_PX)
-    beside = smoothstep(chart.uv[NOSE_TIP, 1] + BAND_PX / 2 - rows, 0, BAND_PX)
-    beside = beside * smoothstep(HAIR_DEPTH_PX - chart.depth, 0, 10)
+    beside = smoothstep(HAIR_DEPTH_PX - chart.depth, 0, 10)
+    if not beardless:
+        beside = beside * smoothstep(chart.uv[NOSE_TIP, 1] + BAND_PX / 2 - rows, 0, BAND_PX)
     soft = blur(grey, HAIR_BLUR_PX) / level
     hair = np.maximum(above, beside) * smoothstep(1 - soft, *HAIR_DARKER)
     cloth = above * smoothstep(CLOTH_DEPTH_PX - chart.depth, 0, 8) * smoothstep(soft - 1, *CLOTH_LIGHTER)

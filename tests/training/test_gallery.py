@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pytest
 
 from streamanon.gallery.delegates import open_gallery
 from streamanon.gallery.uv_chart import Chart, chart_of_gallery
+from streamanon.mesh.landmarks import NOSE_TIP
+from streamanon.portraits.texture import fade_rim
 from streamanon.runtime.models import Engines
 from streamanon.training.gallery.choose import (
     FAR,
@@ -114,6 +117,18 @@ def test_folds_are_softer_in_young_faces_alone(engines: Engines) -> None:
     grain = np.where(rows % 2 == 0, 150, 160) + np.zeros((512, 512, 3), int)
     pores = softer_folds(grain.astype(np.uint8), 30.0, chart)
     np.testing.assert_allclose(pores, grain, atol=1)
+
+
+@pytest.mark.parametrize("beardless", [False, True])
+def test_hair_beside_a_womans_cheeks_fades_and_a_beard_stays(engines: Engines, beardless: bool) -> None:
+    chart = chart_of_gallery(open_gallery(engines))
+    texture = np.full((256, 256, 3), 0.6, np.float32)
+    rows, columns = np.indices((256, 256))
+    low = rows > chart.uv[NOSE_TIP, 1] + 12
+    patch = low & (columns < 128) & (chart.depth > 14) & (chart.depth < 24)
+    texture[patch] *= 0.5
+    faded = fade_rim(texture, chart, beardless)[patch]
+    assert faded.mean() == pytest.approx(0.58 if beardless else 0.3, abs=0.03)
 
 
 def test_a_shape_turned_over_is_noticed(engines: Engines) -> None:

@@ -82,7 +82,7 @@ class Unwrapper:
         raw = unwrap(portrait.image[..., ::-1], portrait.points[:, :2], self._fine)
         small = _halved(raw)
         even = even_light(small, self._skin, self._typical)
-        bare = fade_rim(even, self._chart)
+        bare = fade_rim(even, self._chart, beardless=not portrait.male)
         changed = blur(np.asarray(np.abs((bare - even) @ LUMA), np.float32), 1.5)
         kept = _doubled(1 - smoothstep(changed, *CHANGED))[..., None] * self._inside
         gain = _doubled(blur(np.asarray(even / np.maximum(small, 0.02), np.float32), 2.0)).clip(0.3, 3)
