@@ -58,7 +58,7 @@ FITTING_STEPS, LEAST_SPREAD = 2.0, 0.02
 #: Nobody is farther away, and who is as far away to that many steps is as far away.
 MOST_STEPS, SAME_STEPS = 1e4, 1e-4
 #: Shares of the gallery: of those who fit wholly, and of those after them who fit less and less.
-BEST_SHARE, TAIL_SHARE = 10 / 357, 2 / 357
+BEST_SHARE, TAIL_SHARE = 10 / 353, 2 / 353
 
 
 @dataclass(frozen=True, eq=False)
