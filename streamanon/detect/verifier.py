@@ -18,6 +18,7 @@ from streamanon.detect.verifier_crop import (
     read_verdicts,
     squares,
     turned_square,
+    without_neighbours,
 )
 from streamanon.errors import ModelError
 from streamanon.geometry import sizes_of
@@ -60,9 +61,10 @@ class Verifier:
         """Results for boxes [N, 4] xyxy px, verified in the picture rotated by ``turns`` [N] quarter turns
         counter-clockwise. Raises ValueError for invalid outputs.
         """
-        outputs = self._run(self.input_of(picture, boxes, turns))
-        verdicts = read_verdicts(outputs, boxes, turns.tolist())
+        seen = self.input_of(picture, boxes, turns)
+        verdicts = read_verdicts(self._run(seen), boxes, turns.tolist())
         logits = self._settled(picture, boxes, turns, verdicts.logits)
+        logits = np.maximum(logits, self._alone(seen, verdicts.logits))
         sure = calibrated(logits, sizes_of(boxes), self._calibration)
         return Verified(sure, verdicts.turned, verdicts.boxes, verdicts.keypoints)
 
@@ -78,6 +80,20 @@ class Verifier:
         settled[rows] = mean_logits(logits[rows], mirrored)
         return settled
 
+    def _alone(self, seen: Float, logits: Float) -> Float:
+        """The logits [N] of squares ``seen`` [N, 3, S, S] in doubt that the border of a picture within the
+        picture crosses, without what lies beyond it: the mean with the mirror image. -inf for the others.
+        """
+        found = np.full(len(logits), -np.inf, np.float32)
+        rows = np.flatnonzero(np.abs(logits) < DOUBTFUL_LOGIT)
+        if not len(rows):
+            return found
+        alone, cut = self.without_neighbours(seen[rows])
+        if len(cut):
+            both = [self._run(one)[0].reshape(-1) for one in (alone, self.mirrored(alone))]
+            found[rows[cut]] = np.mean(both, axis=0)
+        return found
+
     def input_of(self, picture: Picture, boxes: Float, turns: NDArray[np.int64]) -> Float:
         """What the network sees of boxes [N, 4]: [N, 3, S, S]."""
         return crops(picture, boxes, turns)
@@ -85,6 +101,10 @@ class Verifier:
     def mirrored(self, squares_: Float) -> Float:
         """Squares [N, 3, S, S], left and right exchanged."""
         return np.ascontiguousarray(squares_[..., ::-1])
+
+    def without_neighbours(self, squares_: Float) -> tuple[Float, NDArray[np.int64]]:
+        """As :func:`streamanon.detect.verifier_crop.without_neighbours`."""
+        return without_neighbours(squares_)
 
     def _run(self, squares_: Float) -> list[Float]:
         """Squares [N, 3, S, S] -> the network's outputs [N, ...], in batches of ``BATCH_SIZES``."""

@@ -26,6 +26,12 @@ LEAST_SIDE = 4.0
 #: Where the network is less sure than this it is shown the square again, mirrored, with these parts of its
 #: surroundings; the mean of the three logits counts.
 DOUBTFUL_LOGIT, MIRRORED_CONTEXTS = 4.0, (0.85, 1.18)
+#: The border of a picture within the picture (a tile of a video call, a split screen): along a row of the
+#: square this share of the pixels differs by this much (of 1) from one side of it to the other, and that is
+#: so many times what it is this many rows beside. Borders are looked for up to this share of the square
+#: from its sides, where no eyes, nose or mouth lie.
+BORDER_SHARE, BORDER_STEP, BORDER_PEAK = 0.75, 0.05, 2.0
+BORDER_BESIDE, BORDER_REACH = (3, 4, 5), 0.375
 #: How a face is turned, in the order of the network's output: yaw below about 25°, below about 60°, more,
 #: and the back of a head (which is no face).
 TURNS = ("front", "half", "profile", "behind")
@@ -88,6 +94,49 @@ def mirrored_boxes(boxes: Float) -> Float:
 def mean_logits(logits: Float, mirrored: Float) -> Float:
     """Of logits [N] and those of the mirrored squares [2, N]."""
     return np.asarray((logits + mirrored.sum(axis=0)) / (1 + len(mirrored)), np.float32)
+
+
+def without_neighbours(squares_: Float) -> tuple[Float, NDArray[np.int64]]:
+    """Of squares [N, 3, S, S] those [K, 3, S, S] that the border of a picture within the picture crosses,
+    grey beyond it, as beyond the picture's own edge; and their rows [K].
+
+    In a video call's tile a face that the tile cuts has a stranger's chin for its forehead, which looks
+    like no face.
+    """
+    made: list[Float] = []
+    rows: list[int] = []
+    for row, square in enumerate(squares_):
+        alone = square.copy()
+        for quarter in range(4):
+            hidden = _rows_beyond(np.rot90(square, quarter, (1, 2)))
+            np.rot90(alone, quarter, (1, 2))[:, :hidden] = GREY / 255
+            if hidden and (not rows or rows[-1] != row):
+                rows.append(row)
+        if rows and rows[-1] == row:
+            made.append(alone)
+    shape = (len(made), *squares_.shape[1:])
+    return np.array(made, np.float32).reshape(shape), np.array(rows, np.int64)
+
+
+def _rows_beyond(square: Float) -> int:
+    """How many rows of a square [3, S, S] lie above the border of a picture within the picture; 0 without
+    one, and where nothing but the picture's own outside lies above it.
+    """
+    seen = np.abs(square - np.float32(GREY / 255)) > 1 / 255
+    inside = seen.any(axis=(0, 1))
+    if not inside.any():
+        return 0
+    steps = np.abs(square[:, 2:] - square[:, :-2]).mean(axis=0)[:, inside]
+    step = np.quantile(steps, 1 - BORDER_SHARE, axis=1)
+    padded = np.pad(step, max(BORDER_BESIDE))
+    beside = np.max([np.roll(padded, way * far) for far in BORDER_BESIDE for way in (1, -1)], axis=0)
+    beside = beside[max(BORDER_BESIDE) : -max(BORDER_BESIDE)]
+    borders = np.flatnonzero((step > BORDER_STEP) & (step > BORDER_PEAK * beside))
+    borders = borders[borders < BORDER_REACH * SIZE_PX]
+    if not len(borders):
+        return 0
+    hidden = int(borders[-1]) + 2  # the first step is about the square's second row, which may be mixed
+    return hidden if seen[:, : max(hidden - 3, 1)].any() else 0
 
 
 class Window(NamedTuple):

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from streamanon.device.pictures import DevicePicture, Pictures
-from streamanon.media.yuv import check_region
-from streamanon.types import Picture, Plane
+from streamanon.media.yuv import check_region, is_without_colour
+from streamanon.types import LUMA, Picture, Plane
 
 
 class DeviceCanvas:
@@ -18,6 +18,7 @@ class DeviceCanvas:
 
     def __init__(self, pictures: Pictures, picture: Picture) -> None:
         self._memory, self._picture = pictures.memory, picture
+        self._without_colour = is_without_colour(picture)
         with self._memory.active():
             self._held = pictures.of(picture)
             self._planes = [plane.clone() for plane in self._held.planes]
@@ -36,6 +37,8 @@ class DeviceCanvas:
             height, width = alpha.shape
             region = x0, y0, x0 + width, y0 + height
             check_region(self._picture, *region)
+            if self._without_colour:
+                rgb = (rgb @ self._memory.upload(LUMA))[..., None].expand(-1, -1, 3)
             targets = self._held.part(region, self._planes)
             _write(self._held, targets, rgb.permute(2, 0, 1), alpha)
 

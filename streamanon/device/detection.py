@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from streamanon.config import DetectConfig
 from streamanon.detect.tiling import PADDING, View
 from streamanon.detect.verifier import OUTPUT_WIDTHS, Verifier, check, region_of_square
-from streamanon.detect.verifier_crop import GREY, SIZE_PX, squares, window_of
+from streamanon.detect.verifier_crop import GREY, SIZE_PX, squares, window_of, without_neighbours
 from streamanon.detect.yolo import FaceDetector
 from streamanon.device.models import DeviceBackend
 from streamanon.device.pictures import DevicePicture, Pictures, Region, without_cast
@@ -74,6 +74,11 @@ class DeviceVerifier(Verifier):
 
     def mirrored(self, squares_: torch.Tensor) -> torch.Tensor:
         return squares_.flip(-1)
+
+    def without_neighbours(self, squares_: torch.Tensor) -> tuple[torch.Tensor, NDArray[np.int64]]:
+        """Looked for on the host: few squares are in doubt."""
+        alone, rows = without_neighbours(squares_.cpu().numpy())
+        return self._pictures.memory.upload(alone), rows
 
     def _run(self, squares_: torch.Tensor) -> list[Float]:
         """In batches of any size: the device's plans take them."""

@@ -19,6 +19,10 @@ from streamanon.types import Float, Picture, Plane
 #: Weights of red and blue in luma (ITU-R BT.601-7, BT.709-6, BT.2020-2).
 _WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
 
+#: A picture is without colour where fewer than this share of its samples are further than so many levels of
+#: 255 from grey: a film in black and white, also with a channel's logo. One sample in so many is looked at,
+#: each way.
+COLOURED_SHARE, COLOURED_LEVELS, LOOKED_AT = 0.01, 2, 4
 #: Shrinking by so many times and more begins with halving.
 HALVED = 8.0
 
@@ -103,6 +107,18 @@ def from_rgb(rgb: NDArray[np.uint8]) -> Picture:
     """A picture (gbrp, so nothing is lost) of uint8 RGB [H, W, 3]."""
     planes = tuple(np.ascontiguousarray(rgb[:, :, channel]) for channel in (1, 2, 0))
     return Picture(planes, "gbrp", full_range=True)
+
+
+def is_without_colour(picture: Picture) -> bool:
+    """Whether a picture is in black and white, by a part of its samples."""
+    planes = [plane[::LOOKED_AT, ::LOOKED_AT].astype(np.int32) for plane in picture.planes]
+    if len(planes) == 1:
+        return True
+    if picture.pixel_format.startswith("gbr"):
+        apart = np.maximum.reduce(planes) - np.minimum.reduce(planes)
+    else:
+        apart = np.maximum(*(np.abs(plane - (1 << picture.bits - 1)) for plane in planes[1:]))
+    return float((apart > COLOURED_LEVELS << picture.bits - 8).mean()) < COLOURED_SHARE
 
 
 def check_region(picture: Picture, x0: int, y0: int, x1: int, y1: int) -> None:

@@ -16,7 +16,7 @@ from remembering import RememberingBackend
 from streamanon.config import ComputeConfig, DetectConfig
 from streamanon.detect.search import FaceSearch
 from streamanon.detect.verifier import BATCH_SIZES, OUTPUT_WIDTHS, Verifier, calibrated, crops
-from streamanon.detect.verifier_crop import mirrored_boxes, verifier_crops
+from streamanon.detect.verifier_crop import mirrored_boxes, verifier_crops, without_neighbours
 from streamanon.detect.yolo import FaceDetector
 from streamanon.errors import ModelError
 from streamanon.geometry import overlap
@@ -207,3 +207,33 @@ def test_what_is_in_doubt_is_shown_mirrored_and_the_mean_counts(
     np.testing.assert_array_equal(shown[1], expected)
     sides = again[:, 2] - again[:, 0]
     assert sides[0] < 40 < sides[1]
+
+
+def test_a_find_in_doubt_is_shown_without_what_lies_beyond_a_border(
+    backend: Backend, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two finds in two tiles of a video call, one below the border and one far from it: the first is shown
+    again, straight and mirrored, grey above the border, and that counts where it is more likely a face.
+    """
+    rgb = np.full((200, 160, 3), 60, np.uint8)
+    rgb[50:] = 160
+    picture = from_rgb(rgb)
+    boxes = np.array([[60, 54, 100, 94], [60, 130, 100, 170]], np.float32)
+    shown: list[Float] = []
+    answers = [[1.0, 1.0], [-2.0] * 4, [2.0], [4.0]]
+
+    def run(squares: Float) -> list[Float]:
+        shown.append(squares)
+        logits = np.array(answers[len(shown) - 1], np.float32)[:, None]
+        return [logits, *(np.zeros((len(squares), w), np.float32) for w in OUTPUT_WIDTHS[1:])]
+
+    verifier = Verifier(backend, engines)
+    monkeypatch.setattr(verifier, "_run", run)
+    found = verifier.verify(picture, boxes, np.zeros(2, np.int64)).probabilities
+    expected = calibrated(np.array([3, -1], np.float32), np.full(2, 40, np.float32), verifier._calibration)
+    np.testing.assert_allclose(found, expected)
+    alone, _ = without_neighbours(shown[0])
+    np.testing.assert_array_equal(shown[2], alone)
+    np.testing.assert_array_equal(shown[3], alone[..., ::-1])
+    assert np.isclose(alone[0, :, 0], 114 / 255).all()
+    assert np.isclose(alone[0, :, 20:], 160 / 255, atol=0.01).all()

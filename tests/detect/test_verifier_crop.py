@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from streamanon.detect.verifier_crop import GREY, SIZE_PX, read_verdicts, squares, verifier_crops
+from streamanon.detect.verifier_crop import (
+    GREY,
+    SIZE_PX,
+    read_verdicts,
+    squares,
+    verifier_crops,
+    without_neighbours,
+)
 
 
 def ramp(width: int = 200, height: int = 160) -> np.ndarray:
@@ -61,3 +69,38 @@ def test_no_finds() -> None:
     assert verifier_crops(ramp(), none).shape == (0, 3, SIZE_PX, SIZE_PX)
     shapes = ((0, 1), (0, 4), (0, 4), (0, 10))
     assert len(read_verdicts([np.zeros(s, np.float32) for s in shapes], none).logits) == 0
+
+
+def textured(seed: int, width: int = 200, height: int = 200) -> np.ndarray:
+    """Something smooth, of its own brightness."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(-20, 20, (8, 8, 3)).astype(np.float32) + rng.uniform(60, 190)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("edge", [70.0, 81.0])
+def test_what_lies_beyond_a_border_within_the_picture_is_hidden(turn: int, edge: float) -> None:
+    """Two pictures beside each other: the square shows one of them as at a picture's own edge."""
+    own, other = textured(1), textured(2)
+    picture = own.copy()
+    picture[: int(edge)] = other[: int(edge)] // 2
+    box = np.array([[80, 80, 120, 120]], np.float32)  # the square is 60 to 140
+    seen = verifier_crops(picture, box, turn)
+    alone, rows = without_neighbours(np.concatenate([verifier_crops(own, box, turn), seen]))
+    assert rows.tolist() == [1]
+    straight = np.rot90(alone[0], -turn, (1, 2))
+    hidden = round((edge - 60) * SIZE_PX / 80)
+    np.testing.assert_array_equal(straight[:, : hidden - 1], np.float32(GREY / 255))
+    kept = np.rot90(seen[0], -turn, (1, 2))[:, hidden + 2 :]
+    np.testing.assert_array_equal(straight[:, hidden + 2 :], kept)
+
+
+def test_the_pictures_own_edge_and_a_line_across_the_face_hide_nothing() -> None:
+    own, other = textured(1), textured(2)
+    at_edge = verifier_crops(own, np.array([[0, 30, 40, 70]], np.float32))
+    own[100:] = other[100:] // 2
+    across = verifier_crops(own, np.array([[80, 80, 120, 120]], np.float32))
+    alone, rows = without_neighbours(np.concatenate([at_edge, across]))
+    assert not len(rows)
+    assert alone.shape == (0, 3, SIZE_PX, SIZE_PX)

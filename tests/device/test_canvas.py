@@ -37,6 +37,26 @@ def painting(height: int, width: int) -> tuple[Float, Float]:
     return rgb, alpha
 
 
+@pytest.mark.parametrize("fmt", ["yuv420p", "yuv422p10le", "gbrp"])
+def test_covers_of_a_picture_in_black_and_white_have_no_colour(fmt: str) -> None:
+    """On the host and on the device alike."""
+    picture = noise(fmt, 64, 48)
+    grey = 128 << picture.bits - 8
+    luma = picture.planes[0]
+    chroma = [np.full_like(plane, grey) for plane in picture.planes[1:]]
+    still = Picture((luma, *([luma, luma] if fmt == "gbrp" else chroma)), fmt, full_range=True)
+    rgb, alpha = painting(16, 20)
+    for canvas in (HostCanvas(still), DeviceCanvas(Pictures(MEMORY), still)):
+        canvas.write(8, 4, rgb, alpha)
+        written = canvas.finish()
+        assert (written.planes[0] != luma).any()
+        if fmt == "gbrp":
+            np.testing.assert_allclose(written.planes[1], written.planes[0], atol=1)
+            np.testing.assert_allclose(written.planes[2], written.planes[0], atol=1)
+        else:
+            assert all((plane == grey).all() for plane in written.planes[1:])
+
+
 @pytest.mark.parametrize("fmt", sorted(PIXEL_FORMATS))
 @pytest.mark.parametrize("corner", [(8, 4), (31, 23)], ids=["within", "at the odd edge"])
 @pytest.mark.parametrize("kind", ["arrays", "tensors"])

@@ -23,6 +23,7 @@ from streamanon.device.models import DeviceBackend, DeviceModel
 from streamanon.device.pictures import DevicePixels, Pictures
 from streamanon.media.decode import read_frames
 from streamanon.media.probe import probe
+from streamanon.media.yuv import from_rgb
 from streamanon.mesh.face_mesh import FaceMesh
 from streamanon.runtime.backends import memory_of, open_backend
 from streamanon.runtime.backends.tensorrt import Place, TensorRtBackend
@@ -134,6 +135,22 @@ def test_the_verifier_sees_the_same(turn: int, engines: Engines, frame: RawFrame
     np.testing.assert_allclose(one.boxes, other.boxes, atol=3)
     nothing = on_device.verify(frame.picture, boxes[:0], turns[:0])
     assert nothing.probabilities.shape == (0,)
+
+
+def test_the_verifier_leaves_out_what_lies_beyond_a_border_on_the_device_too(engines: Engines) -> None:
+    rgb = np.full((200, 160, 3), 60, np.uint8)
+    rgb[50:] = 160
+    picture, turns = from_rgb(rgb), np.zeros(2, np.int64)
+    boxes = np.array([[60, 130, 100, 170], [60, 54, 100, 94]], np.float32)
+    backend = open_backend(ComputeConfig("onnxruntime", 1))
+    on_host = Verifier(backend, engines)
+    on_device = DeviceVerifier(DeviceBackend(backend, MEMORY), engines, Pictures(MEMORY))
+    expected, rows = on_host.without_neighbours(on_host.input_of(picture, boxes, turns))
+    found, on = on_device.without_neighbours(on_device.input_of(picture, boxes, turns))
+    assert rows.tolist() == on.tolist() == [1]
+    np.testing.assert_allclose(here(found), expected, atol=0.01)
+    one, other = (one.verify(picture, boxes, turns) for one in (on_device, on_host))
+    np.testing.assert_allclose(one.probabilities, other.probabilities, atol=0.05)
 
 
 @pytest.mark.slow

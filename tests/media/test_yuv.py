@@ -170,3 +170,26 @@ def test_brightness_is_blended_as_light_adds_up(fmt: str, black: int, middle: in
 def blank(fmt: str, black: int) -> tuple[np.ndarray, ...]:
     luma = np.full((4, 4), black, np.uint8)
     return (luma,) if fmt == "gray" else (luma, *(np.full((2, 2), 128, np.uint8) for _ in range(2)))
+
+
+@pytest.mark.parametrize("fmt", ["yuv420p", "yuv444p10le", "gbrp", "gray"])
+def test_a_picture_in_black_and_white_is_told_from_one_in_colour(fmt: str) -> None:
+    """A few coloured samples, as of a channel's logo, and noise of two levels make no colour."""
+    rng = np.random.default_rng(0)
+    _, _, bits = PIXEL_FORMATS[fmt]
+    scale, kind = 1 << bits - 8, np.uint8 if bits == 8 else np.uint16
+    grey = rng.integers(16, 236, (320, 320))
+    step_x, step_y, _ = PIXEL_FORMATS[fmt]
+    planes = [(grey * scale).astype(kind)]
+    for _ in range(0 if fmt == "gray" else 2):
+        level = grey if fmt == "gbrp" else np.full((320 // step_y, 320 // step_x), 128)
+        planes.append(((level + rng.integers(-1, 2, level.shape)) * scale).astype(kind))
+    assert pixels.is_without_colour(Picture(tuple(planes), fmt))
+    if fmt == "gray":
+        return
+    height, width = planes[1].shape
+    logo, top = planes[1][: height // 16, : width // 16], planes[1][: height // 4]
+    logo[:] = logo + 30 * scale
+    assert pixels.is_without_colour(Picture(tuple(planes), fmt))
+    top[:] = top + 4 * scale
+    assert not pixels.is_without_colour(Picture(tuple(planes), fmt))
