@@ -36,7 +36,7 @@ def softer_folds(texture: NDArray[np.uint8], years: float, chart: Chart) -> NDAr
     strength = SOFTER * (1 - float(np.interp(years, FOLDED_YEARS, (0, 1))))
     if strength == 0:
         return texture
-    rgb = texture.astype(np.float32) / 255
+    rgb = np.asarray(texture / np.float32(255), np.float32)
     shade, skin = np.log(rgb + DARKEST).mean(2), _skin(rgb, chart)
     folds = blur(shade, FOLDS_PX[0]) - blur(shade, FOLDS_PX[1], skin)
     softened = (rgb + DARKEST) * np.exp(-strength * skin * folds)[..., None] - DARKEST
