@@ -18,6 +18,7 @@ from streamanon.detect.verifier_crop import (
     read_verdicts,
     squares,
     turned_square,
+    widened,
     without_neighbours,
 )
 from streamanon.errors import ModelError
@@ -64,7 +65,7 @@ class Verifier:
         seen = self.input_of(picture, boxes, turns)
         verdicts = read_verdicts(self._run(seen), boxes, turns.tolist())
         logits = self._settled(picture, boxes, turns, verdicts.logits)
-        logits = np.maximum(logits, self._alone(seen, verdicts.logits))
+        logits = np.maximum(logits, self._alone(picture, boxes, turns, seen, verdicts.logits))
         sure = calibrated(logits, sizes_of(boxes), self._calibration)
         return Verified(sure, verdicts.turned, verdicts.boxes, verdicts.keypoints)
 
@@ -80,7 +81,9 @@ class Verifier:
         settled[rows] = mean_logits(logits[rows], mirrored)
         return settled
 
-    def _alone(self, seen: Float, logits: Float) -> Float:
+    def _alone(
+        self, picture: Picture, boxes: Float, turns: NDArray[np.int64], seen: Float, logits: Float
+    ) -> Float:
         """The logits [N] of squares ``seen`` [N, 3, S, S] in doubt that the border of a picture within the
         picture crosses, without what lies beyond it: the mean with the mirror image. -inf for the others.
         """
@@ -88,7 +91,8 @@ class Verifier:
         rows = np.flatnonzero(np.abs(logits) < DOUBTFUL_LOGIT)
         if not len(rows):
             return found
-        alone, cut = self.without_neighbours(seen[rows])
+        wide = self.input_of(picture, widened(boxes[rows]), turns[rows])
+        alone, cut = self.without_neighbours(seen[rows], wide)
         if len(cut):
             both = [self._run(one)[0].reshape(-1) for one in (alone, self.mirrored(alone))]
             found[rows[cut]] = np.mean(both, axis=0)
@@ -102,9 +106,9 @@ class Verifier:
         """Squares [N, 3, S, S], left and right exchanged."""
         return np.ascontiguousarray(squares_[..., ::-1])
 
-    def without_neighbours(self, squares_: Float) -> tuple[Float, NDArray[np.int64]]:
+    def without_neighbours(self, squares_: Float, wide: Float) -> tuple[Float, NDArray[np.int64]]:
         """As :func:`streamanon.detect.verifier_crop.without_neighbours`."""
-        return without_neighbours(squares_)
+        return without_neighbours(squares_, wide)
 
     def _run(self, squares_: Float) -> list[Float]:
         """Squares [N, 3, S, S] -> the network's outputs [N, ...], in batches of ``BATCH_SIZES``."""

@@ -32,6 +32,8 @@ DOUBTFUL_LOGIT, MIRRORED_CONTEXTS = 4.0, (0.85, 1.18)
 #: from its sides, where no eyes, nose or mouth lie.
 BORDER_SHARE, BORDER_STEP, BORDER_PEAK = 0.75, 0.05, 2.0
 BORDER_BESIDE, BORDER_REACH = (3, 4, 5), 0.375
+#: In a square so many times as wide such a border goes on; the edge of an arm does not.
+WIDER = 2.0
 #: How a face is turned, in the order of the network's output: yaw below about 25°, below about 60°, more,
 #: and the back of a head (which is no face).
 TURNS = ("front", "half", "profile", "behind")
@@ -96,19 +98,26 @@ def mean_logits(logits: Float, mirrored: Float) -> Float:
     return np.asarray((logits + mirrored.sum(axis=0)) / (1 + len(mirrored)), np.float32)
 
 
-def without_neighbours(squares_: Float) -> tuple[Float, NDArray[np.int64]]:
+def widened(boxes: Float) -> Float:
+    """Boxes [N, 4] about the same middles as ``boxes`` [N, 4], ``WIDER`` times as wide and high."""
+    middles, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    return np.concatenate([middles - WIDER * halves, middles + WIDER * halves], axis=1).astype(np.float32)
+
+
+def without_neighbours(squares_: Float, wide: Float) -> tuple[Float, NDArray[np.int64]]:
     """Of squares [N, 3, S, S] those [K, 3, S, S] that the border of a picture within the picture crosses,
-    grey beyond it, as beyond the picture's own edge; and their rows [K].
+    grey beyond it, as beyond the picture's own edge; and their rows [K]. ``wide`` [N, 3, S, S]: those of
+    the :func:`widened` boxes.
 
     In a video call's tile a face that the tile cuts has a stranger's chin for its forehead, which looks
     like no face.
     """
     made: list[Float] = []
     rows: list[int] = []
-    for row, square in enumerate(squares_):
+    for row, (square, around) in enumerate(zip(squares_, wide, strict=True)):
         alone = square.copy()
         for quarter in range(4):
-            hidden = _rows_beyond(np.rot90(square, quarter, (1, 2)))
+            hidden = _rows_beyond(np.rot90(square, quarter, (1, 2)), np.rot90(around, quarter, (1, 2)))
             np.rot90(alone, quarter, (1, 2))[:, :hidden] = GREY / 255
             if hidden and (not rows or rows[-1] != row):
                 rows.append(row)
@@ -118,25 +127,39 @@ def without_neighbours(squares_: Float) -> tuple[Float, NDArray[np.int64]]:
     return np.array(made, np.float32).reshape(shape), np.array(rows, np.int64)
 
 
-def _rows_beyond(square: Float) -> int:
-    """How many rows of a square [3, S, S] lie above the border of a picture within the picture; 0 without
-    one, and where nothing but the picture's own outside lies above it.
+def _rows_beyond(square: Float, wide: Float) -> int:
+    """How many rows of a square [3, S, S] lie above the border of a picture within the picture, which goes
+    on in the ``wide`` one; 0 without one, and where nothing but the picture's own outside lies above it.
     """
-    seen = np.abs(square - np.float32(GREY / 255)) > 1 / 255
-    inside = seen.any(axis=(0, 1))
-    if not inside.any():
-        return 0
-    steps = np.abs(square[:, 2:] - square[:, :-2]).mean(axis=0)[:, inside]
-    step = np.quantile(steps, 1 - BORDER_SHARE, axis=1)
+    step = _steps(square)
     padded = np.pad(step, max(BORDER_BESIDE))
     beside = np.max([np.roll(padded, way * far) for far in BORDER_BESIDE for way in (1, -1)], axis=0)
     beside = beside[max(BORDER_BESIDE) : -max(BORDER_BESIDE)]
     borders = np.flatnonzero((step > BORDER_STEP) & (step > BORDER_PEAK * beside))
     borders = borders[borders < BORDER_REACH * SIZE_PX]
+    going_on = np.pad(_steps(wide), 1)
+    middles = np.rint((borders + 1.5 - SIZE_PX / 2) / WIDER + SIZE_PX / 2 - 0.5).astype(int)
+    borders = borders[np.max([going_on[middles + at] for at in (-1, 0, 1)], axis=0) > BORDER_STEP]
     if not len(borders):
         return 0
     hidden = int(borders[-1]) + 2  # the first step is about the square's second row, which may be mixed
-    return hidden if seen[:, : max(hidden - 3, 1)].any() else 0
+    return hidden if _seen(square)[:, : max(hidden - 3, 1)].any() else 0
+
+
+def _steps(square: Float) -> Float:
+    """By how much (of 1) at least ``BORDER_SHARE`` of the pixels differ from one side to the other of each
+    row but the first and the last [S - 2], of those columns that show the picture.
+    """
+    inside = _seen(square).any(axis=(0, 1))
+    if not inside.any():
+        return np.zeros(square.shape[1] - 2, np.float32)
+    steps = np.abs(square[:, 2:] - square[:, :-2]).mean(axis=0)[:, inside]
+    return np.asarray(np.quantile(steps, 1 - BORDER_SHARE, axis=1), np.float32)
+
+
+def _seen(square: Float) -> NDArray[np.bool_]:
+    """What is not the grey of the picture's outside."""
+    return np.asarray(np.abs(square - np.float32(GREY / 255)) > 1 / 255)
 
 
 class Window(NamedTuple):

@@ -75,9 +75,11 @@ class DeviceVerifier(Verifier):
     def mirrored(self, squares_: torch.Tensor) -> torch.Tensor:
         return squares_.flip(-1)
 
-    def without_neighbours(self, squares_: torch.Tensor) -> tuple[torch.Tensor, NDArray[np.int64]]:
+    def without_neighbours(
+        self, squares_: torch.Tensor, wide: torch.Tensor
+    ) -> tuple[torch.Tensor, NDArray[np.int64]]:
         """Looked for on the host: few squares are in doubt."""
-        alone, rows = without_neighbours(squares_.cpu().numpy())
+        alone, rows = without_neighbours(squares_.cpu().numpy(), wide.cpu().numpy())
         return self._pictures.memory.upload(alone), rows
 
     def _run(self, squares_: torch.Tensor) -> list[Float]:

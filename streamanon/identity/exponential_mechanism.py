@@ -29,7 +29,7 @@ SEX_FREE, SEX_STEP, AGE_STEP, TONE_STEP = 0.25, 0.35, 3.0, 16.0
 CLOSE_PX, CLOSE_SHARE = (130.0, 320.0), 0.7
 #: A delegate's portrait counts by itself, too: some who are read as 37 when worn look like the 52 of their
 #: portrait. It may be so many years older than the person is read, and a step is so many more, or fewer.
-PORTRAIT_OLDER, PORTRAIT_STEP = 4.0, 4.0
+PORTRAIT_OLDER, PORTRAIT_STEP = 4.0, 3.0
 #: Log-odds of people count so many times: who is likelier one than the other is compared as one. Beyond
 #: that in either direction all are as clear: delegates seldom are clearer.
 DECIDED, CLEAREST = 2.0, 2.5

@@ -16,7 +16,12 @@ from remembering import RememberingBackend
 from streamanon.config import ComputeConfig, DetectConfig
 from streamanon.detect.search import FaceSearch
 from streamanon.detect.verifier import BATCH_SIZES, OUTPUT_WIDTHS, Verifier, calibrated, crops
-from streamanon.detect.verifier_crop import mirrored_boxes, verifier_crops, without_neighbours
+from streamanon.detect.verifier_crop import (
+    mirrored_boxes,
+    verifier_crops,
+    widened,
+    without_neighbours,
+)
 from streamanon.detect.yolo import FaceDetector
 from streamanon.errors import ModelError
 from streamanon.geometry import overlap
@@ -232,7 +237,8 @@ def test_a_find_in_doubt_is_shown_without_what_lies_beyond_a_border(
     found = verifier.verify(picture, boxes, np.zeros(2, np.int64)).probabilities
     expected = calibrated(np.array([3, -1], np.float32), np.full(2, 40, np.float32), verifier._calibration)
     np.testing.assert_allclose(found, expected)
-    alone, _ = without_neighbours(shown[0])
+    wide = crops(picture, widened(boxes), np.zeros(2, np.int64))
+    alone, _ = without_neighbours(shown[0], wide)
     np.testing.assert_array_equal(shown[2], alone)
     np.testing.assert_array_equal(shown[3], alone[..., ::-1])
     assert np.isclose(alone[0, :, 0], 114 / 255).all()

@@ -10,6 +10,7 @@ from streamanon.detect.verifier_crop import (
     read_verdicts,
     squares,
     verifier_crops,
+    widened,
     without_neighbours,
 )
 
@@ -87,7 +88,11 @@ def test_what_lies_beyond_a_border_within_the_picture_is_hidden(turn: int, edge:
     picture[: int(edge)] = other[: int(edge)] // 2
     box = np.array([[80, 80, 120, 120]], np.float32)  # the square is 60 to 140
     seen = verifier_crops(picture, box, turn)
-    alone, rows = without_neighbours(np.concatenate([verifier_crops(own, box, turn), seen]))
+    squares, wide = (
+        np.concatenate([verifier_crops(one, some, turn) for one in (own, picture)])
+        for some in (box, widened(box))
+    )
+    alone, rows = without_neighbours(squares, wide)
     assert rows.tolist() == [1]
     straight = np.rot90(alone[0], -turn, (1, 2))
     hidden = round((edge - 60) * SIZE_PX / 80)
@@ -96,11 +101,20 @@ def test_what_lies_beyond_a_border_within_the_picture_is_hidden(turn: int, edge:
     np.testing.assert_array_equal(straight[:, hidden + 2 :], kept)
 
 
-def test_the_pictures_own_edge_and_a_line_across_the_face_hide_nothing() -> None:
+def test_the_pictures_own_edge_and_lines_across_the_face_or_of_an_arms_length_hide_nothing() -> None:
     own, other = textured(1), textured(2)
-    at_edge = verifier_crops(own, np.array([[0, 30, 40, 70]], np.float32))
-    own[100:] = other[100:] // 2
-    across = verifier_crops(own, np.array([[80, 80, 120, 120]], np.float32))
-    alone, rows = without_neighbours(np.concatenate([at_edge, across]))
+    across, arm = own.copy(), own.copy()
+    across[100:] = other[100:] // 2
+    arm[:70, 55:145] = other[:70, 55:145] // 2
+    box = np.array([[80, 80, 120, 120]], np.float32)
+    shown = [(own, np.array([[0, 30, 40, 70]], np.float32)), (across, box), (arm, box)]
+    squares, wide = (
+        np.concatenate([verifier_crops(picture, change(some)) for picture, some in shown])
+        for change in (lambda some: some, widened)
+    )
+    alone, rows = without_neighbours(squares, wide)
     assert not len(rows)
     assert alone.shape == (0, 3, SIZE_PX, SIZE_PX)
+    arm[:70] = other[:70] // 2  # as long as a tile's border
+    wide = verifier_crops(arm, widened(box))
+    assert without_neighbours(squares[2:], wide)[1].tolist() == [0]

@@ -17,6 +17,7 @@ from devices import MEMORY, here
 
 from streamanon.config import ComputeConfig, DetectConfig
 from streamanon.detect.verifier import Verifier
+from streamanon.detect.verifier_crop import widened
 from streamanon.detect.yolo import FaceDetector, best
 from streamanon.device.detection import DeviceFaceDetector, DeviceVerifier
 from streamanon.device.models import DeviceBackend, DeviceModel
@@ -145,8 +146,10 @@ def test_the_verifier_leaves_out_what_lies_beyond_a_border_on_the_device_too(eng
     backend = open_backend(ComputeConfig("onnxruntime", 1))
     on_host = Verifier(backend, engines)
     on_device = DeviceVerifier(DeviceBackend(backend, MEMORY), engines, Pictures(MEMORY))
-    expected, rows = on_host.without_neighbours(on_host.input_of(picture, boxes, turns))
-    found, on = on_device.without_neighbours(on_device.input_of(picture, boxes, turns))
+    (expected, rows), (found, on) = (
+        one.without_neighbours(*(one.input_of(picture, some, turns) for some in (boxes, widened(boxes))))
+        for one in (on_host, on_device)
+    )
     assert rows.tolist() == on.tolist() == [1]
     np.testing.assert_allclose(here(found), expected, atol=0.01)
     one, other = (one.verify(picture, boxes, turns) for one in (on_device, on_host))
