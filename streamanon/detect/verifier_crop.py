@@ -86,22 +86,22 @@ def as_input(crops: NDArray[np.uint8]) -> Float:
 
 def mirrored_boxes(boxes: Float) -> Float:
     """Boxes [2, N, 4] about the same middles as ``boxes`` [N, 4], whose squares are shown mirrored."""
+    return np.stack([_scaled(boxes, factor) for factor in MIRRORED_CONTEXTS])
+
+
+def widened(boxes: Float) -> Float:
+    """Boxes [N, 4] about the same middles as ``boxes`` [N, 4], ``WIDER`` times as wide and high."""
+    return _scaled(boxes, WIDER)
+
+
+def _scaled(boxes: Float, factor: float) -> Float:
     middles, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
-    factors = np.array(MIRRORED_CONTEXTS, np.float32)[:, None, None]
-    return np.concatenate([middles - factors * halves, middles + factors * halves], axis=2).astype(
-        np.float32
-    )
+    return np.hstack([middles - factor * halves, middles + factor * halves]).astype(np.float32)
 
 
 def mean_logits(logits: Float, mirrored: Float) -> Float:
     """Of logits [N] and those of the mirrored squares [2, N]."""
     return np.asarray((logits + mirrored.sum(axis=0)) / (1 + len(mirrored)), np.float32)
-
-
-def widened(boxes: Float) -> Float:
-    """Boxes [N, 4] about the same middles as ``boxes`` [N, 4], ``WIDER`` times as wide and high."""
-    middles, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
-    return np.concatenate([middles - WIDER * halves, middles + WIDER * halves], axis=1).astype(np.float32)
 
 
 def without_neighbours(squares_: Float, wide: Float) -> tuple[Float, NDArray[np.int64]]:

@@ -111,13 +111,15 @@ def from_rgb(rgb: NDArray[np.uint8]) -> Picture:
 
 def is_without_colour(picture: Picture) -> bool:
     """Whether a picture is in black and white, by a part of its samples."""
-    planes = [plane[::LOOKED_AT, ::LOOKED_AT].astype(np.int32) for plane in picture.planes]
-    if len(planes) == 1:
+    if len(picture.planes) == 1:
         return True
-    if picture.pixel_format.startswith("gbr"):
+    is_rgb = picture.pixel_format.startswith("gbr")
+    looked_at = picture.planes if is_rgb else picture.planes[1:]
+    planes = [plane[::LOOKED_AT, ::LOOKED_AT].astype(np.int32) for plane in looked_at]
+    if is_rgb:
         apart = np.maximum.reduce(planes) - np.minimum.reduce(planes)
     else:
-        apart = np.maximum(*(np.abs(plane - (1 << picture.bits - 1)) for plane in planes[1:]))
+        apart = np.maximum(*(np.abs(plane - (1 << picture.bits - 1)) for plane in planes))
     return float((apart > COLOURED_LEVELS << picture.bits - 8).mean()) < COLOURED_SHARE
 
 
