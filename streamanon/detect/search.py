@@ -269,6 +269,7 @@ def close_up(picture: Picture, box: Float, angle: float) -> tuple[Float, Float]:
     limits = np.array([picture.width, picture.height])
     low = (np.floor((middle - reach) / step) * step).astype(int).clip(0, limits - 1) // step * step
     high = np.minimum((np.ceil((middle + reach) / step) * step).astype(int), limits)
+    high = np.maximum(high, np.minimum(low + step, limits))  # some of it, for a face that left
     part = crop(picture, (int(low[0]), int(low[1]), int(high[0]), int(high[1])))
     inner = max(1, round(part.width * scale)), max(1, round(part.height * scale))
     small = without_cast(small_rgb(part, *inner))
