@@ -327,7 +327,8 @@ def observe(
         faces, status = _detect(frame, searcher, extent)
         interval.searched(extent, status == "seen")
         if status == "seen":
-            stillness.searched(small, faces, (frame.picture.width, frame.picture.height))
+            size = frame.picture.width, frame.picture.height
+            stillness.searched(small, faces, size, near_only=extent == "near")
             if extent != "near":
                 steadiness.searched(faces, frame.pts_seconds)
         yield Observation(frame, faces, status, cut)
