@@ -118,7 +118,7 @@ def test_a_recogniser_that_makes_nothing_of_an_original_is_told(folder: Path) ->
 
     class Everywhere(Centre):
         def find(self, image: Image) -> Faces:
-            return super().find(image | 1)
+            return super().find(image | np.uint8(1))
 
     with pytest.raises(ConfigError, match=r"colours .*Ada_0\.png.*another --recogniser"):
         read_originals(folder, Everywhere(), [NoneOfBlack()], FakeMesh())
