@@ -19,7 +19,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 from ultralytics.cfg import get_cfg
 from ultralytics.nn.tasks import PoseModel
 
-from streamanon.training.scenes import CropSampler, Labels
+from streamanon.training.detector_samples import CropSampler
+from streamanon.training.scenes import Labels
 from streamanon.training.session import Student, batches_of, export_onnx, options, restore, run, steps
 
 Batch = tuple[torch.Tensor, dict[str, torch.Tensor]]
@@ -28,15 +29,17 @@ Batch = tuple[torch.Tensor, dict[str, torch.Tensor]]
 class Crops(IterableDataset[tuple[np.ndarray, Labels]]):
     """Endless augmented crops, another stream of them in every worker."""
 
-    def __init__(self, data: Path, size_px: int, seed: int) -> None:
-        self.data, self.size_px, self.seed = data, size_px, seed
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, Labels]]:
         import cv2
 
         cv2.setNumThreads(1)
         info = get_worker_info()
-        sampler = CropSampler(self.data, self.size_px, self.seed + (info.id if info else 0))
+        args = self.args
+        seed = args.seed + (info.id if info else 0)
+        sampler = CropSampler(args.data, args.crop, seed, args.mined, args.turned)
         while True:
             yield sampler.draw()
 
@@ -105,14 +108,16 @@ def train(args: argparse.Namespace) -> None:
     device = torch.device(args.device)
     student = Student(build_model(args.resume), args, weight_decay=0.01, clip=10.0)
     model = student.model
+    for layer in model.model[: args.frozen]:
+        layer.requires_grad_(False)
     criterion = model.init_criterion()
     criterion.bce = IgnoringBCE()
-    crops = batches_of(Crops(args.data, args.crop, args.seed), collate, args)
+    crops = batches_of(Crops(args), collate, args)
     strides = [int(s) for s in model.stride]
     for step in steps(crops, args.minutes, 300):
         images, batch = step.batch
         pixels = images.to(device, torch.float32, memory_format=torch.channels_last) / 255
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=args.half):
             outputs = model(pixels)
         outputs = {
             k: [f.float() for f in v] if isinstance(v, list) else v.float() for k, v in outputs.items()
@@ -163,6 +168,10 @@ def export(weights: Path, folder: Path) -> None:
 def main() -> None:
     parser = options(__doc__, "face-detector", 75, 16, 1.5e-3, 1)
     parser.add_argument("--crop", type=int, default=256)
+    parser.add_argument("--frozen", type=int, default=0, help="how many of the first layers do not learn")
+    parser.add_argument("--mined", type=Path, help="folder of what verifier_mining wrote, rescored")
+    parser.add_argument("--turned", type=Path, help="folder of what verifier_turned wrote")
+    parser.add_argument("--half", action="store_true", help="bfloat16 autocast, where the processor has it")
     run(parser.parse_args(), train, export)
 
 

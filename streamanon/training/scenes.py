@@ -1,4 +1,4 @@
-"""Random training crops for the face detector: scenes, with portraits pasted in."""
+"""Labelled pictures of many faces (``scenes*.tar``), and what cameras and codecs do to pictures."""
 
 from __future__ import annotations
 
@@ -12,24 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamanon.training.portraits import Portrait, read_portraits
-
-PORTRAIT_SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
-MASKED_SETS = ("facemask-cc0", "eden-mask", "eden-cctv")
-FILL = 114
 UNSURE_SCORE = 0.4
-MIN_FACE_PX = 5.0
 #: What people saw who looked at the detector's finds without a label: "nothing" is no face and shown often
 #: in training, "unsure" is a face, drawn or real, or was not looked at closely, and counts neither way.
 CORRECTIONS = Path(__file__).with_name("scene_corrections.json")
-#: How many of the crops show something that was taken for a face.
-LOOKALIKES = 0.1
-#: How many bear large print: round letters were taken for faces.
-TEXTS = 0.06
-LETTERS = "aaabcdeeeefgghijklmnoooopqrssstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0356899@&  "
-#: How many are hazy or against the light.
+#: How many pictures are hazy or against the light.
 HAZY = 0.12
-FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX)
 FLIPPED_KEYPOINTS = [1, 0, 2, 4, 3]
 
 
@@ -63,6 +51,7 @@ class Scene:
     ``lookalikes`` [M, 4]: boxes of what was taken for a face and is none.
     """
 
+    file: str
     image: NDArray[np.uint8]
     labels: Labels
     source: str
@@ -70,12 +59,12 @@ class Scene:
     lookalikes: NDArray[np.float32]
 
 
-def read_scenes(data: Path, split: str) -> list[Scene]:
-    """All scenes of a split, decoded, with their corrections."""
+def read_scenes(data: Path, split: str, corpus: str = "scenes") -> list[Scene]:
+    """All scenes of a split of a corpus (``scenes``, ``scenes_more``), decoded and corrected."""
     corrections = json.loads(CORRECTIONS.read_text())
-    entries = {e["file"]: e for e in json.loads((data / "scenes_labels.json").read_text())}
+    entries = {e["file"]: e for e in json.loads((data / f"{corpus}_labels.json").read_text())}
     scenes = []
-    with tarfile.open(data / "scenes.tar") as archive:
+    with tarfile.open(data / f"{corpus}.tar") as archive:
         for member in archive:
             entry = entries.get(member.name) or entries.get(Path(member.name).name)
             if entry is None or entry["split"] != split:
@@ -88,7 +77,8 @@ def read_scenes(data: Path, split: str) -> list[Scene]:
             human = np.zeros(len(labels.boxes), bool)
             human[: len(entry["faces"])] = [f["by"] == "human" for f in entry["faces"]]
             lookalikes = _boxes(correction.get("nothing", []))
-            scenes.append(Scene(np.asarray(image, np.uint8), labels, entry["set"], human, lookalikes))
+            pixels = np.asarray(image, np.uint8)
+            scenes.append(Scene(entry["file"], pixels, labels, entry["set"], human, lookalikes))
     return scenes
 
 
@@ -101,7 +91,8 @@ def _labels(faces: list[dict[str, object]]) -> Labels:
             keypoints[row, :, :2] = np.array(face["kpts"], np.float32).reshape(5, 2)
             keypoints[row, :, 2] = 1
         score = face["score"]
-        ignore[row] = face["by"] == "teacher" and isinstance(score, float) and score < UNSURE_SCORE
+        weak = isinstance(score, float) and score < UNSURE_SCORE
+        ignore[row] = face["by"] == "one teacher" or (face["by"] == "teacher" and weak)
     return Labels(boxes, keypoints, ignore)
 
 
@@ -133,195 +124,6 @@ def transform_labels(labels: Labels, matrix: NDArray[np.float64], flipped: bool)
         keypoints = keypoints[:, FLIPPED_KEYPOINTS]
     boxes = np.concatenate([centres - extent, centres + extent], axis=1)
     return Labels(boxes.astype(np.float32), keypoints.astype(np.float32), labels.ignore)
-
-
-class CropSampler:
-    """Draws augmented square crops with labels; the same seed gives the same crops."""
-
-    def __init__(self, data: Path, size_px: int, seed: int) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.size_px = size_px
-        self.scenes = read_scenes(data, "train")
-        self.portraits = list(read_portraits(data, PORTRAIT_SETS))
-        weights = np.array([0.4 if s.source in MASKED_SETS else 1.0 for s in self.scenes])
-        self.scene_weights = weights / weights.sum()
-        self.lookalikes = [(n, box) for n, s in enumerate(self.scenes) for box in s.lookalikes]
-        kind = np.array([0.25 if p.source == "masked" else 1.0 for p in self.portraits])
-        self.portrait_weights = np.cumsum(kind / kind.sum())
-
-    def draw(self) -> tuple[NDArray[np.uint8], Labels]:
-        """One crop [size, size, 3] uint8 RGB with its labels."""
-        image, labels = self._scene_crop()
-        if self.rng.random() < TEXTS:
-            image, labels = self._write(image, labels)
-        for _ in range(self.rng.choice([0, 1, 2, 4], p=[0.4, 0.3, 0.2, 0.1])):
-            image, labels = self._paste(image, labels)
-        labels = self._visible(labels)
-        return np.ascontiguousarray(degrade(image, self.rng)[..., ::-1]), labels
-
-    def _scene_crop(self) -> tuple[NDArray[np.uint8], Labels]:
-        rng, size = self.rng, self.size_px
-        scene, box = self._subject()
-        height, width = scene.image.shape[:2]
-        if box is not None:
-            x0, y0, x1, y1 = box
-            wanted = np.exp(rng.uniform(np.log(9), np.log(150)))
-            scale = float(np.clip(wanted / max(1.0, np.sqrt((x1 - x0) * (y1 - y0))), 0.25, 2.0))
-            centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2]) + rng.uniform(-0.42, 0.42, 2) * size / scale
-        else:
-            scale = float(np.exp(rng.uniform(np.log(0.4), np.log(1.5))))
-            centre = rng.uniform(0, 1, 2) * [width, height]
-        scale = max(scale, 0.6 * size / max(width, height))
-        reach = np.minimum(size / scale / 2, np.array([width, height]) / 2)
-        centre = np.clip(centre, reach, [width, height] - reach)  # little of the crop is padding
-        matrix, flipped = self._affine(centre, scale, np.array([size / 2, size / 2]), spread=12)
-        image = cv2.warpAffine(
-            scene.image,
-            matrix,
-            (size, size),
-            flags=cv2.INTER_AREA if scale < 0.7 else cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=(FILL, FILL, FILL),
-        )
-        if scale < 0.6:
-            image = self._shrunk(scene.image, matrix, scale)
-        return np.asarray(image, np.uint8), transform_labels(scene.labels, matrix, flipped)
-
-    def _subject(self) -> tuple[Scene, NDArray[np.float32] | None]:
-        """A scene, and what of it the crop is to show: a face, something like one, or just anything."""
-        rng = self.rng
-        if self.lookalikes and rng.random() < LOOKALIKES:
-            number, box = self.lookalikes[rng.integers(len(self.lookalikes))]
-            return self.scenes[number], box
-        scene = self.scenes[rng.choice(len(self.scenes), p=self.scene_weights)]
-        sure = np.flatnonzero(~scene.labels.ignore)
-        if len(sure) and rng.random() < 0.7:
-            return scene, scene.labels.boxes[rng.choice(sure)]
-        return scene, None
-
-    def _shrunk(
-        self, source: NDArray[np.uint8], matrix: NDArray[np.float64], scale: float
-    ) -> NDArray[np.uint8]:
-        """Warp by way of an area-averaged copy: warpAffine alone would alias."""
-        small = cv2.resize(source, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        through = matrix.copy()
-        through[:, :2] /= scale
-        warped = cv2.warpAffine(
-            small, through, (self.size_px, self.size_px), borderValue=(FILL, FILL, FILL)
-        )
-        return np.asarray(warped, np.uint8)
-
-    def _affine(
-        self, centre: NDArray[np.float64], scale: float, target: NDArray[np.float64], spread: float
-    ) -> tuple[NDArray[np.float64], bool]:
-        rng = self.rng
-        angle = np.deg2rad(rng.normal(0, spread) if rng.random() > 0.08 else rng.uniform(-100, 100))
-        cos, sin = np.cos(angle), np.sin(angle)
-        stretch = np.exp(rng.uniform(-0.12, 0.12))
-        linear = scale * np.array([[cos, -sin], [sin, cos]]) @ np.diag([stretch, 1 / stretch])
-        flipped = bool(rng.random() < 0.5)
-        if flipped:
-            linear = linear @ np.diag([-1.0, 1.0])
-        return np.column_stack([linear, target - linear @ centre]), flipped
-
-    def _paste(self, image: NDArray[np.uint8], labels: Labels) -> tuple[NDArray[np.uint8], Labels]:
-        rng, size = self.rng, self.size_px
-        portrait = self.portraits[int(np.searchsorted(self.portrait_weights, rng.random()))]
-        source = self._occluded(portrait)
-        box = portrait.box
-        wanted = np.exp(rng.uniform(np.log(8), np.log(64 if rng.random() < 0.7 else 280)))
-        scale = wanted / float(np.sqrt((box[2] - box[0]) * (box[3] - box[1])))
-        centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2], np.float64)
-        target = rng.uniform(0.03, 0.97, 2) * size
-        matrix, flipped = self._affine(centre, scale, target, spread=16)
-        alpha = self._alpha(portrait, box)
-        if scale < 0.6:
-            small = cv2.resize(source, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            shape = (small.shape[1], small.shape[0])
-            alpha = np.asarray(cv2.resize(alpha, shape, interpolation=cv2.INTER_AREA), np.float32)
-            through = matrix.copy()
-            through[:, :2] /= scale
-            source = np.asarray(small, np.uint8)
-        else:
-            through = matrix
-        warped = cv2.warpAffine(source, through, (size, size), borderMode=cv2.BORDER_REPLICATE)
-        weight = np.asarray(cv2.warpAffine(alpha, through, (size, size)), np.float32)[..., None]
-        blended = (image * (1 - weight) + warped * weight).astype(np.uint8)
-        keypoints = np.concatenate([portrait.keypoints, np.ones((5, 1))], axis=1)[None]
-        pasted = Labels(box[None], keypoints.astype(np.float32), np.zeros(1, bool))
-        moved = transform_labels(pasted, matrix, flipped)
-        return blended, Labels.join([_covered(labels, weight[..., 0]), moved])
-
-    def _write(self, image: NDArray[np.uint8], labels: Labels) -> tuple[NDArray[np.uint8], Labels]:
-        """Lines of print on a plain ground over a part of the crop; the faces below are gone."""
-        rng, size = self.rng, self.size_px
-        x0, y0 = (int(v) for v in rng.uniform(0, 0.6, 2) * size)
-        x1, y1 = x0 + int(rng.uniform(0.3, 1) * size), y0 + int(rng.uniform(0.15, 0.8) * size)
-        ground, ink = rng.integers(0, 256, 3), rng.integers(0, 256, 3)
-        if rng.random() < 0.5:
-            ground, ink = np.full(3, rng.integers(190, 256)), np.full(3, rng.integers(0, 90))
-        written = image.copy()
-        written[y0:y1, x0:x1] = ground
-        font = int(rng.choice(FONTS))
-        height = float(np.exp(rng.uniform(np.log(10), np.log(90))))  # of a capital, px
-        colour = tuple(int(v) for v in ink)
-        for line in np.arange(y0 + height * 1.3, y1, height * 1.6):
-            words = "".join(rng.choice(list(LETTERS), 40))
-            thick = max(1, int(height * rng.uniform(0.08, 0.2)))
-            cv2.putText(written, words, (x0, int(line)), font, height / 21, colour, thick, cv2.LINE_AA)
-        written[:, :x0], written[:, x1:], written[y1:] = image[:, :x0], image[:, x1:], image[y1:]
-        return written, _covered(labels, (written != image).any(axis=2).astype(np.float32))
-
-    def _occluded(self, portrait: Portrait) -> NDArray[np.uint8]:
-        rng = self.rng
-        if rng.random() > 0.2:
-            return portrait.image
-        image = portrait.image.copy()
-        x0, y0, x1, y1 = portrait.box
-        width, height = x1 - x0, y1 - y0
-        colour = tuple(int(c) for c in rng.integers(0, 256, 3))
-        centre = (int(x0 + rng.uniform(0, 1) * width), int(y0 + rng.choice([0.05, 0.95]) * height))
-        axes = (int(width * rng.uniform(0.15, 0.5)), int(height * rng.uniform(0.15, 0.4)))
-        cv2.ellipse(image, centre, axes, rng.uniform(0, 180), 0, 360, colour, -1)
-        return image
-
-    def _alpha(self, portrait: Portrait, box: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Either the whole crop, or a soft ellipse around the head."""
-        height, width = portrait.image.shape[:2]
-        alpha = np.zeros((height, width), np.float32)
-        if self.rng.random() < 0.5:
-            edge = max(1, int(0.04 * width))
-            alpha[edge:-edge, edge:-edge] = 1
-            return np.asarray(cv2.blur(alpha, (edge, edge)), np.float32)
-        centre = ((box[0] + box[2]) / 2, box[1] * 0.55 + box[3] * 0.45)
-        axes = ((box[2] - box[0]) * 0.72, (box[3] - box[1]) * 0.78)
-        cv2.ellipse(alpha, (centre, (2 * axes[0], 2 * axes[1]), 0), 1.0, -1)
-        soft = max(3, int((box[2] - box[0]) * self.rng.uniform(0.03, 0.15)) | 1)
-        return np.asarray(cv2.GaussianBlur(alpha, (soft, soft), 0), np.float32)
-
-    def _visible(self, labels: Labels) -> Labels:
-        """Clip to the crop; drop what lies outside, ignore what is cut through or too small to learn."""
-        size = float(self.size_px)
-        clipped = labels.boxes.clip(0, size)
-        area = np.prod(labels.boxes[:, 2:] - labels.boxes[:, :2], axis=1)
-        inside = np.prod((clipped[:, 2:] - clipped[:, :2]).clip(0), axis=1) / np.maximum(area, 1e-6)
-        outside = ((labels.keypoints[..., :2] < 0) | (labels.keypoints[..., :2] >= size)).any(-1)
-        keypoints = labels.keypoints.copy()
-        keypoints[outside] = 0
-        ignore = labels.ignore | (inside < 0.5) | (labels.sizes < MIN_FACE_PX)
-        return Labels(clipped, keypoints, ignore).pick(inside > 0.05)
-
-
-def _covered(labels: Labels, weight: NDArray[np.float32]) -> Labels:
-    """Drop the faces that a paste hides and ignore those that it half hides."""
-    height, width = weight.shape
-    hidden = np.zeros(len(labels.boxes), np.float32)
-    for row, box in enumerate(labels.boxes):
-        x0, y0, x1, y1 = np.clip(box.round().astype(int), 0, [width, height, width, height])
-        patch = weight[y0 : max(y0 + 1, y1), x0 : max(x0 + 1, x1)]
-        hidden[row] = patch.mean() if patch.size else 0.0
-    ignore = labels.ignore | (hidden > 0.25)
-    return Labels(labels.boxes, labels.keypoints, ignore).pick(hidden < 0.75)
 
 
 def degrade(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
