@@ -204,8 +204,9 @@ class Connection:
                         stamp = None if self._by_arrival else _seconds(frame)
                         if pace is not None and stamp is not None:
                             pace.wait(stamp)
-                        picture_at = arrival = clock()
+                        arrival = clock()
                         yield Got(frame, times.video(stamp, arrival), arrival, not trusted)
+                        picture_at = clock()  # a slow output may have held this up
                 lines.clear()
                 if clock() - picture_at > self._options.read_seconds:
                     shown = self._options.shown
