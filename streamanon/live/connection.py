@@ -42,6 +42,8 @@ OPEN_SECONDS, READ_SECONDS = 10.0, 10.0
 #: How long FFmpeg looks at a stream before it says what is in it, microseconds: by default 5 s, which is
 #: what a viewer waits. RTMP does not tell beforehand whether there will be sound.
 _LOOK = {"rtsp": "100000", "rtsps": "100000", "rtmp": "500000", "rtmps": "500000", "udp": "1000000"}
+#: A server of RTMP may send sound alone until the next key frame, which some encoders make every 10 s.
+LATE_VIDEO_SECONDS = 20.0
 #: HLS comes in segments at once. It is played at its own speed and a little faster, so that what a slower
 #: clock leaves over does not pile up.
 PACE = 1.01
@@ -124,7 +126,7 @@ class Connection:
             raise
 
     def _open(self) -> None:
-        self._container = self._stack.enter_context(_open(self._options, self._stack))
+        self._container = self._open_container()
         self._video = video_stream(self._container, self._options.shown)
         # One thread: with frame threads two frames more are held back, and FFmpeg's complaints would come
         # from threads whose lines nobody catches.
@@ -137,6 +139,21 @@ class Connection:
         name = self._container.format.name
         self._by_arrival = name in ("mpjpeg", "video4linux2,v4l2")
         self._paced = self._options.realtime or ("hls" in name.split(","))
+
+    def _open_container(self) -> InputContainer:
+        """The stream, once it has a picture: FLV does not tell beforehand what it will hold."""
+        options = self._options
+        opened = self._stack.enter_context(_open(options, self._stack))
+        if options.is_file or opened.streams.video or opened.format.name not in ("flv", "live_flv"):
+            return opened
+        opened.close()
+        opened = self._stack.enter_context(_open(options, self._stack, LATE_VIDEO_SECONDS))
+        if not opened.streams.video:
+            raise SourceError(
+                f"{options.shown} sent sound but no picture for {LATE_VIDEO_SECONDS:g} seconds; let the"
+                " encoder send a key frame every second or two"
+            )
+        return opened
 
     def __enter__(self) -> Connection:
         return self
@@ -346,7 +363,8 @@ def _seconds(frame: VideoFrame | AudioFrame) -> float | None:
     return float(stamp * frame.time_base) if stamp is not None and frame.time_base else None
 
 
-def _open(options: SourceOptions, stack: ExitStack) -> InputContainer:
+def _open(options: SourceOptions, stack: ExitStack, look_seconds: float | None = None) -> InputContainer:
+    """``look_seconds``: how long is looked for what the stream holds."""
     shown = options.shown
     source: Any = options.address
     form: str | None = None
@@ -366,6 +384,8 @@ def _open(options: SourceOptions, stack: ExitStack) -> InputContainer:
         source = with_encoded_login(options.address)
         if options.scheme in _LOOK:
             settings["analyzeduration"] = _LOOK[options.scheme]
+        if look_seconds is not None:
+            settings["analyzeduration"] = str(round(look_seconds * 1e6))
         if options.scheme.startswith("rtsp"):
             settings["rtsp_transport"] = options.transport
         if options.scheme == "udp" and "fifo_size" not in source:
@@ -377,7 +397,7 @@ def _open(options: SourceOptions, stack: ExitStack) -> InputContainer:
             source,
             format=form,
             options=settings,
-            timeout=(options.open_seconds * share, options.read_seconds * share),
+            timeout=((options.open_seconds + (look_seconds or 0.0)) * share, options.read_seconds * share),
             metadata_errors="replace",
         )
         return opened
