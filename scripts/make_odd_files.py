@@ -926,6 +926,7 @@ of these tables and compare the decoded output with the tables.
 | a damaged AAC header in MPEG-TS | one frame of sound is lost |
 | an image's transparency, colour profile, animation, pages | kept if its format supports them; otherwise reported. Transparency that shows a face by itself is removed, and that is reported |
 | tags | removed without `--keep-metadata`; their names are in the report |
+| tags, covers, fonts and file names in the headers of Vorbis and ASS | removed |
 """  # noqa: E501
 
 

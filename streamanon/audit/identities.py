@@ -153,6 +153,9 @@ def _look(path: Path, judge: Judge, recognisers: Sequence[Recogniser], mesh: Mes
         return None
     places = {one.name: one.place(image, face) for one in recognisers}
     embeddings = {one.name: one.describe(image, places[one.name]) for one in recognisers}
+    for name, embedding in embeddings.items():
+        if not np.isfinite(embedding).all():
+            raise ConfigError(f"{name} gives no numbers for {path.name}; give another --recogniser")
     return Original(path, face, places, embeddings, _measured(image, face, mesh))
 
 
@@ -210,6 +213,8 @@ def _compare(
         )
     for recogniser in recognisers:
         described = recogniser.describe(output, original.places[recogniser.name])
+        if not np.isfinite(described).all():  # as some networks give for one colour: like nobody
+            described = np.zeros_like(described)
         seen.outputs.setdefault(recogniser.name, []).append(described)
     boxes = judge.find(output).boxes
     hit = bool(len(boxes) and overlap(face.box[None], boxes).max() >= FOUND_IOU)

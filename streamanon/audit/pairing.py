@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from streamanon.errors import SourceError
 from streamanon.media.decode import read_frames
+from streamanon.media.display import as_shown
 from streamanon.media.probe import probe
 from streamanon.media.yuv import to_rgb
 
@@ -26,7 +27,9 @@ REACH = 3
 
 @dataclass(frozen=True)
 class Times:
-    """When each frame of a video is shown, in seconds from the container's zero, and the picture's size."""
+    """When each frame of a video is shown, in seconds from the container's zero, and the size of the
+    picture as it is shown.
+    """
 
     name: str
     seconds: tuple[float, ...]
@@ -66,13 +69,18 @@ def read_times(path: str | Path) -> Times:
     seconds = tuple(frame.pts_seconds for frame in read_frames(path, info))
     if not seconds:
         raise SourceError(f"no frame of {info.name} can be decoded; audit another file")
-    return Times(Path(info.name).name, seconds, info.width, info.height)
+    stored = np.empty((info.height, info.width, 3), np.uint8)
+    height, width, _ = as_shown(stored, info.display_matrix).shape
+    return Times(Path(info.name).name, seconds, width, height)
 
 
 def read_rgb_frames(path: str | Path) -> Iterator[Image]:
+    """The frames, RGB [H, W, 3], as players show them: some tools store a phone's video upright, others
+    keep its rotation, and judges know upright faces only.
+    """
     info = probe(path)
     for frame in read_frames(path, info):
-        yield to_rgb(frame.picture)
+        yield as_shown(to_rgb(frame.picture), info.display_matrix)
 
 
 def counterparts(original: Times, other: Times) -> list[int | None]:

@@ -269,6 +269,7 @@ def close_up(picture: Picture, box: Float, angle: float) -> tuple[Float, Float]:
     limits = np.array([picture.width, picture.height])
     low = (np.floor((middle - reach) / step) * step).astype(int).clip(0, limits - 1) // step * step
     high = np.minimum((np.ceil((middle + reach) / step) * step).astype(int), limits)
+    high = np.maximum(high, np.minimum(low + step, limits))  # some of it, for a face that left
     part = crop(picture, (int(low[0]), int(low[1]), int(high[0]), int(high[1])))
     inner = max(1, round(part.width * scale)), max(1, round(part.height * scale))
     small = without_cast(small_rgb(part, *inner))
@@ -326,7 +327,8 @@ def observe(
         faces, status = _detect(frame, searcher, extent)
         interval.searched(extent, status == "seen")
         if status == "seen":
-            stillness.searched(small, faces, (frame.picture.width, frame.picture.height))
+            size = frame.picture.width, frame.picture.height
+            stillness.searched(small, faces, size, near_only=extent == "near")
             if extent != "near":
                 steadiness.searched(faces, frame.pts_seconds)
         yield Observation(frame, faces, status, cut)

@@ -39,11 +39,15 @@ class Stillness:
             self._first, self._passes = None, 0
         return self._passes >= KNOWN_PASSES
 
-    def searched(self, small: NDArray[np.uint8], faces: Faces, size: tuple[int, int]) -> None:
-        """A pass has found ``faces`` in a picture of a ``size`` (width, height), px."""
+    def searched(
+        self, small: NDArray[np.uint8], faces: Faces, size: tuple[int, int], near_only: bool = False
+    ) -> None:
+        """A pass has found ``faces`` in a picture of a ``size`` (width, height), px. ``near_only``: it was
+        for near faces alone, and no size or tile has had its turn.
+        """
         if self._first is None:
             self._first, self._elsewhere = small, np.ones(small.shape, bool)
-        self._passes += 1
+        self._passes += not near_only
         scale = np.tile(np.array(small.shape[::-1]) / size, 2)
         for box in faces.boxes[faces.scores >= SURE_PROBABILITY]:
             reach = np.array(REACH) * [-1, -1, 1, 1] * float(np.sqrt(np.prod(box[2:] - box[:2])))

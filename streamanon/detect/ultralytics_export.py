@@ -77,7 +77,7 @@ def read_facts(path: Path) -> ModelFacts:
         raise ModelError(f"{name} is an RT-DETR, whose output has another layout: {REMEDY}")
     try:
         names = {int(k): _printable(v) for k, v in dict(_literal(header, "names", {})).items()}
-        points, each = _literal(header, "kpt_shape", (0, 0)) if task == "pose" else (0, 0)
+        points, each = map(int, _literal(header, "kpt_shape", (0, 0))) if task == "pose" else (0, 0)
         stride, args = int(_literal(header, "stride", 32)), dict(_literal(header, "args", {}))
         by_flag = bool(args.get("nms")) or bool(_literal(header, "end2end", False))
     except (ValueError, TypeError, SyntaxError, OverflowError, MemoryError, RecursionError) as error:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import cast
 from urllib.parse import urlsplit
 
 import cv2
 
 from streamanon.errors import SinkError
+from streamanon.live.http_server import HttpServer
 from streamanon.live.outputs import OutputCounts
 from streamanon.live.states import State, Status
 from streamanon.live.targets import Target
@@ -96,9 +97,7 @@ class MjpegOutput:
         self.status.be(State.ENDED)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
+class _Server(HttpServer):
     request_queue_size = MOST_VIEWERS
 
     def __init__(self, address: tuple[str, int], output: MjpegOutput) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import cast
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from streamanon.errors import ConfigError
 from streamanon.live.camera import Camera
+from streamanon.live.http_server import HttpServer
 from streamanon.live.metrics import Collector
 
 #: A client that is silent for so long is left, s.
@@ -44,10 +45,7 @@ class StatusServer:
         self._thread.join(2)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
+class _Server(HttpServer):
     def __init__(
         self, address: tuple[str, int], cameras: dict[str, Camera], registry: CollectorRegistry
     ) -> None:

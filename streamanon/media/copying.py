@@ -24,6 +24,7 @@ from av.stream import Stream
 from streamanon.errors import SourceError
 from streamanon.media import formats
 from streamanon.media.adts import AdtsFrames, Header, is_framed_aac, read_header
+from streamanon.media.codec_headers import without_tags
 from streamanon.media.demux import open_input, packets_of
 from streamanon.media.sound import BIT_RATES, CHANNEL_NAMES, SoundEncoder, decoded_sound, known_layout
 
@@ -265,11 +266,18 @@ def _add_copy(output: OutputContainer, source: Stream, path: Path, first: FirstP
         layout = known_layout(source.codec_context)
         if layout is not None:  # PCM of AVI and Matroska tells only how many there are; MP4 wants to know
             target.codec_context.layout = layout
+    context = target.codec_context
+    assert context is not None
     if needs_setup(source, path):
         header = first_header(first)
         if header is None:
             return None
-        target.codec_context.extradata = header.config
+        context.extradata = header.config
+    elif context.extradata:
+        plain = without_tags(context.codec.canonical_name, bytes(context.extradata))
+        if plain is None:
+            return None
+        context.extradata = plain
     return target
 
 

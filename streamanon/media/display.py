@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, cast
 
+import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 #: Values of AVFieldOrder.
 _TOP_FIRST, _BOTTOM_FIRST = (2, 4), (3, 5)
@@ -64,6 +66,18 @@ def side_data(frame: VideoFrame, kind: str) -> bytes | None:
         return bytes(cast(Any, frame.side_data)[SideDataType[kind]])
     except (KeyError, ValueError):
         return None
+
+
+def as_shown(rgb: NDArray[np.uint8], matrix: tuple[int, ...] | None) -> NDArray[np.uint8]:
+    """A decoded picture [H, W, 3] as players show it: turned by quarters and mirrored as its display matrix
+    says (ISO/IEC 14496-12, 8.5.2), whose nine numbers map x and y by ``x' = ax + cy`` and ``y' = bx + dy``.
+    """
+    if matrix is None:
+        return rgb
+    a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        rgb, a, d = rgb.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
 def hdr_light(frame: VideoFrame) -> HdrLight | None:

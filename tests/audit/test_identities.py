@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from streamanon.audit.judges import Judge
 from streamanon.audit.pairing import Image
 from streamanon.errors import ConfigError
 from streamanon.testing.fakes import FakeMesh
-from streamanon.types import Faces
+from streamanon.types import Faces, Float
 
 PEOPLE = {"Ada": (200, 40, 40), "Bo": (40, 200, 40), "Cy": (40, 40, 200)}
 
@@ -85,6 +86,42 @@ def test_photos_all_made_the_same_lead_nowhere(folder: Path) -> None:
     assert one.match.value == one.false_match.value == 1
     assert one.rank1_originals is not None
     assert one.rank1_originals.value == 1
+
+
+class NoneOfBlack(Colours):
+    """Gives no numbers for a black picture, as networks do that bring embeddings to length 1."""
+
+    def describe(self, image: Image, place: Any) -> Float:
+        found = super().describe(image, place)
+        return found if image.any() else np.full_like(found, np.nan)
+
+
+def test_a_face_of_which_a_recogniser_makes_nothing_does_not_hide_the_others(folder: Path) -> None:
+    """Its likeness to nobody must not become the threshold for all."""
+    tools = (Centre(), [NoneOfBlack()], FakeMesh())
+    originals, skipped = read_originals(folder, *tools)
+    covered = originals[0].path
+    result = audit_identities(
+        originals, skipped, "one", lambda image, path: image * np.uint8(path != covered), *tools
+    )
+    (one,) = result.recognised
+    assert one.tar_same_photo is not None
+    assert one.tar_same_photo.of == 9
+    assert one.tar_same_photo.value >= 8 / 9
+    assert one.rank1 is not None
+    assert one.rank1.value >= 8 / 9
+
+
+def test_a_recogniser_that_makes_nothing_of_an_original_is_told(folder: Path) -> None:
+    black = np.zeros((32, 32, 3), np.uint8)
+    cv2.imwrite(str(folder / "Ada" / "Ada_0.png"), black)
+
+    class Everywhere(Centre):
+        def find(self, image: Image) -> Faces:
+            return super().find(image | np.uint8(1))
+
+    with pytest.raises(ConfigError, match=r"colours .*Ada_0\.png.*another --recogniser"):
+        read_originals(folder, Everywhere(), [NoneOfBlack()], FakeMesh())
 
 
 def test_a_face_that_vanishes_is_not_found(folder: Path) -> None:

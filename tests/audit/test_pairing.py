@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from clips import pass_through, write_clip
 
-from streamanon.audit.pairing import Times, counterparts, read_pairs, read_times
+from streamanon.audit.pairing import Times, counterparts, read_pairs, read_rgb_frames, read_times
 from streamanon.errors import SourceError
 
 
@@ -64,6 +64,18 @@ def test_another_size_is_scaled(tmp_path: Path) -> None:
     assert all(
         p.output is not None and p.output.shape == (48, 64, 3) for p in read_pairs(small, large, times)
     )
+
+
+@pytest.mark.parametrize("rotation", [90, 180, -90])
+def test_rotated_videos_are_compared_as_players_show_them(tmp_path: Path, rotation: int) -> None:
+    """Other tools bake the rotation in; a comparison of stored pictures would find no face again."""
+    plain = write_clip(tmp_path / "a.mp4", pts=3)
+    tagged = write_clip(tmp_path / "b.mp4", pts=3, rotation=rotation)
+    upright = [np.rot90(image, rotation // 90) for image in read_rgb_frames(plain)]
+    shown = list(read_rgb_frames(tagged))
+    assert all(np.array_equal(one, two) for one, two in zip(shown, upright, strict=True))
+    times = read_times(tagged)
+    assert (times.height, times.width) == upright[0].shape[:2]
 
 
 def test_times_are_seconds(tmp_path: Path) -> None:

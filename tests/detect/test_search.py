@@ -400,6 +400,19 @@ def test_redetection_finds_tilted_and_turned_faces(
     assert overlap(found.boxes, WHERE[None]).max() > 0.4
 
 
+@pytest.mark.parametrize("place", [(-400, 100), (900, 100), (100, -400), (100, 700)])
+def test_a_face_that_left_the_picture_does_not_stop_the_search_for_others(
+    detector: FaceDetector, verifier: Verifier, demo: tuple[RawFrame, Float], place: tuple[int, int]
+) -> None:
+    frame, boxes = demo
+    size = np.array([80, 80], np.float32)
+    left = np.concatenate([place, place + size])[None].astype(np.float32)
+    found = FaceSearch(detector, verifier).redetect(frame, np.concatenate([left, boxes]))
+    assert all_found(found, boxes, 0.4)
+    without = FaceSearch(detector, None).redetect(frame, np.concatenate([left, boxes[:1]]))
+    assert all_found(without, boxes[:1], 0.3)
+
+
 def test_what_redetection_finds_elsewhere_does_not_count() -> None:
     box = np.array([100, 100, 140, 140], np.float32)
     others = np.array([[102, 98, 141, 143], [130, 100, 170, 140], [90, 90, 160, 160], [115, 115, 125, 125]])

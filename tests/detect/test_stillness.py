@@ -93,15 +93,38 @@ def test_a_picture_of_another_size_is_not_known() -> None:
     assert not stillness.is_known(np.full((18, 32), 90, np.uint8))
 
 
+def test_passes_for_near_faces_do_not_make_it_known() -> None:
+    """While somebody close moves, each frame is searched, but mostly in one coarse view."""
+    searching = Searching()
+    moving = [picture(seed, (300 - 90 * (seed % 2), 90, 250)) for seed in range(30)]
+    frames = (RawFrame(n, n, Fraction(1, 25), one) for n, one in enumerate(moving))
+    searching.found = Faces(
+        np.array([[250, 60, 510, 340]], np.float32),
+        np.array([0.9], np.float32),
+        np.full((1, 5, 2), 380, np.float32),
+        np.array([-1]),
+    )
+    list(observe(frames, searching, DetectionInterval(0.08, 0.6)))
+    passes = zip(searching.seen, searching.extents, strict=True)
+    others = [index for index, extent in passes if extent != "near"]
+    steps = np.diff(others)
+    assert len(others) < len(searching.seen) / 2
+    assert (steps[: KNOWN_PASSES - 1] <= 2).all()
+    assert (steps[KNOWN_PASSES:] > 2).all()
+
+
 class Searching:
-    """Notes which frames are searched, and finds nobody."""
+    """Notes which frames are searched, and how; ``found`` by each pass, by default nobody."""
 
     def __init__(self) -> None:
         self.seen: list[int] = []
+        self.extents: list[Extent] = []
+        self.found = Faces.empty()
 
     def detect(self, frame: RawFrame, extent: Extent = "next") -> Faces:
         self.seen.append(frame.index)
-        return Faces.empty()
+        self.extents.append(extent)
+        return self.found
 
     def redetect(self, frame: RawFrame, boxes: np.ndarray) -> Faces:
         return Faces.empty()

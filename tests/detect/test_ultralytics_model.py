@@ -226,6 +226,7 @@ def test_what_cannot_be_used_is_told_in_one_sentence(tmp_path: Path, told: str) 
         "'x'",
         "[5]",
         "[-5, 3]",
+        "['a', 'b']",
         "{0: 1, 2: 3}",
         "[" * 300,
         "f()",
