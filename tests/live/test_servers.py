@@ -4,7 +4,9 @@ shows no raw face.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -454,12 +456,26 @@ def test_prometheus_takes_the_metrics(tmp_path: Path, recording: Path) -> None:
             assert wait_for(lambda: ask("rate(streamanon_source_frames_total[10s]) > 5") != [], 60)
             assert wait_for(lambda: ask("streamanon_output_age_seconds < 5") != [], 30)
             assert len(ask("streamanon_waiting_frames")) == 2
+            unanswered = set(_dashboard_questions())
+
+            def all_answered() -> bool:
+                unanswered.difference_update([one for one in unanswered if ask(one)])
+                # What has no events has no series.
+                return all(re.search("reconnects|damage|load_steps", one) for one in unanswered)
+
+            assert wait_for(all_answered, 60), unanswered
         one.end()
     done = subprocess.run(
         ["promtool", "check", "metrics"], input=text, capture_output=True, timeout=60, check=False
     )
     assert b"error while linting" not in done.stderr, done.stderr
     assert b"parse" not in done.stderr.lower(), done.stderr
+
+
+def _dashboard_questions() -> list[str]:
+    dashboard = Path(__file__).parents[2] / "docs" / "deploy" / "grafana.json"
+    panels = json.loads(dashboard.read_text())["panels"]
+    return [target["expr"].replace("$camera", ".*") for panel in panels for target in panel["targets"]]
 
 
 def test_g711_becomes_aac(tmp_path: Path) -> None:
