@@ -86,6 +86,8 @@ def _examine(path: str | Path) -> _File:
         tags = set(container.metadata)
         for stream in container.streams:
             tags |= set(stream.metadata)
+        for chapter in container.chapters():
+            tags |= {f"chapter {key}" for key, value in chapter["metadata"].items() if value}
         named = tuple(sorted(tag for tag in tags if tag.lower() not in HARMLESS))
         sounds = [stream for stream in container.streams if stream.type == "audio"]
         hashes = {stream.index: hashlib.sha256() for stream in sounds}

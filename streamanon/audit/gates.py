@@ -52,7 +52,7 @@ MEASURES: dict[str, _Value] = {
     "found": lambda r: r.utility.faces_found.value if r.utility.faces_found else None,
     "nme": lambda r: r.utility.landmark_nme,
     "psnr": lambda r: r.utility.psnr_outside,
-    "switches": lambda r: r.over_time.switches if r.over_time.recogniser else None,
+    "switches": lambda r: r.over_time.switches if r.over_time.was_compared else None,
     "flicker": lambda r: r.over_time.flicker,
     "frames_lost": lambda r: r.container.frames_lost,
     "tags": lambda r: len(r.container.tags_left),

@@ -197,7 +197,9 @@ def time_rows(result: AuditResult) -> list[Row]:
             number(over.stability),
             f"likeness of neighbours; the original has {before}",
         ),
-        Row("sudden switches", str(over.switches) if over.recogniser else NOT_MEASURED, "to another face"),
+        Row(
+            "sudden switches", str(over.switches) if over.was_compared else NOT_MEASURED, "to another face"
+        ),
         Row("flicker", number(over.flicker), "change between frames, output over original; 1 is the same"),
     ]
 

@@ -121,22 +121,7 @@ def plan(
     """
     if config is None:
         config = load_config(section.profile or "livestream", section.set)
-    if config.output.codec not in ENCODERS:
-        known = " or ".join(ENCODERS)
-        raise ConfigError(f"live outputs are {known}: set output.codec to it, not {config.output.codec}")
-    if config.output.encoder == "nvenc":
-        nvenc.options_of(config.output, config.compute.device)
-        nvenc.check_nvenc(config.output.codec, _TRIAL_SIZE, "yuv420p", config.compute.device)
-    if config.compute.decoder == "cuda":
-        raise ConfigError(
-            "cameras are decoded on the CPU, as a GPU does not tell which pictures are damaged: leave"
-            " compute.decoder out"
-        )
-    if config.cover.keep_tracks:  # a moment would come again after each reconnect, and show somebody else
-        raise ConfigError(
-            "--keep-track (cover.keep_tracks) is for files; for cameras --keep PHOTO and --keep-region"
-            " leave faces visible"
-        )
+    _check_settings(config)
     if not section.source:
         raise ConfigError(f"camera {name} has no source: give it an address, a device or a file")
     if not section.to:
@@ -149,7 +134,6 @@ def plan(
         sound=section.audio != "drop",
     )
     _check_source(source, section)
-    _check_files(config)
     targets = _targets(section, config)
     read = source.address.removeprefix("file://")
     for target in targets:
@@ -211,8 +195,24 @@ def _place(target: Target) -> str:
     return target.address if is_address(target.address) else os.path.realpath(target.address)
 
 
-def _check_files(config: Config) -> None:
-    """Whether the files that the settings name are there."""
+def _check_settings(config: Config) -> None:
+    """Whether a camera can have these settings, and the files that they name are there."""
+    if config.output.codec not in ENCODERS:
+        known = " or ".join(ENCODERS)
+        raise ConfigError(f"live outputs are {known}: set output.codec to it, not {config.output.codec}")
+    if config.output.encoder == "nvenc":
+        nvenc.options_of(config.output, config.compute.device)
+        nvenc.check_nvenc(config.output.codec, _TRIAL_SIZE, "yuv420p", config.compute.device)
+    if config.compute.decoder == "cuda":
+        raise ConfigError(
+            "cameras are decoded on the CPU, as a GPU does not tell which pictures are damaged: leave"
+            " compute.decoder out"
+        )
+    if config.cover.keep_tracks:  # a moment would come again after each reconnect, and show somebody else
+        raise ConfigError(
+            "--keep-track (cover.keep_tracks) is for files; for cameras --keep PHOTO and --keep-region"
+            " leave faces visible"
+        )
     identity = config.identity
     for name in (identity.key, identity.gallery, *(rule.photo for rule in identity.people)):
         if name is not None and not os.path.isfile(name):

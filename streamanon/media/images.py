@@ -44,6 +44,8 @@ _PROFILED = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
 #: Quality of what is written with loss, of 100.
 _QUALITY = 95
 _GIF_COLOURS = 256
+#: The number of a TIFF tag (TIFF 6.0, section 4).
+_BITS_PER_SAMPLE = 258
 #: What a frame of an animation lasts that names no time or next to none, ms: as browsers have it.
 _LEAST_MS, _DEFAULT_MS = 11, 100
 
@@ -141,26 +143,9 @@ def encode_image(suffix: str, image: ImageFileContent) -> tuple[bytes, tuple[str
         )
     if kind == "HEIF":
         _know_heif(f"a {suffix} file")
-    notes = []
-    frames = image.frames
-    if image.pages and kind not in _PAGED:
-        notes.append(f"{suffix} cannot hold several pages: only the first of {len(frames)} is kept")
-        frames = frames[:1]
-    if any(frame.alpha is not None for frame in frames) and kind not in _TRANSPARENT:
-        notes.append(f"{suffix} cannot store transparency: it becomes white")
-        frames = tuple(_on_white(frame) for frame in frames)
-    if image.profile is not None and kind not in _PROFILED:
-        notes.append(
-            f"{suffix} cannot store a colour profile: it is dropped, and the colours may look different"
-        )
-    if kind == "GIF":
-        notes.append("the colours are reduced to the 256 that a GIF frame holds")
-    pictures = [(_gif_picture if kind == "GIF" else _picture)(frame) for frame in frames]
+    image, notes = _storable(image, suffix)
+    pictures = [(_gif_picture if kind == "GIF" else _picture)(frame) for frame in image.frames]
     options = _save_options(kind, image)
-    if image.profile is not None and kind in _PROFILED:
-        options["icc_profile"] = image.profile
-    if image.is_animation:
-        options |= _animation_options(kind, image)
     if len(pictures) > 1:
         options |= {"save_all": True, "append_images": pictures[1:]}
     packed = io.BytesIO()
@@ -172,6 +157,25 @@ def encode_image(suffix: str, image: ImageFileContent) -> tuple[bytes, tuple[str
             f"a {suffix} file cannot hold this image; give a name that ends with .png"
         ) from error
     return packed.getvalue(), tuple(notes)
+
+
+def _storable(image: ImageFileContent, suffix: str) -> tuple[ImageFileContent, list[str]]:
+    """What a file of this suffix can hold of the image, and sentences on what it cannot."""
+    kind, notes = SUFFIXES[suffix], []
+    if image.pages and kind not in _PAGED:
+        notes.append(f"{suffix} cannot hold several pages: only the first of {len(image.frames)} is kept")
+        image = replace(image, frames=image.frames[:1])
+    if any(frame.alpha is not None for frame in image.frames) and kind not in _TRANSPARENT:
+        notes.append(f"{suffix} cannot store transparency: it becomes white")
+        image = replace(image, frames=tuple(_on_white(frame) for frame in image.frames))
+    if image.profile is not None and kind not in _PROFILED:
+        notes.append(
+            f"{suffix} cannot store a colour profile: it is dropped, and the colours may look different"
+        )
+        image = replace(image, profile=None)
+    if kind == "GIF":
+        notes.append("the colours are reduced to the 256 that a GIF frame holds")
+    return image, notes
 
 
 def _content(image: ImageFile.ImageFile, content: bytes, most: int | None, name: str) -> ImageFileContent:
@@ -200,8 +204,8 @@ def _content(image: ImageFile.ImageFile, content: bytes, most: int | None, name:
         frames.append(ImageFrame(np.ascontiguousarray(pixels[..., :3]), alpha, milliseconds))
     if pages and len(set(profiles)) > 1:
         notes.append("its pages have different colour profiles; all get the first page's")
-    told = tuple(dict.fromkeys(notes))
-    return ImageFileContent(_alike(frames), profiles[0], loops, lossless, told, pages and wanted > 1)
+    once = tuple(dict.fromkeys(notes))
+    return ImageFileContent(_alike(frames), profiles[0], loops, lossless, once, pages and wanted > 1)
 
 
 def _check_sizes(image: ImageFile.ImageFile, numbers: range, pages: bool, name: str) -> None:
@@ -243,8 +247,8 @@ def _bits(image: ImageFile.ImageFile, content: bytes) -> int:
     if image.format == "PNG":
         return content[24]
     if image.format == "TIFF":
-        told: Any = getattr(image, "tag_v2", {}).get(258, (8,))
-        return max(told) if isinstance(told, tuple) else int(told)
+        bits: Any = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
+        return max(bits) if isinstance(bits, tuple) else int(bits)
     return int(image.info.get("bit_depth", 8))
 
 
@@ -312,6 +316,13 @@ def _on_white(frame: ImageFrame) -> ImageFrame:
 
 
 def _save_options(kind: str, image: ImageFileContent) -> dict[str, Any]:
+    options = _quality_options(kind, image)
+    if image.profile is not None:
+        options["icc_profile"] = image.profile
+    return options | _animation_options(kind, image) if image.is_animation else options
+
+
+def _quality_options(kind: str, image: ImageFileContent) -> dict[str, Any]:
     if kind == "JPEG":
         return {"quality": _QUALITY, "subsampling": "4:4:4"}
     if kind == "WEBP":

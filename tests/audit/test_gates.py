@@ -48,6 +48,11 @@ def test_what_was_not_measured_fails() -> None:
     assert breaches(parse_gates("found<0.5"), dataclasses.replace(a_result(), utility=utility))
 
 
+def test_switches_between_no_faces_were_not_measured() -> None:
+    over_time = dataclasses.replace(a_result().over_time, stability=None, switches=0)
+    assert breaches(parse_gates("switches>0"), dataclasses.replace(a_result(), over_time=over_time))
+
+
 def test_streamanons_own_recogniser_counts_only_where_it_is_alone() -> None:
     result = a_result()
     other, own = result.reidentification
