@@ -22,7 +22,7 @@ from streamanon.api import Anonymizer
 from streamanon.config import Config
 from streamanon.detect.detection_interval import DetectionInterval, Extent
 from streamanon.detect.search import Searcher
-from streamanon.errors import SinkError, SourceError, sentence
+from streamanon.errors import FaultError, SinkError, SourceError, sentence
 from streamanon.live.backoff import Backoff
 from streamanon.live.connection import Connection, SourceOptions
 from streamanon.live.egress import Egress, EgressCounts, Output, Stub
@@ -250,6 +250,9 @@ class Camera:
             while feed.wait() and not self._is_done():
                 self._start_egress(feed)
                 self._one_epoch(feed)
+        except FaultError:  # cover.on_error is stop
+            self._end(feed)
+            raise
         except Exception as error:
             return "chain", sentence(error), self._end(feed)
         healthy = self._end(feed)
