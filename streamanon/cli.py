@@ -18,7 +18,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from streamanon import __version__
 from streamanon.config import Config, PersonRule, find_profile, load_config, settings
-from streamanon.errors import ConfigError, sentence, tell
+from streamanon.errors import ConfigError, answer, sentence, tell
 from streamanon.media.address import redact_text
 from streamanon.types import METHODS
 
@@ -645,5 +645,5 @@ def _bench(args: argparse.Namespace) -> int:
 def _doctor(_args: argparse.Namespace) -> int:
     from streamanon.commands.doctor import describe
 
-    tell(describe(), sys.stdout)
+    answer(describe())
     return 0
