@@ -18,6 +18,7 @@ _ASS_LINES = {
     ),
     b"[v4 styles]": _STYLES,
     b"[v4+ styles]": _STYLES,
+    b"[v4++ styles]": _STYLES,
     b"[events]": frozenset([b"format"]),
 }
 

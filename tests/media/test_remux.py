@@ -347,3 +347,10 @@ def test_names_and_files_within_ass_do_not_reach_the_output(tmp_path: Path) -> N
         b"Format",
     ]
     assert packets(tmp_path / "b.mkv", "subtitles") == packets(tmp_path / "a.mkv", "subtitles")
+
+
+@pytest.mark.parametrize("version", ["4", "4+", "4++"])
+def test_styles_of_every_version_of_ass_stay(version: str) -> None:
+    header = f"[V{version} Styles]\nFormat: Name\nStyle: Default\n[Graphics]\nfilename: a.png\n".encode()
+    plain = f"[V{version} Styles]\nFormat: Name\nStyle: Default"
+    assert (without_tags("ass", header) or b"").decode().strip() == plain
