@@ -350,7 +350,8 @@ def test_names_and_files_within_ass_do_not_reach_the_output(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("version", ["4", "4+", "4++"])
-def test_styles_of_every_version_of_ass_stay(version: str) -> None:
-    header = f"[V{version} Styles]\nFormat: Name\nStyle: Default\n[Graphics]\nfilename: a.png\n".encode()
-    plain = f"[V{version} Styles]\nFormat: Name\nStyle: Default"
-    assert (without_tags("ass", header) or b"").decode().strip() == plain
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_styles_of_every_version_of_ass_stay(version: str, end: str) -> None:
+    plain = f"[V{version} Styles]{end}Format: Name{end}Style: Default{end}"
+    assert without_tags("ass", f"{plain}[Graphics]{end}filename: a.png{end}".encode()) == plain.encode()
+    assert without_tags("ass", b"of no such kind") is None
