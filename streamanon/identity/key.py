@@ -8,7 +8,7 @@ LEAST_BYTES, MOST_BYTES = 16, 1 << 20
 
 
 def read_key(name: str) -> bytes:
-    """The bytes of a key file. Raises :class:`ConfigError` for one that is missing, too short or too long."""
+    """The bytes of a key file. Raises :class:`ConfigError` for one that is missing or of a wrong size."""
     try:
         with open(name, "rb") as file:
             key = file.read(MOST_BYTES + 1)

@@ -120,5 +120,5 @@ def test_a_key_is_bytes_that_are_many_enough(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/urandom").exists(), reason="needs a device without an end")
 def test_a_device_without_an_end_is_no_key() -> None:
-    with pytest.raises(ConfigError, match="has more than .* make a file of 32"):
+    with pytest.raises(ConfigError, match="make a file of 32"):
         read_key("/dev/urandom")
