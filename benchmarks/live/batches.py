@@ -41,9 +41,8 @@ def main() -> None:
         model, ports = one.by(backend), read_onnx_header(one.path).inputs
         for faces in args.faces:
             single, joined, ratio = compare(model, example(ports, faces), args.rounds)
-            print(
-                f"{one.path.stem:17} alone {single:6.2f}, {faces} in one call {joined:6.2f}: {ratio:.2f} times"
-            )
+            together = f"{faces} in one call {joined:6.2f}: {ratio:.2f} times"
+            print(f"{one.path.stem:17} alone {single:6.2f}, {together}")
 
 
 def compare(model: Model, inputs: list[NDArray[np.float32]], rounds: int) -> tuple[float, float, float]:
