@@ -83,7 +83,7 @@ def hidden_by(
     for box in faces:
         middle, half = (box[:2] + box[2:]) / 2 - corner, (box[2:] - box[:2]) / 2
         cv2.ellipse(hidden, ((float(middle[0]), float(middle[1])), tuple(map(float, 2 * half)), 0.0), 1, -1)
-    for x0, y0, x1, y1 in (moving - np.tile(np.float32(corner), 2)).round().astype(int):
+    for x0, y0, x1, y1 in (moving - np.array([*corner, *corner], np.float32)).round().astype(int):
         hidden[max(y0, 0) : max(y1 + 1, 0), max(x0, 0) : max(x1 + 1, 0)] = 1
     return cv2.dilate(hidden, np.ones((2 * MARGIN_PX + 1,) * 2, np.uint8)) > 0
 
