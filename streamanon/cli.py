@@ -18,7 +18,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from streamanon import __version__
 from streamanon.config import Config, PersonRule, find_profile, load_config, settings
-from streamanon.errors import ConfigError, sentence, tell
+from streamanon.errors import ConfigError, answer, sentence, tell
 from streamanon.media.address import redact_text
 from streamanon.types import METHODS
 
@@ -274,7 +274,12 @@ def _add_live_options(parser: argparse.ArgumentParser) -> None:
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, e.g. output.crf=23")
     _add_setting_options(parser, without=_NOT_LIVE)
     _add_keep_options(parser)
-    add("--audio", choices=("keep", "mask", "drop"), default="keep", help="sound; mask: change the voices")
+    add(
+        "--audio",
+        choices=("keep", "mask", "drop"),
+        default="profile",
+        help="sound; mask: change the voices; by default as the profile says",
+    )
     add(
         "--no-signal",
         choices=("plain", "last"),
@@ -640,5 +645,5 @@ def _bench(args: argparse.Namespace) -> int:
 def _doctor(_args: argparse.Namespace) -> int:
     from streamanon.commands.doctor import describe
 
-    tell(describe(), sys.stdout)
+    answer(describe())
     return 0

@@ -557,6 +557,28 @@ def test_what_may_have_been_meant_is_told(
     assert "there is no folder new/; make it first" in run_command("run", "a.mp4", "-o", "new/").error
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("arguments", [("delegates", "list"), ("models", "list"), ("doctor",)])
+def test_an_answer_that_cannot_be_written_is_told(arguments: tuple[str, ...], engines: Engines) -> None:
+    command = [sys.executable, "-m", "streamanon", *arguments]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == EXIT_ERROR
+    assert "cannot write to standard output: No space left on device" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_who_has_read_enough_of_an_answer_is_no_error(engines: Engines) -> None:
+    command = [sys.executable, "-m", "streamanon", "delegates", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as done:
+        assert done.stdout is not None
+        assert done.stderr is not None
+        done.stdout.close()
+        assert done.stderr.read() == ""
+    assert done.returncode == 0
+
+
 def test_usage_errors_are_2(run_command: Command) -> None:
     for arguments in ((), ("run",), ("run", "a.mp4"), ("walk",), ("run", "a.mp4", "-o", "b.mp4", "--what")):
         told = run_command(*arguments)

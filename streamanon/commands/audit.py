@@ -20,8 +20,7 @@ from streamanon.audit.recognisers import open_recognisers
 from streamanon.audit.result import FEWEST_PEOPLE, AuditResult, Interval, Reidentification
 from streamanon.audit.run import AuditOptions, audit
 from streamanon.config import ComputeConfig, load_config
-from streamanon.errors import ConfigError
-from streamanon.errors import tell as say
+from streamanon.errors import ConfigError, answer
 from streamanon.media.output_file import check_writable, is_same_file, write_file
 from streamanon.mesh.face_mesh import FaceMesh
 from streamanon.runtime.backends import open_backend
@@ -57,7 +56,7 @@ def _audit_videos(args: argparse.Namespace) -> int:
         result, thumbnails = audit(args.original, args.anonymised, options, tell)
     _write_reports(args, result, thumbnails)
     if not args.quiet:
-        say(describe(result), sys.stdout)
+        answer(describe(result))
     return EXIT_FAILED if result.failed else 0
 
 
@@ -87,8 +86,8 @@ def _audit_people(args: argparse.Namespace) -> int:
     if args.json is not None:
         write_file(args.json, (json.dumps(result.as_dict(), indent=2) + "\n").encode(), args.overwrite)
     if not args.quiet:
-        say("\n".join(table([result])), sys.stdout)
-        say(f"failed: {', '.join(result.failed)}" if result.failed else "passed", sys.stdout)
+        answer("\n".join(table([result])))
+        answer(f"failed: {', '.join(result.failed)}" if result.failed else "passed")
     return EXIT_FAILED if result.failed else 0
 
 

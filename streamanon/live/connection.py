@@ -46,6 +46,8 @@ _ANALYZE_MICROSECONDS = {
     **dict.fromkeys(("rtmp", "rtmps"), "500000"),
     "udp": "1000000",
 }
+#: A server of RTMP may send sound alone until the next key frame, which some encoders make every 10 s.
+LATE_VIDEO_SECONDS = 20.0
 #: HLS comes in segments at once. It is played at its own speed and a little faster, so that what a slower
 #: clock leaves over does not pile up.
 PACE = 1.01
@@ -128,7 +130,7 @@ class Connection:
             raise
 
     def _open(self) -> None:
-        self._container = self._stack.enter_context(_open(self._options, self._stack))
+        self._container = self._open_container()
         self._video = video_stream(self._container, self._options.shown)
         # One thread: with frame threads two frames more are held back, and FFmpeg's complaints would come
         # from threads whose lines nobody catches.
@@ -141,6 +143,21 @@ class Connection:
         name = self._container.format.name
         self._by_arrival = name in ("mpjpeg", "video4linux2,v4l2")
         self._paced = self._options.realtime or ("hls" in name.split(","))
+
+    def _open_container(self) -> InputContainer:
+        """The stream, once it has a picture: FLV does not tell beforehand what it will hold."""
+        options = self._options
+        opened = self._stack.enter_context(_open(options, self._stack))
+        if options.is_file or opened.streams.video or opened.format.name not in ("flv", "live_flv"):
+            return opened
+        opened.close()
+        opened = self._stack.enter_context(_open(options, self._stack, LATE_VIDEO_SECONDS))
+        if not opened.streams.video:
+            raise SourceError(
+                f"{options.shown} sent sound but no picture for {LATE_VIDEO_SECONDS:g} seconds; let the"
+                " encoder send a key frame every second or two"
+            )
+        return opened
 
     def __enter__(self) -> Connection:
         return self
@@ -204,8 +221,9 @@ class Connection:
                         stamp = None if self._by_arrival else _seconds(frame)
                         if pace is not None and stamp is not None:
                             pace.wait(stamp)
-                        picture_at = arrival = clock()
+                        arrival = clock()
                         yield Got(frame, times.video(stamp, arrival), arrival, not trusted)
+                        picture_at = clock()  # a slow output may have held this up
                 lines.clear()
                 if clock() - picture_at > self._options.read_seconds:
                     shown = self._options.shown
@@ -350,7 +368,8 @@ def _seconds(frame: VideoFrame | AudioFrame) -> float | None:
     return float(stamp * frame.time_base) if stamp is not None and frame.time_base else None
 
 
-def _open(options: SourceOptions, stack: ExitStack) -> InputContainer:
+def _open(options: SourceOptions, stack: ExitStack, analyze_seconds: float | None = None) -> InputContainer:
+    """``analyze_seconds``: how long FFmpeg analyses the stream, by default what suits its scheme."""
     shown = options.shown
     source: Any
     form: str | None = None
@@ -368,6 +387,8 @@ def _open(options: SourceOptions, stack: ExitStack) -> InputContainer:
         source = os.path.abspath(source)  # FFmpeg would take 10:30.mp4 for a protocol called 10
     else:
         source, settings = _network_source(options)
+    if analyze_seconds is not None:
+        settings["analyzeduration"] = str(round(analyze_seconds * 1e6))
     # FFmpeg waits twice as long for UDP and TCP as it is asked to.
     share = 0.5 if options.scheme in ("udp", "tcp") else 1.0
     try:
@@ -375,7 +396,10 @@ def _open(options: SourceOptions, stack: ExitStack) -> InputContainer:
             source,
             format=form,
             options={"max_pixels": str(MAX_PIXELS)} | settings,
-            timeout=(options.open_seconds * share, options.read_seconds * share),
+            timeout=(
+                (options.open_seconds + (analyze_seconds or 0.0)) * share,
+                options.read_seconds * share,
+            ),
             metadata_errors="replace",
         )
         return opened

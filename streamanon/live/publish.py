@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,7 +30,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from streamanon.errors import StreamanonError
+from streamanon.errors import SinkError, StreamanonError
 from streamanon.live.acknowledged import Acknowledged
 from streamanon.live.retention import Retention, remove_empty
 from streamanon.live.srt import transmit
@@ -94,18 +95,18 @@ def _publish(hello: Hello, source: BinaryIO, tell: Callable[..., None]) -> None:
                 retention.keep(time.time())
         output.close()
         stack.close()
-        finish()
+        finish(base is not None)
 
 
-def _open(hello: Hello, stack: contextlib.ExitStack) -> tuple[OutputContainer, Callable[[], None]]:
-    """The output, and what is done once it is closed."""
+def _open(hello: Hello, stack: contextlib.ExitStack) -> tuple[OutputContainer, Callable[[bool], None]]:
+    """The output, and what is done once it is closed, given whether anything is in it."""
     target: Any = hello.target
     options = dict(hello.options)
-    finish: Callable[[], None] = _nothing
+    finish: Callable[[bool], None] = _nothing
     if hello.kind == "file":
         file = OutputFile(Path(hello.target), bool(hello.more.get("overwrite")))
         stack.callback(file.close)
-        target, finish = file, file.finish
+        target, finish = file, partial(_finish, file)
     elif hello.kind == "srt":
         target = stack.enter_context(_SrtPipe(hello.target))
     elif hello.kind == "hls":
@@ -116,7 +117,15 @@ def _open(hello: Hello, stack: contextlib.ExitStack) -> tuple[OutputContainer, C
     return output, finish
 
 
-def _nothing() -> None: ...
+def _nothing(_: bool) -> None: ...
+
+
+def _finish(file: OutputFile, is_filled: bool) -> None:
+    if is_filled:
+        file.finish()
+        return
+    file.discard()
+    raise SinkError("no picture came")
 
 
 def _add_streams(output: OutputContainer, hello: Hello) -> list[Stream]:

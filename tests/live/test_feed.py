@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,8 +11,9 @@ import pytest
 from av.video.frame import VideoFrame
 from live_scenes import an_info
 
-from streamanon.live.connection import Connection, Got, SourceOptions
+from streamanon.live.connection import READ_SECONDS, Connection, Got, SourceOptions
 from streamanon.live.feed import Feed, FeedCounts
+from streamanon.media.probe import probe
 
 
 class _Even:
@@ -59,3 +61,15 @@ def test_a_looped_file_without_a_picture_ends() -> None:
         assert not feed.wait()
     finally:
         feed.stop()
+
+
+def test_a_file_may_be_held_up_by_a_slow_output_or_a_busy_chain(clip: Path) -> None:
+    """It was taken for a source without a picture, and read again from its beginning."""
+    now = 0.0
+    with Connection(SourceOptions(str(clip)), lambda: now) as connection:
+        read = 0
+        for item in connection.read(lambda: False):
+            if isinstance(item, Got):  # sound is taken at once
+                read += 1
+                now += 2 * READ_SECONDS
+    assert read == probe(clip).frames

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -15,7 +16,7 @@ from odd_media import Clip, Sound, join, write
 
 from streamanon.config import OutputConfig
 from streamanon.media.decode import read_frames
-from streamanon.media.display import HdrLight
+from streamanon.media.display import HdrLight, as_shown
 from streamanon.media.probe import probe
 
 LIGHT = HdrLight(
@@ -186,3 +187,23 @@ def test_the_first_video_that_can_be_decoded_is_taken(tmp_path: Path) -> None:
     assert found.codec == "h264"
     assert found.dropped == ("stream 0: video, unknown codec",)
     assert len(list(read_frames(path, found))) == 3
+
+
+@pytest.mark.parametrize(
+    ("numbers", "shown"),
+    [
+        ((1, 0, 0, 1), [[0, 1, 2], [3, 4, 5]]),
+        ((-1, 0, 0, 1), [[2, 1, 0], [5, 4, 3]]),
+        ((1, 0, 0, -1), [[3, 4, 5], [0, 1, 2]]),
+        ((0, 1, 1, 0), [[0, 3], [1, 4], [2, 5]]),
+        ((0, 1, -1, 0), [[3, 0], [4, 1], [5, 2]]),  # a quarter clockwise, as phones say
+        ((0, -1, 1, 0), [[2, 5], [1, 4], [0, 3]]),
+    ],
+)
+def test_pictures_are_turned_and_mirrored_as_shown(
+    numbers: tuple[int, int, int, int], shown: list[list[int]]
+) -> None:
+    a, b, c, d = (number << 16 for number in numbers)
+    stored = np.repeat(np.arange(6, dtype=np.uint8).reshape(2, 3, 1), 3, axis=2)
+    assert as_shown(stored, (a, b, 0, c, d, 0, 0, 0, 1 << 30))[..., 0].tolist() == shown
+    assert as_shown(stored, None) is stored

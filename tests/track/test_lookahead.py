@@ -18,7 +18,7 @@ from streamanon.detect.detection_interval import DetectionInterval
 from streamanon.detect.search import observe
 from streamanon.testing.fakes import Box, FakeDetector, FakeSource, faces_at, moving
 from streamanon.track import lookahead
-from streamanon.track.evidence import FIND_PROBABILITY, LIKELY_PROBABILITY, Evidence
+from streamanon.track.evidence import COVERED_PROBABILITY, LIKELY_PROBABILITY, Evidence
 from streamanon.track.hold import MOST_HELD_FRAMES
 from streamanon.track.lookahead import resolve
 from streamanon.track.optical_flow import Motion
@@ -459,9 +459,9 @@ class Scenario:
             mine = look.faces.scores[look.faces.track_ids == track_id]
             if len(mine):
                 finds[n] = float(mine[0])
-                evidence.find(finds[n], n, n / RATE)
+                evidence.detected(finds[n], n, n / RATE)
             else:
-                evidence.miss(n, (n - looks[-1]) / RATE if looks else 0.0)
+                evidence.missed(n, (n - looks[-1]) / RATE if looks else 0.0)
             looks.append(n)
         sure = evidence.is_sure(self.config.sure, index)
         if not any(n >= index - coast for n in finds):
@@ -469,7 +469,7 @@ class Scenario:
         stride = max((b - a for a, b in itertools.pairwise(looks)), default=0)
         near = max(stride, index - looks[-1])
         likely = any(p >= LIKELY_PROBABILITY for p in finds.values())
-        near_find = any(p >= FIND_PROBABILITY and abs(n - index) <= near for n, p in finds.items())
+        near_find = any(p >= COVERED_PROBABILITY and abs(n - index) <= near for n, p in finds.items())
         return sure or (likely and near_find)
 
 
