@@ -274,7 +274,12 @@ def _add_live_options(parser: argparse.ArgumentParser) -> None:
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, e.g. output.crf=23")
     _add_setting_options(parser, without=_NOT_LIVE)
     _add_keep_options(parser)
-    add("--audio", choices=("keep", "mask", "drop"), default="keep", help="sound; mask: change the voices")
+    add(
+        "--audio",
+        choices=("keep", "mask", "drop"),
+        default="profile",
+        help="sound; mask: change the voices; by default as the profile says",
+    )
     add(
         "--no-signal",
         choices=("plain", "last"),

@@ -99,7 +99,6 @@ def record(args: argparse.Namespace, config: Config, output: Path) -> int:
     section = CameraSection(
         source=args.input,
         to=(str(output),),
-        audio="drop" if config.output.audio == "drop" else "keep",
         give_up_after=RECORD_GIVES_UP,
         overwrite=args.overwrite,
     )

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from streamanon.config import Config, build, find_profile, load_config, read_yaml
 from streamanon.errors import ConfigError, StreamanonError
 from streamanon.live.addresses import check_server, check_srt
-from streamanon.live.camera import CameraSettings
+from streamanon.live.camera import Audio, CameraSettings
 from streamanon.live.connection import SourceOptions
 from streamanon.live.encode import ENCODERS
 from streamanon.live.targets import SEGMENT_SECONDS, Archiving, Target, target_of
@@ -43,14 +43,14 @@ STATUS_ADDRESS = "127.0.0.1:9464"
 class CameraSection:
     """A camera as the file or the command line describes it. ``source``: an address, a device or a file;
     ``to``: outputs; ``set``: settings over the profile's, as section.key=value. Durations are numbers of
-    seconds or like 10m, 6h, 7d.
+    seconds or like 10m, 6h, 7d. ``audio``: "profile" is what the profile's ``output.audio`` says.
     """
 
     source: str = ""
     to: tuple[str, ...] = ()
     profile: str | None = None
     set: tuple[str, ...] = ()
-    audio: Literal["keep", "mask", "drop"] = "keep"
+    audio: Literal["profile", "keep", "mask", "drop"] = "profile"
     no_signal: Literal["plain", "last"] = "plain"
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
     realtime: bool = False
@@ -126,12 +126,13 @@ def plan(
         raise ConfigError(f"camera {name} has no source: give it an address, a device or a file")
     if not section.to:
         raise ConfigError(f"camera {name} has no output: give it at least one, e.g. hls:///srv/hls/{name}")
+    audio = _audio(section, config)
     source = SourceOptions(
         _from_file(section.source),
         realtime=section.realtime,
         loop=section.loop,
         transport=section.rtsp_transport,
-        sound=section.audio != "drop",
+        sound=audio != "drop",
     )
     _check_source(source, section)
     if any(_from_file(to) == source.address for to in section.to):
@@ -146,13 +147,19 @@ def plan(
         name,
         source,
         targets,
-        audio=section.audio,
+        audio=audio,
         stub=section.no_signal,
         give_up_after=give_up,
         strict=strict,
         duration=duration,
     )
     return Plan(settings, config)
+
+
+def _audio(section: CameraSection, config: Config) -> Audio:
+    if section.audio == "profile":
+        return "drop" if config.output.audio == "drop" else "keep"
+    return section.audio
 
 
 def files_of(section: CameraSection) -> tuple[str, ...]:

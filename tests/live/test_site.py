@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,26 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert door.settings.targets[0].options["segment_time"] == "60"
     assert "secret" not in repr(door)
     assert "p@ss" not in repr(gate)
+
+
+@pytest.mark.parametrize(
+    ("section", "audio"),
+    [
+        (CameraSection(profile="cctv"), "drop"),
+        (CameraSection(profile="dashcam"), "keep"),
+        (CameraSection(), "keep"),
+        (CameraSection(profile="cctv", audio="keep"), "keep"),
+        (CameraSection(profile="cctv", audio="mask"), "mask"),
+        (CameraSection(set=("output.audio=drop",)), "drop"),
+        (CameraSection(audio="drop"), "drop"),
+    ],
+)
+def test_sound_goes_out_only_where_the_profile_or_the_camera_says_so(
+    section: CameraSection, audio: str, tmp_path: Path
+) -> None:
+    one = plan("a", replace(section, source="rtsp://c/s", to=(str(tmp_path / "a.mkv"),)))
+    assert one.settings.audio == audio
+    assert one.settings.source.sound == (audio != "drop")
 
 
 @pytest.mark.parametrize(
