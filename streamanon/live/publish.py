@@ -201,6 +201,8 @@ def _why(error: Exception) -> str:
         return str(error)
     if isinstance(error, PermissionError):
         return "no permission to write, or the server refused the stream"
+    if isinstance(error, av.error.EOFError):
+        return "the server closed the connection"
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
