@@ -113,3 +113,9 @@ def test_pauses_are_spread() -> None:
 
 def test_a_server_that_hangs_up_is_told_as_such() -> None:
     assert publish._why(av.error.EOFError(1, "x")) == "the server closed the connection"
+
+
+def test_a_refusal_of_rtmp_says_what_to_check() -> None:
+    refused = OSError(errno.EIO, "Input/output error")
+    assert "check the application and the stream key" in publish._why(refused, "flv")
+    assert publish._why(refused, "matroska") == "Input/output error"
