@@ -246,7 +246,10 @@ class IdentityConfig:
         metavar="FILE",
     )
     seed: int | None = _setting(
-        None, "makes the draw of delegates reproducible", "--seed", limits=(0, 2**32 - 1)
+        None,
+        "makes the draw of delegates reproducible; keep it secret: who knows it learns more from the faces",
+        "--seed",
+        limits=(0, 2**32 - 1),
     )
     people: tuple[PersonRule, ...] = _setting((), "rules for people recognised from a photo; see below")
 
@@ -414,16 +417,21 @@ def shipped_folder(name: str) -> Path:
 
 
 def as_dict(config: Config) -> dict[str, Any]:
-    """The settings as plain nested dictionaries, without people's photos, the key, and folders."""
+    """The settings as plain nested dictionaries, without folders, people's photos and names, and what the
+    draw of delegates depends on besides the faces: key and seed.
+    """
     content = dataclasses.asdict(config)
     model, identity = content["detect"]["model"], content["identity"]
     content["detect"]["model"] = Path(model).name if model is not None else None
-    identity["key"] = "given" if identity["key"] is not None else None
+    for secret in ("key", "seed"):
+        identity[secret] = "given" if identity[secret] is not None else None
     if identity["gallery"] is not None:
         identity["gallery"] = Path(identity["gallery"]).name
     if content["compute"]["plans"] is not None:
         content["compute"]["plans"] = Path(content["compute"]["plans"]).name
-    identity["people"] = [rule | {"photo": "given"} for rule in identity["people"]]
+    for rule in identity["people"]:
+        rule["photo"] = "given"
+        rule["name"] = "given" if rule["name"] is not None else None
     return content
 
 

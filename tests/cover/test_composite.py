@@ -506,6 +506,16 @@ def test_a_fill_takes_nothing_of_the_face_beside_it() -> None:
     np.testing.assert_array_equal(first.picture.planes[0][at], second.picture.planes[0][at])
 
 
+def test_a_fill_takes_nothing_of_what_moves_beside_it() -> None:
+    """With ``cover.paranoid`` it may be a face that was never found."""
+    moving = np.array([[104, 30, 141, 79]], np.float32)
+    alone = dataclasses.replace(resolved([FACE]), moving=moving)
+    first = covered(compositor(method="fill"), alone)
+    second = covered(compositor(method="fill"), changed(alone, np.s_[30:80, 104:142]))
+    for one, other in zip(first.picture.planes, second.picture.planes, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("painted", [0, 1])
 def test_a_painted_face_lies_over_the_fill_of_a_second_detection_of_it(painted: int) -> None:
     """Whichever is the larger one, and would be laid last."""
