@@ -322,7 +322,7 @@ def _add_audit_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--fail-on",
         metavar="CONDITIONS",
-        help="conditions for exit code 1, e.g. leak>0,reid>0.01; or never; default leak>0",
+        help="conditions for exit code 1, e.g. leak>0,reid>0.01; or never; default leak>0,pictures>0",
     )
     add("--thumbnails", action="store_true", help="show leaked faces in the HTML report: real faces")
     add(

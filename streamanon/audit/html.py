@@ -211,6 +211,16 @@ def container_rows(result: AuditResult) -> list[Row]:
         Row("frames", f"{facts.frames_original} → {facts.frames_output}"),
         Row("size", " → ".join(sizes)),
         Row("times off by at most", number(facts.time_error, "s")),
+        Row(
+            "clock shifted by",
+            number(facts.clock_shift, "s"),
+            "found by the pictures where the beginning is cut away",
+        ),
+        Row(
+            "pictures that show another moment",
+            percent(facts.unpaired),
+            "the videos can be compared" if facts.is_comparable else "too many: no leak can be told",
+        ),
         Row("streams", f"{', '.join(facts.streams_original)} → {', '.join(facts.streams_output)}"),
         Row("streams that should not be there", ", ".join(facts.extra_streams) or "none"),
         Row(

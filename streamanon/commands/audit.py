@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from tqdm import tqdm
 
 from streamanon.api import Anonymizer
+from streamanon.audit.containers import ContainerFacts
 from streamanon.audit.gates import DEFAULT, IDENTITY_MEASURES, identity_breaches, parse_gates
 from streamanon.audit.identities import Cover, audit_identities, covers_from, read_originals, table
 from streamanon.audit.judges import open_judges
@@ -28,6 +29,8 @@ from streamanon.runtime.models import Engines
 
 EXIT_FAILED = 1
 THUMBNAILS = 24
+#: Clocks that are less apart, s, are taken for the same.
+SHIFT_SECONDS = 0.01
 
 
 def run_audit(args: argparse.Namespace) -> int:
@@ -156,10 +159,27 @@ def describe(result: AuditResult) -> str:
     ]
     lines += [f"recognised by {one.recogniser}: {_recognised(one)}" for one in result.reidentification]
     lines.append(f"faces still found: {_share(utility.faces_found)}")
+    lines += _clocks(result.container)
     if result.too_few:
         lines.append(f"too few people to tell: {', '.join(result.too_few)}")
     lines.append(f"failed: {', '.join(result.failed)}" if result.failed else "passed")
     return "\n".join(lines)
+
+
+def _clocks(facts: ContainerFacts) -> list[str]:
+    """What is odd about the times and the streams of the output."""
+    lines = []
+    if abs(facts.clock_shift) >= SHIFT_SECONDS:
+        ahead = "ahead of" if facts.clock_shift > 0 else "behind"
+        lines.append(f"clock: the output's is {abs(facts.clock_shift):.2f} s {ahead} the original's")
+    if not facts.is_comparable:
+        lines.append(
+            f"cannot be compared: {100 * facts.unpaired:.0f} % of the output's pictures show another moment"
+            " of the original; audit it against an original that is cut in the same places"
+        )
+    if facts.extra_pictures:
+        lines.append(f"pictures beside the video, which may show faces: {facts.extra_pictures}")
+    return lines
 
 
 def _recognised(one: Reidentification) -> str:

@@ -25,7 +25,7 @@ def test_several_conditions() -> None:
     gates = parse_gates("leak>0, reid>0.01,found<0.9")
     assert [str(gate) for gate in gates] == ["leak>0", "reid>0.01", "found<0.9"]
     assert parse_gates("never") == []
-    assert [str(gate) for gate in parse_gates(DEFAULT)] == ["leak>0"]
+    assert [str(gate) for gate in parse_gates(DEFAULT)] == ["leak>0", "pictures>0"]
 
 
 @pytest.mark.parametrize("text", ["", "leak", "leak=0", "faces>1", "leak>0;reid>1", "leak>x", "leak>1.2.3"])

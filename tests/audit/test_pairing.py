@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from clips import pass_through, write_clip
 
+from streamanon.audit.alignment import align
 from streamanon.audit.pairing import Times, counterparts, read_pairs, read_rgb_frames, read_times
 from streamanon.errors import SourceError
 
@@ -34,7 +35,9 @@ def test_doubled_and_dropped_frames_are_followed() -> None:
 
 
 def test_another_zero_is_aligned_and_a_late_start_is_not() -> None:
-    assert counterparts(clock(0, 1, 2), clock(100, 101, 102)) == [0, 1, 2]
+    one, two = clock(0, 1, 2), clock(100, 101, 102)
+    assert align(one, two).shift == 100
+    assert counterparts(one, align(one, two).other) == [0, 1, 2]
     assert counterparts(clock(0.0, 0.1, 0.2), clock(0.2, 0.3)) == [0, 0, 0]
 
 
