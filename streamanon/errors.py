@@ -90,7 +90,7 @@ def tell(line: str, stream: TextIO | None = None) -> None:
     """Print a line, to stderr by default, and do not fail if nobody reads it."""
     stream = sys.stderr if stream is None else stream
     try:
-        print(line, file=stream, flush=True)
+        print(f"{line}\n", end="", file=stream, flush=True)  # in one write, as several threads tell
     except OSError:
         _close_quietly(stream)
 

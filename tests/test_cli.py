@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from clips import write_clip
 
 import streamanon
 from streamanon.cli import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_SOME_FAILED, _stop_flag, main
+from streamanon.errors import tell
 from streamanon.media.decode import read_frames
 from streamanon.media.probe import probe
 from streamanon.runtime.models import Engines
@@ -577,6 +579,20 @@ def test_a_reader_who_has_read_enough_of_an_answer_is_no_error(engines: Engines)
         done.stdout.close()
         assert done.stderr.read() == ""
     assert done.returncode == 0
+
+
+def test_a_line_is_one_write() -> None:
+    """Several cameras tell at a time: what is written in two pieces gets mixed."""
+    written: list[str] = []
+
+    class Stream(io.StringIO):
+        def write(self, text: str, /) -> int:
+            written.append(text)
+            return len(text)
+
+    tell("line", Stream())
+    assert "".join(written) == "line\n"
+    assert len([text for text in written if text]) == 1
 
 
 def test_usage_errors_are_2(run_command: Command) -> None:

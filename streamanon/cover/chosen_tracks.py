@@ -27,13 +27,15 @@ class Moment:
     y: float
 
 
-def moment_of(text: str, width: int, height: int, rotation: int = 0) -> Moment:
+def moment_of(text: str, width: int, height: int, rotation: int = 0, mirrored: bool = False) -> Moment:
     """``text``: "seconds@x,y" in px as players show it; ``width`` and ``height`` of the picture as it is
-    stored, which players turn by ``rotation`` degrees counter-clockwise. Raises :class:`ConfigError`.
+    stored, which players turn by ``rotation`` degrees counter-clockwise and then mirror left to right where
+    it is ``mirrored``. Raises :class:`ConfigError`.
     """
     seconds, x, y = parse_moment(text)
     sides = (width, height) if rotation % 180 == 0 else (height, width)
     x, y = (x + 0.5) / sides[0], (y + 0.5) / sides[1]
+    x = 1 - x if mirrored else x
     for _ in range(rotation // 90 % 4):  # back by a quarter turn: what is on top is on the right
         x, y = 1 - y, x
     return Moment(seconds, x, y)

@@ -26,15 +26,17 @@ NEAR_FRAMES = 3
 Area = tuple[float, float, float, float]
 
 
-def area_of(region: str, width: int, height: int, rotation: int = 0) -> Area:
+def area_of(region: str, width: int, height: int, rotation: int = 0, mirrored: bool = False) -> Area:
     """``region``: "left,top,right,bottom" in px as players show it; ``width`` and ``height`` of the picture
-    as it is stored, which players turn by ``rotation`` degrees counter-clockwise. Raises
-    :class:`ConfigError`.
+    as it is stored, which players turn by ``rotation`` degrees counter-clockwise and then mirror left to
+    right where it is ``mirrored``. Raises :class:`ConfigError`.
     """
     sides = (width, height) if rotation % 180 == 0 else (height, width)
     left, top, right, bottom = (
         value / side for value, side in zip(parse_region(region), (*sides, *sides), strict=True)
     )
+    if mirrored:
+        left, right = 1 - right, 1 - left
     for _ in range(rotation // 90 % 4):  # back by a quarter turn: what is on top is on the right
         left, top, right, bottom = 1 - bottom, left, 1 - top, right
     return left, top, right, bottom

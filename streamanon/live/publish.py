@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import io
 import json
 import os
@@ -64,7 +65,7 @@ def main() -> int:
         if hello.kind == "archive":
             remove_empty(Path(hello.target))
         with contextlib.suppress(OSError):
-            tell(error=_why(error))
+            tell(error=_why(error, hello.muxer))
         return 1
     except _FrozenServerError:
         with contextlib.suppress(OSError):
@@ -195,12 +196,16 @@ def _die_with_parent() -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception, muxer: str = "") -> str:
     """Without the address, which FFmpeg's own messages quote with its password."""
     if isinstance(error, StreamanonError):
         return str(error)
     if isinstance(error, PermissionError):
         return "no permission to write, or the server refused the stream"
+    if isinstance(error, av.error.EOFError):
+        return "the server closed the connection"
+    if muxer == "flv" and getattr(error, "errno", None) == errno.EIO:  # all that FFmpeg says of a refusal
+        return "the server refused the stream; check the application and the stream key"
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 

@@ -135,6 +135,8 @@ def plan(
         sound=audio != "drop",
     )
     _check_source(source, section)
+    if any(_from_file(to) == source.address for to in section.to):
+        raise ConfigError(f"{source.shown} is the source, too; give the output another address")
     targets = _targets(section, config)
     read = source.address.removeprefix("file://")
     for target in targets:
@@ -243,11 +245,14 @@ def _from_file(text: str) -> str:
 
 def _check_source(source: SourceOptions, section: CameraSection) -> None:
     if source.is_file and not Path(source.address.removeprefix("file://")).is_file():
-        raise ConfigError(f"there is no file {source.shown}; check the path")
+        raise ConfigError(
+            f"there is no file {source.shown}; check the path, or write a camera as rtsp://SERVER/PATH or"
+            " /dev/video0"
+        )
     if (section.realtime or section.loop) and not source.is_file:
         raise ConfigError(f"realtime and loop only apply to files, not to {source.shown}; leave them out")
     if section.rtsp_transport == "udp" and not source.scheme.startswith("rtsp"):
-        raise ConfigError(f"rtsp_transport has no effect on {source.shown}; leave it out")
+        raise ConfigError(f"leave rtsp_transport out: it has no effect on {source.shown}")
     if not source.is_file and not source.is_device:
         check_server(source.address, source.shown, listens=True)
         check_srt(source.address, source.shown)

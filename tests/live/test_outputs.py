@@ -319,7 +319,12 @@ def test_old_files_of_an_archive_are_removed_and_no_others(tmp_path: Path) -> No
     kept.keep(5100)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cam-20260102-000000.mkv", "cam-notes.mkv"]
     kept.keep(5101 + EVERY_SECONDS * 100)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cam-notes.mkv"]
+    assert new.exists(), "the newest is being written"
+    newer = tmp_path / "cam-20260103-000000.mkv"
+    newer.write_bytes(b"")
+    os.utime(newer, (5001, 5001))
+    kept.keep(5102 + EVERY_SECONDS * 200)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [newer.name, "cam-notes.mkv"]
 
 
 @pytest.mark.parametrize(
