@@ -407,8 +407,9 @@ def test_a_later_view_that_is_no_number_does_not_count() -> None:
         drawn = []
         for stage, count in zip(stages, (0, 4), strict=True):
             stage.seen = face(0)
-            sights = partial(list, [(BLANK, face(0, age=70).measurement)] * count)
-            drawn.append(stage.assigner.assign(frame(0), 0, stage.seen.measurement, sights).delegate.id)
+            sights = [(BLANK, face(0, age=70).measurement)] * count
+            made = stage.assigner.assign(frame(0), 0, stage.seen.measurement, partial(list, sights))
+            drawn.append(made.delegate.id)
         assert drawn[0] == drawn[1]
 
 
