@@ -141,9 +141,7 @@ def test_a_value_cannot_become_a_section() -> None:
         ("cover: {method: !!timestamp x}\n", "not valid YAML: a value does not fit its tag"),
         ("output: {codec: !!map [1]}\n", "not valid YAML: a value does not fit its tag"),
         ("!!bool x: 1\n", "not valid YAML: a value does not fit its tag"),
-        pytest.param(
-            f"cover: {{margin: {10**400}}}\n", r"cover\.margin must be a smaller number", id="huge"
-        ),
+        pytest.param(f"cover: {{margin: {10**400}}}\n", r"cover\.margin must be a smaller", id="huge"),
         ("1: 2\n", "unknown setting '1'"),
     ],
 )
