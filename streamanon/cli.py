@@ -1,5 +1,5 @@
-"""The command line: ``streamanon run``, ``demo``, ``audit``, ``delegates``, ``models``, ``engines``,
-``bench`` and ``doctor``.
+"""The command line: ``streamanon run``, ``demo``, ``live``, ``audit``, ``delegates``, ``models``,
+``engines``, ``bench`` and ``doctor``.
 """
 
 from __future__ import annotations

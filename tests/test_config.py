@@ -138,6 +138,10 @@ def test_a_value_cannot_become_a_section() -> None:
         ("detect:\n  a: 1\n  a: 2\n", r"a is given twice, line 3"),
         pytest.param("[" * 5000, "not valid YAML", marks=pytest.mark.slow),
         ("a: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
+        ("cover: {method: !!timestamp x}\n", "not valid YAML: a value does not fit its tag"),
+        ("output: {codec: !!map [1]}\n", "not valid YAML: a value does not fit its tag"),
+        ("!!bool x: 1\n", "not valid YAML: a value does not fit its tag"),
+        pytest.param(f"cover: {{margin: {10**400}}}\n", r"cover\.margin must be a smaller", id="huge"),
         ("1: 2\n", "unknown setting '1'"),
     ],
 )

