@@ -274,7 +274,7 @@ class Camera:
         assert info is not None
         with closing(self._chain(feed, info)) as chain:
             for safe in chain:
-                egress.put(safe, feed.arrivals.pop(safe.pts, 0.0))
+                egress.put(safe, feed.arrival_of(safe.pts))
                 self.context.tally.tracks.clear()  # they would add up over days
                 if self._is_done():
                     feed.stop()

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 from av.video.frame import VideoFrame
-from live_scenes import an_info
+from live_scenes import Unhurried, an_info
 
 from streamanon.live.connection import READ_SECONDS, Connection, Got, SourceOptions
 from streamanon.live.feed import Feed, FeedCounts
@@ -50,6 +50,19 @@ def test_the_newest_quarter_of_a_second_waits(rate: int, waiting: int) -> None:
     assert counts.dropped == 100 - waiting
     last = [frame.pts_seconds for frame in feed.frames()]
     assert last == pytest.approx([(100 - waiting + n) / rate for n in range(waiting)], abs=1e-3)
+
+
+def test_arrivals_of_many_frames_on_their_way_are_known() -> None:
+    """A long look-ahead of a fast camera holds back more than a thousand."""
+    even = cast(Connection, _Even(1 / 120, 1500))
+    options = Unhurried("udp://127.0.0.1:9")
+    feed = Feed(options, FeedCounts(), 0.0, connect=lambda _options, _clock: even)
+    pts = [frame.pts for frame in feed.frames()]
+    feed.join(10)
+    assert len(pts) == 1500
+    for number in (0, 3, 1499):  # others were dropped further on
+        assert feed.arrival_of(pts[number]) == pytest.approx(number / 120)
+    assert feed.arrival_of(pts[3]) == feed.last_frame
 
 
 def test_a_looped_file_without_a_picture_ends() -> None:
