@@ -584,6 +584,7 @@ def _files_of(config: Config, profile: str | None) -> list[Path | str]:
     identity = config.identity
     named = [
         find_profile(profile) if profile else None,
+        config.detect.model,
         identity.key,
         identity.gallery,
         *(rule.photo for rule in identity.people),

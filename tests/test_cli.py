@@ -394,7 +394,7 @@ def test_options_of_videos_are_refused_for_images(
     assert not (tmp_path / "out.png").exists()
 
 
-@pytest.mark.parametrize("option", ["--identity-key", "--keep", "--gallery", "--profile"])
+@pytest.mark.parametrize("option", ["--identity-key", "--keep", "--gallery", "--profile", "--detector"])
 def test_no_output_replaces_what_the_run_reads(option: str, run_command: Command, tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("detect: {interval_seconds: 0}\n")

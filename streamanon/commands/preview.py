@@ -75,8 +75,8 @@ def _frame_with_face(clip: Path, anonymizer: Anonymizer) -> tuple[RawFrame, Face
 def _some(clip: Path) -> Iterator[RawFrame]:
     """Frames as players show them."""
     info = probe(clip)
-    for frame in islice(read_frames(clip, info), 0, FRAMES, EVERY):
-        yield replace(frame, picture=from_rgb(as_shown(to_rgb(frame.picture), info.display_matrix)))
+    for raw in islice(read_frames(clip, info), 0, FRAMES, EVERY):
+        yield replace(raw, picture=from_rgb(as_shown(to_rgb(raw.picture), info.display_matrix)))
 
 
 def _candidates(anonymizer: Anonymizer, frame: RawFrame, measured: Geometry, seed: int) -> list[str]:
