@@ -924,7 +924,7 @@ of these tables and compare the decoded output with the tables.
 | second videos, cover pictures, data streams, attachments and their fonts | removed ([threat model](threat-model.md)); reported |
 | several recordings in one file | continue as one; in MP4, MOV and ASF only the first is kept; reported |
 | a damaged AAC header in MPEG-TS | one frame of sound is lost |
-| an image's transparency, colour profile, animation, pages | kept if its format supports them; otherwise reported. Transparency that shows a face by itself is removed, and that is reported |
+| an image's transparency, colour profile, animation, pages | kept if its format supports them; otherwise reported. Transparency that shows a face by itself is removed, and that is reported. Of a colour profile only what colours need is kept. Pages that are smaller copies of others are left out, as are previews, thumbnails and all but the main picture of HEIC |
 | tags | removed without `--keep-metadata`; their names are in the report |
 | tags, covers, fonts and file names in the headers of Vorbis and ASS | removed |
 """  # noqa: E501

@@ -11,8 +11,10 @@ LIBRARY_THREADS = {"OPENBLAS_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
 def main() -> int:
     for name, count in LIBRARY_THREADS.items():
         os.environ.setdefault(name, count)
-    from streamanon.cli import main as run
-
+    try:
+        from streamanon.cli import main as run
+    except KeyboardInterrupt:  # what is imported takes a moment
+        return 130
     return run()
 
 

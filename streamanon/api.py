@@ -215,7 +215,7 @@ class Anonymizer:
             read_frames(source, info, context.skip_packet, context.notes.append, decoder.gpu),
             self.config,
             self.face_search(info.rotation, context),
-            self.covering(context, (info.width, info.height), info.rotation),
+            self.covering(context, (info.width, info.height), info.rotation, mirrored=info.mirrored),
             write=write,
             interval=self._interval(info),
         )
@@ -252,14 +252,16 @@ class Anonymizer:
         still: bool = False,
         assigner: Assigner | None = None,
         load: Load | None = None,
+        mirrored: bool = False,
     ) -> Covering:
         """What covers one stream. ``size``: width and height of its frames, which players rotate by
-        ``rotation`` degrees counter-clockwise; ``still``: a picture by itself. ``assigner``:
-        one that remembers people from before, by default a new one. ``load``: what an overloaded
-        machine leaves out, by default nothing.
+        ``rotation`` degrees counter-clockwise, and then mirror left to right where they are
+        ``mirrored``; ``still``: a picture by itself. ``assigner``: one that remembers people from
+        before, by default a new one. ``load``: what an overloaded machine leaves out, by default
+        nothing.
         """
         context = self.context() if context is None else context
-        keeping = self._keeping(context, size, rotation, still)
+        keeping = self._keeping(context, size, (rotation, mirrored), still)
         assigner = assigner or self.assigner()
         if self.parts is None or assigner is None:
             return Covering(self.config.cover, None, context=context, keeping=keeping)
@@ -268,11 +270,11 @@ class Anonymizer:
         return Covering(self.config.cover, synthesis, context=context, keeping=keeping)
 
     def _keeping(
-        self, context: RunContext, size: tuple[int, int], rotation: int, still: bool
+        self, context: RunContext, size: tuple[int, int], shown: tuple[int, bool], still: bool
     ) -> Keeping | None:
         cover = self.config.cover
-        areas = [area_of(region, *size, rotation) for region in cover.keep_regions]
-        chosen = [moment_of(moment, *size, rotation) for moment in cover.keep_tracks]
+        areas = [area_of(region, *size, *shown) for region in cover.keep_regions]
+        chosen = [moment_of(moment, *size, *shown) for moment in cover.keep_tracks]
         rules = self.parts.kept if self.parts is not None else ()
         if not (areas or chosen or rules):
             return None

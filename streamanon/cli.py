@@ -1,5 +1,5 @@
-"""The command line: ``streamanon run``, ``demo``, ``audit``, ``delegates``, ``models``, ``engines``,
-``bench`` and ``doctor``.
+"""The command line: ``streamanon run``, ``demo``, ``live``, ``audit``, ``delegates``, ``models``,
+``engines``, ``bench`` and ``doctor``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from streamanon import __version__
 from streamanon.config import Config, PersonRule, find_profile, load_config, settings
-from streamanon.errors import ConfigError, sentence, tell
+from streamanon.errors import ConfigError, answer, sentence, tell
 from streamanon.media.address import redact_text
 from streamanon.types import METHODS
 
@@ -274,7 +274,12 @@ def _add_live_options(parser: argparse.ArgumentParser) -> None:
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, e.g. output.crf=23")
     _add_setting_options(parser, without=_NOT_LIVE)
     _add_keep_options(parser)
-    add("--audio", choices=("keep", "mask", "drop"), default="keep", help="sound; mask: change the voices")
+    add(
+        "--audio",
+        choices=("keep", "mask", "drop"),
+        default="profile",
+        help="sound; mask: change the voices; by default as the profile says",
+    )
     add(
         "--no-signal",
         choices=("plain", "last"),
@@ -317,7 +322,7 @@ def _add_audit_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--fail-on",
         metavar="CONDITIONS",
-        help="conditions for exit code 1, e.g. leak>0,reid>0.01; or never; default leak>0",
+        help="conditions for exit code 1, e.g. leak>0,reid>0.01; or never; default leak>0,pictures>0",
     )
     add("--thumbnails", action="store_true", help="show leaked faces in the HTML report: real faces")
     add(
@@ -579,6 +584,7 @@ def _files_of(config: Config, profile: str | None) -> list[Path | str]:
     identity = config.identity
     named = [
         find_profile(profile) if profile else None,
+        config.detect.model,
         identity.key,
         identity.gallery,
         *(rule.photo for rule in identity.people),
@@ -640,5 +646,5 @@ def _bench(args: argparse.Namespace) -> int:
 def _doctor(_args: argparse.Namespace) -> int:
     from streamanon.commands.doctor import describe
 
-    tell(describe(), sys.stdout)
+    answer(describe())
     return 0

@@ -246,7 +246,10 @@ class IdentityConfig:
         metavar="FILE",
     )
     seed: int | None = _setting(
-        None, "makes the draw of delegates reproducible", "--seed", limits=(0, 2**32 - 1)
+        None,
+        "makes the draw of delegates reproducible; keep it secret: who knows it learns more from the faces",
+        "--seed",
+        limits=(0, 2**32 - 1),
     )
     people: tuple[PersonRule, ...] = _setting((), "rules for people recognised from a photo; see below")
 
@@ -414,16 +417,21 @@ def shipped_folder(name: str) -> Path:
 
 
 def as_dict(config: Config) -> dict[str, Any]:
-    """The settings as plain nested dictionaries, without people's photos, the key, and folders."""
+    """The settings as plain nested dictionaries, without folders, people's photos and names, and what the
+    draw of delegates depends on besides the faces: key and seed.
+    """
     content = dataclasses.asdict(config)
     model, identity = content["detect"]["model"], content["identity"]
     content["detect"]["model"] = Path(model).name if model is not None else None
-    identity["key"] = "given" if identity["key"] is not None else None
+    for secret in ("key", "seed"):
+        identity[secret] = "given" if identity[secret] is not None else None
     if identity["gallery"] is not None:
         identity["gallery"] = Path(identity["gallery"]).name
     if content["compute"]["plans"] is not None:
         content["compute"]["plans"] = Path(content["compute"]["plans"]).name
-    identity["people"] = [rule | {"photo": "given"} for rule in identity["people"]]
+    for rule in identity["people"]:
+        rule["photo"] = "given"
+        rule["name"] = "given" if rule["name"] is not None else None
     return content
 
 
@@ -462,18 +470,28 @@ _ProfileLoader.add_constructor("tag:yaml.org,2002:int", lambda _loader, node: in
 def read_yaml(path: Path, what: str = "the profile") -> dict[str, Any]:
     """The sections of a YAML file; ``what`` it is, for messages. Raises :class:`ConfigError`."""
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), _ProfileLoader)
+        loaded = _parsed(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {what} {path}: {error.strerror}; check the path") from error
     except UnicodeDecodeError:
         raise ConfigError(f"{what} {path} is no text in UTF-8; give a YAML file") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date like 2020-13-01
+    except yaml.YAMLError as error:
         raise ConfigError(f"{what} {path} is not valid YAML: {_said(error)}") from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
         raise ConfigError(f"{what} {path} must hold sections with keys, not a {type(loaded).__name__}")
     return loaded
+
+
+def _parsed(text: str) -> Any:
+    """What YAML says. Raises yaml.YAMLError, where PyYAML raises others, too."""
+    try:
+        return yaml.load(text, _ProfileLoader)
+    except (ValueError, RecursionError) as error:  # a date like 2020-13-01
+        raise yaml.YAMLError(str(error)) from error
+    except (AttributeError, KeyError, TypeError) as error:
+        raise yaml.YAMLError("a value does not fit its tag") from error
 
 
 def _said(error: Exception) -> str:
@@ -526,8 +544,8 @@ def _read_text(hint: Any, text: str, name: str) -> Any:
         hint = next(part for part in get_args(hint) if part is not type(None))
     if get_origin(hint) is tuple:
         try:
-            return yaml.load(text, _ProfileLoader)
-        except (yaml.YAMLError, ValueError) as error:
+            return _parsed(text)
+        except yaml.YAMLError as error:
             raise ConfigError(f"cannot read the value of {name}: give a list as in a profile") from error
     if get_origin(hint) is Literal:
         return text.strip()
@@ -566,7 +584,10 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         kinds = [part for part in get_args(hint) if part is not type(None)]
         hint = next((kind for kind in kinds if type(value) is kind), kinds[0])
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ConfigError(f"{name} must be a smaller number") from None
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
         raise ConfigError(f"{name} must be {_KINDS[hint]}, not {value!r}")
     return value

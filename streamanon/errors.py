@@ -90,7 +90,25 @@ def tell(line: str, stream: TextIO | None = None) -> None:
     """Print a line, to stderr by default, and do not fail if nobody reads it."""
     stream = sys.stderr if stream is None else stream
     try:
-        print(line, file=stream, flush=True)
-    except OSError:  # what is buffered would fail once more when Python ends
-        with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), stream.fileno())
+        print(f"{line}\n", end="", file=stream, flush=True)  # in one write, as several threads tell
+    except OSError:
+        _close_quietly(stream)
+
+
+def answer(text: str) -> None:
+    """Print what a command was asked for, to standard output. Raises :class:`SinkError` where it cannot be
+    written; a reader who goes away has read enough.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _close_quietly(sys.stdout)
+    except OSError as error:
+        _close_quietly(sys.stdout)
+        raise SinkError(f"cannot write to standard output: {error.strerror}; send it elsewhere") from error
+
+
+def _close_quietly(stream: TextIO) -> None:
+    """What is buffered would fail once more when Python ends."""
+    with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())

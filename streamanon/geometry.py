@@ -88,6 +88,21 @@ def is_cut(box: Float, width: int, height: int) -> bool:
     )
 
 
+def stored_place(
+    x: float, y: float, size: tuple[int, int], rotation: int = 0, mirrored: bool = False
+) -> tuple[float, float]:
+    """Where a place, px from the left upper corner of what players show, lies in the picture as it is
+    stored, as shares of its ``size`` (width, height). Players turn that by ``rotation`` degrees
+    counter-clockwise and then mirror it left to right where it is ``mirrored``.
+    """
+    width, height = size if rotation % 180 == 0 else size[::-1]
+    x, y = x / width, y / height
+    x = 1 - x if mirrored else x
+    for _ in range(rotation // 90 % 4):  # back by a quarter turn: what is on top is on the right
+        x, y = 1 - y, x
+    return x, y
+
+
 def sizes_of(boxes: Float) -> Float:
     """The roots of the areas of boxes [N, 4]: [N]."""
     return np.asarray(np.sqrt(np.prod((boxes[:, 2:] - boxes[:, :2]).clip(0), axis=1)), np.float32)

@@ -13,16 +13,22 @@ from streamanon.gallery.delegates import open_gallery
 from streamanon.generate import NetworkGenerator
 from streamanon.identity.encoder import IdentityEncoder
 from streamanon.mesh.face_mesh import FaceMesh
-from streamanon.runtime.backends import Array, Model
+from streamanon.runtime.backends import Array, Backend, Model
 from streamanon.runtime.models import Engines
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model that the chain loads. ``precise``: in float32 whatever the precision."""
+    """A model that the chain loads, and how: see :meth:`streamanon.runtime.backends.Backend.load`."""
 
     path: Path
     precise: bool
+    threads: int = 0
+    bfloat16: bool = False
+
+    def by(self, backend: Backend) -> Model:
+        """The model as the chain has it."""
+        return backend.load(self.path, precise=self.precise, threads=self.threads, bfloat16=self.bfloat16)
 
 
 class Recorder:
@@ -35,7 +41,7 @@ class Recorder:
         self.loaded: list[Loaded] = []
 
     def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Model:
-        self.loaded.append(Loaded(path, precise))
+        self.loaded.append(Loaded(path, precise, threads, bfloat16))
         return _NoModel()
 
 

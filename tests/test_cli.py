@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -18,7 +19,8 @@ import pytest
 from clips import write_clip
 
 import streamanon
-from streamanon.cli import DEMO_SEED, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_SOME_FAILED, _stop_flag, main
+from streamanon.cli import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_SOME_FAILED, _stop_flag, main
+from streamanon.errors import tell
 from streamanon.media.decode import read_frames
 from streamanon.media.probe import probe
 from streamanon.runtime.models import Engines
@@ -392,7 +394,7 @@ def test_options_of_videos_are_refused_for_images(
     assert not (tmp_path / "out.png").exists()
 
 
-@pytest.mark.parametrize("option", ["--identity-key", "--keep", "--gallery", "--profile"])
+@pytest.mark.parametrize("option", ["--identity-key", "--keep", "--gallery", "--profile", "--detector"])
 def test_no_output_replaces_what_the_run_reads(option: str, run_command: Command, tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("detect: {interval_seconds: 0}\n")
@@ -557,6 +559,42 @@ def test_what_may_have_been_meant_is_told(
     assert "there is no folder new/; make it first" in run_command("run", "a.mp4", "-o", "new/").error
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("arguments", [("delegates", "list"), ("models", "list"), ("doctor",)])
+def test_an_answer_that_cannot_be_written_is_told(arguments: tuple[str, ...], engines: Engines) -> None:
+    command = [sys.executable, "-m", "streamanon", *arguments]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == EXIT_ERROR
+    assert "cannot write to standard output: No space left on device" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_who_has_read_enough_of_an_answer_is_no_error(engines: Engines) -> None:
+    command = [sys.executable, "-m", "streamanon", "delegates", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as done:
+        assert done.stdout is not None
+        assert done.stderr is not None
+        done.stdout.close()
+        assert done.stderr.read() == ""
+    assert done.returncode == 0
+
+
+def test_a_line_is_one_write() -> None:
+    """Several cameras tell at a time: what is written in two pieces gets mixed."""
+    written: list[str] = []
+
+    class Stream(io.StringIO):
+        def write(self, text: str, /) -> int:
+            written.append(text)
+            return len(text)
+
+    tell("line", Stream())
+    assert "".join(written) == "line\n"
+    assert len([text for text in written if text]) == 1
+
+
 def test_usage_errors_are_2(run_command: Command) -> None:
     for arguments in ((), ("run",), ("run", "a.mp4"), ("walk",), ("run", "a.mp4", "-o", "b.mp4", "--what")):
         told = run_command(*arguments)
@@ -643,4 +681,4 @@ def test_the_demo(run_command: Command, tmp_path: Path, engines: Engines) -> Non
     content = json.loads(report.read_text())
     assert content["frames"]["out"] == 200
     assert content["face_frames"]["by_method"]["synthesize"] > 200
-    assert content["settings"]["identity"]["seed"] == DEMO_SEED
+    assert content["settings"]["identity"]["seed"] == "given"

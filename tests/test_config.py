@@ -56,7 +56,7 @@ def test_an_optional_value_can_be_taken_back() -> None:
 
 
 def test_what_is_written_out_reads_back_the_same(tmp_path: Path) -> None:
-    config = load_config(overrides=["detect.size=large", "cover.margin=0.5", "identity.seed=3"])
+    config = load_config(overrides=["detect.size=large", "cover.margin=0.5", "identity.epsilon=3"])
     path = profile(tmp_path, yaml.safe_dump(as_dict(config)))
     assert load_config(path) == config
 
@@ -138,6 +138,10 @@ def test_a_value_cannot_become_a_section() -> None:
         ("detect:\n  a: 1\n  a: 2\n", r"a is given twice, line 3"),
         pytest.param("[" * 5000, "not valid YAML", marks=pytest.mark.slow),
         ("a: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
+        ("cover: {method: !!timestamp x}\n", "not valid YAML: a value does not fit its tag"),
+        ("output: {codec: !!map [1]}\n", "not valid YAML: a value does not fit its tag"),
+        ("!!bool x: 1\n", "not valid YAML: a value does not fit its tag"),
+        pytest.param(f"cover: {{margin: {10**400}}}\n", r"cover\.margin must be a smaller", id="huge"),
         ("1: 2\n", "unknown setting '1'"),
     ],
 )
@@ -217,6 +221,20 @@ def test_classes_are_names_or_numbers(tmp_path: Path, text: str) -> None:
 def test_other_classes_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"detect\.classes"):
         load_config(None, [f"detect.classes={text}"])
+
+
+def test_a_report_names_nobody_and_no_secret_of_the_draw() -> None:
+    """With the seed the noise of each draw is known, and the delegate then tells more of the person than
+    epsilon allows.
+    """
+    people = "[{photo: /home/ann/jane.jpg, name: jane roe}, {photo: me.png, keep: true}]"
+    given = ["identity.seed=271828", "identity.key=/home/ann/my.key", f"identity.people={people}"]
+    told = as_dict(load_config(None, given))["identity"]
+    assert (told["seed"], told["key"]) == ("given", "given")
+    assert [(one["photo"], one["name"], one["keep"]) for one in told["people"]] == [
+        ("given", "given", False),
+        ("given", None, True),
+    ]
 
 
 def test_a_report_names_no_folder_of_a_model() -> None:

@@ -51,10 +51,10 @@ Cover = Callable[[Sequence[RawFrame], Sequence[Image]], Iterator[Covered]]
 
 @dataclass(frozen=True)
 class Contender:
-    """``ahead``: its look-ahead, frames."""
+    """``ahead_seconds``: its look-ahead."""
 
     name: str
-    ahead: int
+    ahead_seconds: float
     cover: Cover
 
 
@@ -71,7 +71,7 @@ def own(name: str, config: Config) -> Contender:
         for raw, safe in zip(frames, chain, strict=True):
             yield Covered(changed(raw.picture, safe.picture), _found(safe))
 
-    return Contender(name, round(config.lookahead.seconds * 25), cover)
+    return Contender(name, config.lookahead.seconds, cover)
 
 
 def untracked(name: str, config: Config) -> Contender:
@@ -187,7 +187,7 @@ class Runner:
         if name not in self._made:
             self._made[name] = next(contenders([name]))
         one = self._made[name]
-        return judge(zip(frames, one.cover(raw, images), strict=True), footage.rate, one.ahead)
+        return judge(zip(frames, one.cover(raw, images), strict=True), footage.rate, one.ahead_seconds)
 
 
 _runner: Runner

@@ -18,6 +18,7 @@ from streamanon.audit.judges import CenterFaceJudge, Judge, YuNetJudge
 from streamanon.audit.pairing import Image
 from streamanon.audit.people import FaceFrame, find_people
 from streamanon.media.decode import read_frames
+from streamanon.media.display import as_shown
 from streamanon.media.probe import probe
 from streamanon.media.yuv import to_rgb
 from streamanon.types import Faces, Float
@@ -54,7 +55,7 @@ def filmed(path: Path, yunet: Path | None) -> Clip:
     info = probe(path)
     images = []
     for frame in read_frames(path, info):
-        images.append(to_rgb(frame.picture))
+        images.append(as_shown(to_rgb(frame.picture), info.display_matrix))
         if len(images) == MOST_FRAMES:
             break
     judges = [_Remembering(_WeakCenterFace(), CenterFaceJudge.threshold)]

@@ -80,8 +80,8 @@ class _Seen:
     features_covered: bool
 
 
-def judge(frames: Iterable[tuple[Frame, Covered]], rate: int, ahead: int) -> Tally:
-    """``ahead``: the contender's look-ahead, frames."""
+def judge(frames: Iterable[tuple[Frame, Covered]], rate: int, ahead_seconds: float) -> Tally:
+    """``rate``: frames a second; ``ahead_seconds``: the contender's look-ahead."""
     tally = Tally()
     seen: dict[int, dict[int, _Seen]] = defaultdict(dict)
     found: dict[int, list[int]] = defaultdict(list)
@@ -97,7 +97,7 @@ def judge(frames: Iterable[tuple[Frame, Covered]], rate: int, ahead: int) -> Tal
                 features = share < BARE and _covers_features(covered.mask, face)
                 seen[face.track][index] = _Seen(place, _kind(face), share, features)
     for track, times in seen.items():
-        _count(tally, times, found[track], rate, ahead)
+        _count(tally, times, found[track], rate, round(ahead_seconds * rate))
     return tally
 
 
@@ -128,7 +128,7 @@ def _covers_features(mask: Mask, face: Face) -> bool:
 
 
 def cause(index: int, found: list[int], ahead: int) -> str:
-    """Why a face is bare in a frame, by the frames in which it was found."""
+    """Why a face is bare in a frame, by the frames in which it was found; ``ahead``: look-ahead, frames."""
     if not found:
         return "never found"
     if index in found:

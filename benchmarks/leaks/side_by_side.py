@@ -58,7 +58,7 @@ def measured(footage: Clip, contenders: Iterable[Contender]) -> dict[str, Tally]
     images = [frame.rgb for frame in frames]
     raw = [to_raw(index, footage.rate, rgb) for index, rgb in enumerate(images)]
     return {
-        one.name: judge(zip(frames, one.cover(raw, images), strict=True), footage.rate, one.ahead)
+        one.name: judge(zip(frames, one.cover(raw, images), strict=True), footage.rate, one.ahead_seconds)
         for one in contenders
     }
 

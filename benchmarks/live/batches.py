@@ -16,17 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.config import ComputeConfig
+from streamanon.model_list import chain_models
 from streamanon.runtime.backends import Model, open_backend
+from streamanon.runtime.example_inputs import example
 from streamanon.runtime.models import Engines
+from streamanon.runtime.onnx_header import read_onnx_header
 
-#: By network: its inputs without the batch, and whether it runs in bfloat16 where the processor has it.
-NETWORKS: dict[str, tuple[tuple[tuple[int, ...], ...], bool]] = {
-    "face-verifier": (((3, 64, 64),), False),
-    "face-mesh": (((3, 128, 128),), True),
-    "face-occlusion": (((3, 128, 128),), True),
-    "generator": (((13, 128, 128), (2880,)), True),
-    "identity-encoder": (((3, 112, 112),), False),
-}
+NETWORKS = ("face-verifier", "face-mesh", "face-occlusion", "generator", "identity-encoder")
 
 
 def main() -> None:
@@ -39,19 +35,21 @@ def main() -> None:
     args = parser.parse_args()
     backend = open_backend(ComputeConfig(threads=args.threads))
     print(f"{backend.name}, {args.threads} thread(s); milliseconds of processor time a face")
-    for name, (shapes, half) in NETWORKS.items():
-        model = backend.load(Engines.open().path(name), precise=True, bfloat16=half)
+    for one in chain_models(Engines.open()):
+        if one.path.stem not in NETWORKS:
+            continue
+        model, ports = one.by(backend), read_onnx_header(one.path).inputs
         for faces in args.faces:
-            single, joined, ratio = compare(model, shapes, faces, args.rounds)
-            print(f"{name:17} alone {single:6.2f}, {faces} in one call {joined:6.2f}: {ratio:.2f} times")
+            single, joined, ratio = compare(model, example(ports, faces), args.rounds)
+            together = f"{faces} in one call {joined:6.2f}: {ratio:.2f} times"
+            print(f"{one.path.stem:17} alone {single:6.2f}, {together}")
 
 
-def compare(
-    model: Model, shapes: tuple[tuple[int, ...], ...], faces: int, rounds: int
-) -> tuple[float, float, float]:
-    """Milliseconds a face in calls of one face and in one call of all, and the second by the first."""
-    rng = np.random.default_rng(0)
-    inputs = [rng.random((faces, *shape), dtype=np.float32) for shape in shapes]
+def compare(model: Model, inputs: list[NDArray[np.float32]], rounds: int) -> tuple[float, float, float]:
+    """Milliseconds a face in calls of one face and in one call of all ``inputs``, and the second by the
+    first.
+    """
+    faces = len(inputs[0])
     ones = [[np.ascontiguousarray(one[n : n + 1]) for one in inputs] for n in range(faces)]
     for _ in range(3):
         model.run(*inputs)

@@ -104,14 +104,15 @@ def main() -> None:
     source, output = 23450, 23452
     python = [sys.executable, "-m"]
     sending = subprocess.Popen([*python, "benchmarks.live.latency", "--send", str(source)])
-    way = 2 * float(np.median(measure(source, WAY_SECONDS)[RATE:]))
-    addresses = (f"udp://127.0.0.1:{source}", "--to", f"udp://127.0.0.1:{output}")
-    look = ("--set", f"lookahead.seconds={args.lookahead}")
-    live = subprocess.Popen([*python, "streamanon", "live", *addresses, *look])
+    started = [sending]
     try:
+        way = 2 * float(np.median(measure(source, WAY_SECONDS)[RATE:]))
+        addresses = (f"udp://127.0.0.1:{source}", "--to", f"udp://127.0.0.1:{output}")
+        look = ("--set", f"lookahead.seconds={args.lookahead}")
+        started.append(subprocess.Popen([*python, "streamanon", "live", *addresses, *look]))
         delays = np.array(measure(output, args.seconds)[5 * RATE :])
     finally:
-        for process in (live, sending):
+        for process in reversed(started):
             process.terminate()
             process.wait(20)
     if not len(delays):

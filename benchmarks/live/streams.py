@@ -168,23 +168,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder) / "site.yaml"
         site.write_text("\n".join(lines))
+        send_for = args.seconds + args.warm_seconds + 60
+        task = f"from benchmarks.live.streams import send; send({ports}, {args.rate}, {send_for})"
         live = subprocess.Popen([sys.executable, "-m", "streamanon", "live", "--config", str(site)])
+        sending = subprocess.Popen([sys.executable, "-c", task])
         try:
-            send_for = args.seconds + args.warm_seconds + 60
-            sending = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-c",
-                    f"from benchmarks.live.streams import send; send({ports}, {args.rate}, {send_for})",
-                ]
-            )
             time.sleep(args.warm_seconds)
             measure(live.pid, names, args.seconds)
-            sending.kill()
-            sending.wait()
         finally:
-            live.terminate()
-            live.wait(30)
+            for process in (sending, live):
+                process.terminate()
+                process.wait(30)
 
 
 if __name__ == "__main__":

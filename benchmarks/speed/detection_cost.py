@@ -93,7 +93,8 @@ def run(anonymizer: Anonymizer, frames: list[RawFrame]) -> Iterator[int]:
     search = anonymizer.face_search()
     interval = DetectionInterval(config.detect.interval_seconds, config.lookahead.seconds)
     observed = observe(frames, search, interval)
-    for one in resolve(track(observed, config.detect, search.redetect), config.lookahead):
+    tracked = track(observed, config.detect, search.redetect)
+    for one in resolve(tracked, config.lookahead, search.look_again):
         yield len(one.targets)
 
 

@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from streamanon.api import Anonymizer
 from streamanon.identity.assignment import Assigner
-from streamanon.types import Assignment, Geometry, RawFrame
+from streamanon.types import Assignment
 
 
 @dataclass
@@ -34,9 +35,9 @@ def watched() -> Iterator[Watch]:
     """Times ``Assigner.assign`` for as long as it is open."""
     watch, inner = Watch(), Assigner.assign
 
-    def assign(assigner: Assigner, frame: RawFrame, track_id: int, geometry: Geometry) -> Assignment:
+    def assign(*given: Any, **named: Any) -> Assignment:
         begun = time.perf_counter()
-        found = inner(assigner, frame, track_id, geometry)
+        found = inner(*given, **named)
         watch.seconds += time.perf_counter() - begun
         watch.calls += 1
         return found
@@ -49,7 +50,7 @@ def measure(anonymizer: Anonymizer, video: Path, folder: Path, runs: int) -> str
     shares, frame_ms, faces = [], [], 0.0
     for number in range(runs + 1):
         with watched() as watch:
-            report = anonymizer.run(video, folder / f"{video.stem}.mp4")
+            report = anonymizer.run(video, folder / f"{video.stem}.mp4", overwrite=True)
         assert report.tally.by_method["synthesize"], f"no face was generated in {video}"
         if number:  # the first run warms up
             shares.append(watch.seconds / report.seconds)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from streamanon.audit.alignment import MOST_UNPAIRED, Alignment
 from streamanon.audit.pairing import Times
 from streamanon.media.demux import open_input, packets_of
 
@@ -19,18 +20,33 @@ HARMLESS = frozenset(
 
 @dataclass(frozen=True)
 class ContainerFacts:
-    """How two files compare. Tags are named, never quoted. ``time_error``: the largest, seconds."""
+    """How two files compare. Tags are named, never quoted. ``time_error``: the largest, seconds.
+    ``clock_shift``: by how much the output's clock is ahead of the original's, seconds; ``unpaired``: the
+    share of the output's pictures that show another moment of the original than their time says.
+    """
 
     frames_original: int
     frames_output: int
     size_original: tuple[int, int]
     size_output: tuple[int, int]
     time_error: float | None
+    clock_shift: float
+    unpaired: float
     streams_original: tuple[str, ...]
     streams_output: tuple[str, ...]
     extra_streams: tuple[str, ...]
     tags_left: tuple[str, ...]
     audio: str
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether the pictures that are compared show the same moments, but for a few."""
+        return self.unpaired < MOST_UNPAIRED
+
+    @property
+    def extra_pictures(self) -> int:
+        """Videos and pictures beside the one video: they may show raw faces."""
+        return self.extra_streams.count("video")
 
     @property
     def frames_lost(self) -> int:
@@ -45,7 +61,7 @@ class _File:
 
 
 def compare_containers(
-    original: str | Path, output: str | Path, times: tuple[Times, Times]
+    original: str | Path, output: str | Path, times: tuple[Times, Times], alignment: Alignment
 ) -> ContainerFacts:
     """Raises :class:`SourceError` where a file cannot be read."""
     first, second = _examine(original), _examine(output)
@@ -56,6 +72,8 @@ def compare_containers(
         size_original=(one.width, one.height),
         size_output=(two.width, two.height),
         time_error=_time_error(one, two),
+        clock_shift=alignment.shift,
+        unpaired=alignment.unpaired,
         streams_original=first.streams,
         streams_output=second.streams,
         extra_streams=tuple(s for s in second.streams if s in ("data", "attachment"))
@@ -86,6 +104,8 @@ def _examine(path: str | Path) -> _File:
         tags = set(container.metadata)
         for stream in container.streams:
             tags |= set(stream.metadata)
+        for chapter in container.chapters():
+            tags |= {f"chapter {key}" for key, value in chapter["metadata"].items() if value}
         named = tuple(sorted(tag for tag in tags if tag.lower() not in HARMLESS))
         sounds = [stream for stream in container.streams if stream.type == "audio"]
         hashes = {stream.index: hashlib.sha256() for stream in sounds}

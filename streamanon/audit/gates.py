@@ -14,7 +14,7 @@ from streamanon.audit.recognisers import EncoderRecogniser
 from streamanon.audit.result import AuditResult, Interval, Reidentification
 from streamanon.errors import ConfigError
 
-DEFAULT = "leak>0"
+DEFAULT = "leak>0,pictures>0"
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
@@ -40,22 +40,31 @@ def _worst(ones: Iterable[One], of: Callable[[One], Interval | None]) -> float |
 
 
 _Value = Callable[[AuditResult], float | None]
+
+
+def _paired(value: _Value) -> _Value:
+    """None where the two videos show different moments: then nothing can be told of it."""
+    return lambda result: value(result) if result.container.is_comparable else None
+
+
 #: Name -> its value in a result; None where it could not be measured, which fails.
 MEASURES: dict[str, _Value] = {
-    "leak": lambda r: r.leaks.seen,
-    "leak_share": lambda r: r.leaks.seen / max(1, r.leaks.face_frames),
-    "leak_seconds": lambda r: r.leaks.seconds_seen,
-    "leak_tracks": lambda r: r.leaks.tracks_seen,
-    "reid": lambda r: _worst(r.reidentification, lambda one: one.accepted),
-    "rank1": lambda r: _worst(r.reidentification, lambda one: one.rank1),
-    "intrusion": lambda r: _worst(r.reidentification, lambda one: one.intrusions),
+    "leak": _paired(lambda r: r.leaks.seen),
+    "leak_share": _paired(lambda r: r.leaks.seen / max(1, r.leaks.face_frames)),
+    "leak_seconds": _paired(lambda r: r.leaks.seconds_seen),
+    "leak_tracks": _paired(lambda r: r.leaks.tracks_seen),
+    "reid": _paired(lambda r: _worst(r.reidentification, lambda one: one.accepted)),
+    "rank1": _paired(lambda r: _worst(r.reidentification, lambda one: one.rank1)),
+    "intrusion": _paired(lambda r: _worst(r.reidentification, lambda one: one.intrusions)),
     "found": lambda r: r.utility.faces_found.value if r.utility.faces_found else None,
     "nme": lambda r: r.utility.landmark_nme,
     "psnr": lambda r: r.utility.psnr_outside,
-    "switches": lambda r: r.over_time.switches if r.over_time.recogniser else None,
+    "switches": lambda r: r.over_time.switches if r.over_time.was_compared else None,
     "flicker": lambda r: r.over_time.flicker,
     "frames_lost": lambda r: r.container.frames_lost,
     "tags": lambda r: len(r.container.tags_left),
+    "pictures": lambda r: r.container.extra_pictures,
+    "streams": lambda r: len(r.container.extra_streams),
 }
 
 

@@ -197,7 +197,9 @@ def time_rows(result: AuditResult) -> list[Row]:
             number(over.stability),
             f"likeness of neighbours; the original has {before}",
         ),
-        Row("sudden switches", str(over.switches) if over.recogniser else NOT_MEASURED, "to another face"),
+        Row(
+            "sudden switches", str(over.switches) if over.was_compared else NOT_MEASURED, "to another face"
+        ),
         Row("flicker", number(over.flicker), "change between frames, output over original; 1 is the same"),
     ]
 
@@ -209,6 +211,16 @@ def container_rows(result: AuditResult) -> list[Row]:
         Row("frames", f"{facts.frames_original} → {facts.frames_output}"),
         Row("size", " → ".join(sizes)),
         Row("times off by at most", number(facts.time_error, "s")),
+        Row(
+            "clock shifted by",
+            number(facts.clock_shift, "s"),
+            "found by the pictures where the beginning is cut away",
+        ),
+        Row(
+            "pictures that show another moment",
+            percent(facts.unpaired),
+            "the videos can be compared" if facts.is_comparable else "too many: no leak can be told",
+        ),
         Row("streams", f"{', '.join(facts.streams_original)} → {', '.join(facts.streams_output)}"),
         Row("streams that should not be there", ", ".join(facts.extra_streams) or "none"),
         Row(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from streamanon.audit.gallery import find_photos, largest_face, read_photo
 from streamanon.audit.judges import Judge
-from streamanon.audit.measure import Fidelity, compare_meshes
+from streamanon.audit.measure import FOUND_IOU, LEAST_MESH_CONFIDENCE, Fidelity, compare_meshes
 from streamanon.audit.pairing import Image
 from streamanon.audit.people import FaceFrame
 from streamanon.audit.recognisers import Recogniser
@@ -32,8 +32,6 @@ from streamanon.types import Float, Geometry, Target
 SCHEMA = "streamanon-identities/1"
 FALSE_ACCEPTS = 1e-3
 SAME_AGE_YEARS = 10.0
-FOUND_IOU = 0.4
-SURE_MESH = 0.55
 COLUMNS: tuple[str, ...] = ("method", "recogniser", "rank-1", "TAR", "TAR, same photo", "match")
 COLUMNS += ("false match", "parrot", "found", "sex", "age", "NME", "yaw", "ΔE")
 
@@ -220,7 +218,7 @@ def _compare(
     hit = bool(len(boxes) and overlap(face.box[None], boxes).max() >= FOUND_IOU)
     seen.found.append(hit)
     real = original.measurement
-    if real.confidence < SURE_MESH:
+    if real.confidence < LEAST_MESH_CONFIDENCE:
         return
     made = _measured(output, face, mesh)
     points = real.points, made.points

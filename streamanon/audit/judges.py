@@ -126,18 +126,9 @@ def detect_all(image: Image, judges: list[Judge]) -> JointDetections:
         known = ious.max(axis=1, initial=0) >= SAME_FACE_IOU
         for best in np.unique(ious[known].argmax(axis=1)) if known.any() else []:
             votes[best] += 1
-        faces = _joined(faces, found[~known])
+        faces = faces.joined(found[~known])
         votes = np.concatenate([votes, np.ones(int((~known).sum()), np.int64)])
     return JointDetections(faces, votes)
-
-
-def _joined(one: Faces, two: Faces) -> Faces:
-    return Faces(
-        np.concatenate([one.boxes, two.boxes]),
-        np.concatenate([one.scores, two.scores]),
-        np.concatenate([one.keypoints, two.keypoints]),
-        np.concatenate([one.track_ids, two.track_ids]),
-    )
 
 
 def _faces(boxes: Float, scores: Float, keypoints: Float) -> Faces:

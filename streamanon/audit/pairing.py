@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -16,11 +16,14 @@ from streamanon.media.decode import read_frames
 from streamanon.media.display import as_shown
 from streamanon.media.probe import probe
 from streamanon.media.yuv import to_rgb
+from streamanon.types import Picture
 
 Image = NDArray[np.uint8]
 
 #: The step of a video of one frame, seconds.
 DEFAULT_STEP_SECONDS = 0.04
+#: Moments are compared by small grey copies of so many cells each way.
+LOOK_CELLS = 16
 #: How many frames before and after may show what an original frame shows.
 REACH = 3
 
@@ -28,13 +31,14 @@ REACH = 3
 @dataclass(frozen=True)
 class Times:
     """When each frame of a video is shown, in seconds from the container's zero, and the size of the
-    picture as it is shown.
+    picture as it is shown. ``looks`` [N, cells] of 0..255: the frames in a few grey cells each.
     """
 
     name: str
     seconds: tuple[float, ...]
     width: int
     height: int
+    looks: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
 
     def duration_of(self, index: int) -> float:
         """How long a frame is shown: until the next one, or for the usual step."""
@@ -66,12 +70,22 @@ class Pair:
 def read_times(path: str | Path) -> Times:
     """Raises :class:`SourceError` for a video without frames."""
     info = probe(path)
-    seconds = tuple(frame.pts_seconds for frame in read_frames(path, info))
+    seconds, looks = list[float](), list[Image]()
+    for frame in read_frames(path, info):
+        seconds.append(frame.pts_seconds)
+        looks.append(_look(frame.picture, info.display_matrix))
     if not seconds:
         raise SourceError(f"no frame of {info.name} can be decoded; audit another file")
     stored = np.empty((info.height, info.width, 3), np.uint8)
     height, width, _ = as_shown(stored, info.display_matrix).shape
-    return Times(Path(info.name).name, seconds, width, height)
+    return Times(Path(info.name).name, tuple(seconds), width, height, np.stack(looks))
+
+
+def _look(picture: Picture, display_matrix: tuple[int, ...] | None) -> Image:
+    """The luma of a picture as it is shown, in a few cells [cells] of 0..255."""
+    small = cv2.resize(picture.planes[0], (LOOK_CELLS, LOOK_CELLS), interpolation=cv2.INTER_AREA)
+    levels = (small.astype(np.float32) / (1 << picture.bits - 8)).astype(np.uint8)
+    return as_shown(levels[..., None], display_matrix).ravel()
 
 
 def read_rgb_frames(path: str | Path) -> Iterator[Image]:
@@ -86,12 +100,10 @@ def read_rgb_frames(path: str | Path) -> Iterator[Image]:
 def counterparts(original: Times, other: Times) -> list[int | None]:
     """For each original frame the frame of the other video that is on screen in its middle.
 
-    Videos whose clocks start at different zeros are aligned at their first frames. None: before the other
-    video's start or after its end, by more than half a second.
+    None: before the other video's start or after its end, by more than half a second. Both are on one
+    clock, as by :func:`streamanon.audit.alignment.align`.
     """
-    apart = other.seconds[0] - original.seconds[0]
-    shift = apart if abs(apart) > 0.5 else 0.0
-    starts = [second - shift for second in other.seconds]
+    starts = other.seconds
     found: list[int | None] = []
     for index, second in enumerate(original.seconds):
         middle = second + original.duration_of(index) / 2

@@ -143,6 +143,11 @@ class OverTime:
     switches: int
     flicker: float | None
 
+    @property
+    def was_compared(self) -> bool:
+        """Whether there were two output faces of one track to compare: else no switch can be seen."""
+        return self.recogniser is not None and self.stability is not None
+
 
 @dataclass(frozen=True)
 class AuditResult:

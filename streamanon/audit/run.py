@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from streamanon.audit.alignment import align
 from streamanon.audit.containers import compare_containers
 from streamanon.audit.gallery import describe_photos, read_photos
 from streamanon.audit.gates import Gate, breaches, left_open
@@ -60,11 +61,14 @@ def audit(
     recognisers = open_recognisers(options.compute, list(options.recognisers))
     photos = read_photos(options.gallery, judges[0]) if options.gallery else []
     mesh = FaceMesh(open_backend(options.compute), Engines.open())
+    alignment = align(*times)
     count = len(times[0].seconds)
     people = find_people(
         _with_progress(read_rgb_frames(original), "finding faces", count, progress), judges
     )
-    pairs = _with_progress(read_pairs(original, output, times), "comparing", count, progress)
+    pairs = _with_progress(
+        read_pairs(original, output, (times[0], alignment.other)), "comparing", count, progress
+    )
     measured = Measurer(people, judges, recognisers, mesh, options.thumbnails).run(pairs)
     result = AuditResult(
         original=times[0].name,
@@ -79,7 +83,7 @@ def audit(
         ),
         utility=summarise_utility(measured),
         over_time=summarise_time(measured, recognisers),
-        container=compare_containers(original, output, times),
+        container=compare_containers(original, output, times, alignment),
     )
     failed, too_few = breaches(options.gates, result), left_open(options.gates, result)
     return dataclasses.replace(result, failed=failed, too_few=too_few), measured.thumbnails

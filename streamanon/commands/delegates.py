@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streamanon.commands.preview import preview
 from streamanon.config import Config
 from streamanon.detect.yolo import FaceDetector
-from streamanon.errors import ConfigError, SinkError, tell
+from streamanon.errors import ConfigError, SinkError, answer, tell
 from streamanon.gallery.contact_sheet import contact_sheet, render
 from streamanon.gallery.delegates import DelegateGallery, open_gallery, read_fields, write_fields
 from streamanon.identity.encoder import IdentityEncoder
@@ -35,7 +35,7 @@ def run_delegates(args: argparse.Namespace) -> int:
     _check_output(args)
     gallery = open_gallery(engines, args.gallery)
     if args.what == "list":
-        tell("\n".join(listing(gallery)), sys.stdout)
+        answer("\n".join(listing(gallery)))
     elif args.what == "show":
         chosen = [gallery.find(name) for name in args.ids] or list(gallery.delegates)
         _write(args.output, contact_sheet(gallery, chosen), args.overwrite)

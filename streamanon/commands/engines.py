@@ -12,6 +12,7 @@ from typing import Never
 
 from tqdm import tqdm
 
+from streamanon.commands.progress import hides_progress
 from streamanon.errors import ConfigError, SinkError
 from streamanon.model_list import Loaded, chain_models
 from streamanon.runtime.backends.plan_cache import cache_folder, store_plan
@@ -93,5 +94,4 @@ def build_one(library: Library, spec: PlanSpec, folder: Path) -> str:
 
 
 def _progress(total: int, quiet: bool) -> tqdm[Never]:
-    hidden = quiet or sys.stderr is None or not sys.stderr.isatty()
-    return tqdm(total=total, desc="plans", unit="plan", disable=hidden)
+    return tqdm(total=total, desc="plans", unit="plan", disable=hides_progress(quiet))

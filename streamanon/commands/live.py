@@ -6,7 +6,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -62,14 +62,34 @@ def run_live(args: argparse.Namespace, config: Config) -> int:
         if status is not None:
             server = StatusServer(*parse_status(status), service.cameras)
             stack.callback(server.close)
+        if not _load(service, plans, flags, journal):
+            return _left(False, EXIT_ERROR if any(map(_is_recording, plans)) else 0)
         service.start(plans)
         reloading = _Reloading(site, service, journal, flags) if site is not None else None
-        service.run(lambda: flags.stop, reloading.look if reloading is not None else _nothing)
+        service.run(lambda: bool(flags.stop), reloading.look if reloading is not None else _nothing)
         in_time = service.stop()
         if flags.stop:
             journal.note("all", "stopped", reason="" if in_time else "not all ended in time")
     # Each error was told when its camera ended.
-    return _left(in_time, EXIT_ERROR if service.errors() and not flags.stop else 0)
+    failed = service.lacks_file() if flags.stop else bool(service.errors())
+    return _left(in_time, EXIT_ERROR if failed else 0)
+
+
+def _load(service: Service, plans: Sequence[Plan], flags: _Flags, journal: Journal) -> bool:
+    """Load the models: false where a signal stops it. Nothing is lost then, so it ends at once."""
+    journal.note("all", "starting", reason="loading the models")
+    try:
+        flags.interrupt = True
+        service.load(plans)
+        flags.interrupt = False
+    except KeyboardInterrupt:
+        journal.note("all", "stopped", reason="before any camera began")
+        return False
+    return True
+
+
+def _is_recording(one: Plan) -> bool:
+    return any(target.kind == "file" for target in one.settings.targets)
 
 
 def record(args: argparse.Namespace, config: Config, output: Path) -> int:
@@ -79,7 +99,6 @@ def record(args: argparse.Namespace, config: Config, output: Path) -> int:
     section = CameraSection(
         source=args.input,
         to=(str(output),),
-        audio="drop" if config.output.audio == "drop" else "keep",
         give_up_after=RECORD_GIVES_UP,
         overwrite=args.overwrite,
     )
@@ -89,10 +108,13 @@ def record(args: argparse.Namespace, config: Config, output: Path) -> int:
     if args.report is not None:
         check_free(args.report, args.overwrite)
     quiet_ffmpeg()
-    service = Service(Journal(False, _nothing if args.quiet else tell))
+    journal = Journal(False, _nothing if args.quiet else tell)
+    service = Service(journal)
     with _signals() as flags:
+        if not _load(service, [one], flags, journal):
+            return _left(False, 128 + flags.stop)
         service.start([one])
-        service.run(lambda: flags.stop)
+        service.run(lambda: bool(flags.stop))
         in_time = service.stop()
     return _left(in_time, _recorded(args, output, service.cameras["camera"], flags.stop))
 
@@ -107,19 +129,19 @@ def _left(in_time: bool, code: int) -> int:
     return code
 
 
-def _recorded(args: argparse.Namespace, output: Path, camera: Camera, stopped: bool) -> int:
-    """Tell how a recording ended; returns the exit code."""
+def _recorded(args: argparse.Namespace, output: Path, camera: Camera, stopped: int) -> int:
+    """Tell how a recording ended; returns the exit code. ``stopped``: the number of the signal, or 0."""
     if camera.error is not None and not stopped:
         if args.quiet:
             raise camera.error
         return EXIT_ERROR  # it was told when the camera ended
     if args.report is not None and camera.info is not None:
-        camera.context.interrupted = stopped
+        camera.context.interrupted = bool(stopped)
         facts = {"name": output.name, "frames": camera.egress_counts.frames}
         facts |= {"width": camera.info.width, "height": camera.info.height}
         report = camera.anonymizer.report(camera.context, camera.info, facts)
         write_reports(args.report, [report], args.overwrite)
-    return 0
+    return 128 + stopped if stopped else 0
 
 
 def _nothing(*_: object) -> None: ...
@@ -157,10 +179,13 @@ def _one_camera(args: argparse.Namespace, config: Config) -> Plan:
 
 
 class _Flags:
-    """What signals asked for."""
+    """What signals asked for; ``stop``: the number of the one that asks to end. ``interrupt``: whether it
+    raises KeyboardInterrupt, too.
+    """
 
     def __init__(self) -> None:
-        self.stop = False
+        self.stop = 0
+        self.interrupt = False
         self.reload = False
 
 
@@ -169,10 +194,12 @@ def _signals() -> Iterator[_Flags]:
     """SIGTERM and Ctrl-C stop, a second one at once; SIGHUP reloads."""
     flags = _Flags()
 
-    def stop(_number: int, _frame: object) -> None:
+    def stop(number: int, _frame: object) -> None:
         if flags.stop:
             os._exit(EXIT_ERROR)
-        flags.stop = True
+        flags.stop = number
+        if flags.interrupt:
+            raise KeyboardInterrupt
 
     def reload(_number: int, _frame: object) -> None:
         flags.reload = True

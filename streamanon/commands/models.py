@@ -8,7 +8,7 @@ import sys
 from streamanon.config import load_config
 from streamanon.detect.ultralytics_export import ModelFacts, pick_classes, read_facts
 from streamanon.detect.ultralytics_model import try_model
-from streamanon.errors import ConfigError, ModelError, tell
+from streamanon.errors import ConfigError, ModelError, answer, tell
 from streamanon.runtime.backends import open_backend
 from streamanon.runtime.user_models import StoredModel, find_model, store_model, stored_models
 
@@ -16,7 +16,7 @@ from streamanon.runtime.user_models import StoredModel, find_model, store_model,
 def run_models(args: argparse.Namespace) -> int:
     """Raises :class:`StreamanonError`."""
     if args.what == "list":
-        tell("\n".join(listing(stored_models())), sys.stdout)
+        answer("\n".join(listing(stored_models())))
     else:
         _add(args)
     return 0

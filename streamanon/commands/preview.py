@@ -20,8 +20,9 @@ from streamanon.gallery.contact_sheet import labelled
 from streamanon.gallery.delegates import DelegateGallery
 from streamanon.identity.assignment import Assigner
 from streamanon.media.decode import read_frames
+from streamanon.media.display import as_shown
 from streamanon.media.probe import probe
-from streamanon.media.yuv import to_rgb
+from streamanon.media.yuv import from_rgb, to_rgb
 from streamanon.types import Faces, Geometry, RawFrame, Target
 
 CANDIDATES, COLUMNS = 6, 3
@@ -58,7 +59,7 @@ def preview(clip: Path, gallery: DelegateGallery, seed: int, file: str | None) -
 def _frame_with_face(clip: Path, anonymizer: Anonymizer) -> tuple[RawFrame, Faces, int]:
     """The frame with the largest face among the first, its faces, and which."""
     found: list[tuple[float, RawFrame, Faces, int]] = []
-    search = anonymizer.face_search(probe(clip).rotation)
+    search = anonymizer.face_search()
     for frame in _some(clip):
         faces = search.detect(frame)
         if len(faces):
@@ -72,7 +73,10 @@ def _frame_with_face(clip: Path, anonymizer: Anonymizer) -> tuple[RawFrame, Face
 
 
 def _some(clip: Path) -> Iterator[RawFrame]:
-    return islice(read_frames(clip, probe(clip)), 0, FRAMES, EVERY)
+    """Frames as players show them."""
+    info = probe(clip)
+    for raw in islice(read_frames(clip, info), 0, FRAMES, EVERY):
+        yield replace(raw, picture=from_rgb(as_shown(to_rgb(raw.picture), info.display_matrix)))
 
 
 def _candidates(anonymizer: Anonymizer, frame: RawFrame, measured: Geometry, seed: int) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from streamanon.config import parse_moment
-from streamanon.geometry import overlap
+from streamanon.geometry import overlap, stored_place
 from streamanon.types import Float, Resolved, Target
 
 #: A face is lost, and what is found there later may be another one, after so long without a detection, s.
@@ -27,16 +27,12 @@ class Moment:
     y: float
 
 
-def moment_of(text: str, width: int, height: int, rotation: int = 0) -> Moment:
-    """``text``: "seconds@x,y" in px as players show it; ``width`` and ``height`` of the picture as it is
-    stored, which players turn by ``rotation`` degrees counter-clockwise. Raises :class:`ConfigError`.
+def moment_of(text: str, width: int, height: int, rotation: int = 0, mirrored: bool = False) -> Moment:
+    """``text``: "seconds@x,y" in px as players show it; the others as for
+    :func:`streamanon.geometry.stored_place`. Raises :class:`ConfigError`.
     """
     seconds, x, y = parse_moment(text)
-    sides = (width, height) if rotation % 180 == 0 else (height, width)
-    x, y = (x + 0.5) / sides[0], (y + 0.5) / sides[1]
-    for _ in range(rotation // 90 % 4):  # back by a quarter turn: what is on top is on the right
-        x, y = 1 - y, x
-    return Moment(seconds, x, y)
+    return Moment(seconds, *stored_place(x + 0.5, y + 0.5, (width, height), rotation, mirrored))
 
 
 class ChosenTracks:

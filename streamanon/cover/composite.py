@@ -12,6 +12,7 @@ face, detected twice: whichever lies above, as much of the frame's own pixels is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,6 +35,22 @@ from streamanon.types import Cover, Float, FrameReport, Method, Picture, SafeFra
 
 #: By how much more than a face's box a head is, on each side.
 HEAD_MARGIN = 0.15
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """A frame in the making. ``outlines``: by row of the target, the box [4] of the ellipse over it."""
+
+    frame: Synthesised
+    canvas: Canvas
+    outlines: Sequence[Float]
+
+    @property
+    def picture(self) -> Picture:
+        return self.frame.resolved.frame.picture
+
+    def target(self, row: int) -> Target:
+        return self.frame.resolved.targets[row]
 
 
 class Compositor:
@@ -67,13 +84,13 @@ class Compositor:
         resolved, picture = frame.resolved, frame.resolved.frame.picture
         if not resolved.targets and not len(resolved.moving):
             return seal(resolved, picture, FrameReport(()))
-        canvas = self._open_canvas(picture)
-        moving = tuple(self._cover_moving(picture, canvas, box) for box in resolved.moving)
         outlines = [outline(picture, target, self._config.margin) for target in resolved.targets]
-        below = {row: self._fill_of(frame, canvas, row, outlines) for row in self._lie_below(frame)}
+        work = _Work(frame, self._open_canvas(picture), outlines)
+        moving = tuple(self._cover_moving(work, box) for box in resolved.moving)
+        below = {row: self._fill_of(work, row) for row in self._lie_below(frame)}
         order = [*(row for row in below if row not in frame.patches), *frame.order]
-        covers = [self._cover(frame, canvas, row, outlines, below.get(row)) for row in dict.fromkeys(order)]
-        return seal(resolved, canvas.finish(), FrameReport(tuple(covers), moving=moving))
+        covers = [self._cover(work, row, below.get(row)) for row in dict.fromkeys(order)]
+        return seal(resolved, work.canvas.finish(), FrameReport(tuple(covers), moving=moving))
 
     def _lie_below(self, frame: Synthesised) -> list[int]:
         """The rows whose fill is laid before all generated faces, as it overlaps one: the same, likely."""
@@ -85,66 +102,49 @@ class Compositor:
         state = self._tracks.of(frame.resolved.targets[row].track_id)
         return not state.visible and (row not in frame.patches or (state.weight or 0.0) < 1)
 
-    def _fill_of(
-        self, frame: Synthesised, canvas: Canvas, row: int, outlines: Sequence[Float]
-    ) -> tuple[Region, Method]:
+    def _fill_of(self, work: _Work, row: int) -> tuple[Region, Method]:
         """Lay a face's fill, as far as its generated face has not faded in."""
-        target, patch = frame.resolved.targets[row], frame.patches.get(row)
-        state = self._tracks.of(target.track_id)
+        state = self._tracks.of(work.target(row).track_id)
+        patch = work.frame.patches.get(row)
         about = 1.0 if patch is None or not state.trusted else 1 - (state.weight or 0.0)
-        return self._plain(frame.resolved.frame.picture, canvas, target, patch, outlines, about)
+        return self._plain(work, row, patch, about)
 
-    def _cover(
-        self,
-        frame: Synthesised,
-        canvas: Canvas,
-        row: int,
-        outlines: Sequence[Float],
-        below: tuple[Region, Method] | None,
-    ) -> Cover:
+    def _cover(self, work: _Work, row: int, below: tuple[Region, Method] | None) -> Cover:
         """``below``: the face's fill, if that has been laid."""
-        target, patch = frame.resolved.targets[row], frame.patches.get(row)
+        target, patch = work.target(row), work.frame.patches.get(row)
         state = self._tracks.of(target.track_id)
         if state.visible:
-            region = snap(frame.resolved.frame.picture, target.box)
+            region = snap(work.picture, target.box)
             return Cover(target.track_id, region, "kept", target.detected)
-        if below is None and self._needs_fill(frame, row):
-            below = self._fill_of(frame, canvas, row, outlines)
+        if below is None and self._needs_fill(work.frame, row):
+            below = self._fill_of(work, row)
         weight = 0.0 if patch is None or state.weight is None else state.weight
         method: Method = "synthesize"
         if below is not None:
             region, method = below
         if patch is not None:
             alpha = patch.alpha * np.float32(weight)
-            canvas.write(patch.x0, patch.y0, patch.rgb, alpha)
+            work.canvas.write(patch.x0, patch.y0, patch.rgb, alpha)
             painted = region_of(patch)
             region = painted if below is None else _around(region, painted)
             method = "synthesize" if weight >= 0.5 else method
         return Cover(target.track_id, region, method, target.detected)
 
-    def _cover_moving(self, picture: Picture, canvas: Canvas, box: Float) -> Region:
+    def _cover_moving(self, work: _Work, box: Float) -> Region:
         """Plain colour over a whole box, whoever is in it: it has no track whose mosaic could stay one."""
-        region = snap(picture, box + np.array([0, 0, 1, 1], np.float32))
+        region = snap(work.picture, box + np.array([0, 0, 1, 1], np.float32))
         x0, y0, x1, y1 = region
         if x1 > x0 and y1 > y0:
             rgb = solid(np.zeros((y1 - y0, x1 - x0, 3), np.float32))
-            canvas.write(x0, y0, rgb, np.ones(rgb.shape[:2], np.float32))
+            work.canvas.write(x0, y0, rgb, np.ones(rgb.shape[:2], np.float32))
         return region
 
-    def _plain(
-        self,
-        picture: Picture,
-        canvas: Canvas,
-        target: Target,
-        patch: Patch | None,
-        outlines: Sequence[Float],
-        about: float,
-    ) -> tuple[Region, Method]:
+    def _plain(self, work: _Work, row: int, patch: Patch | None, about: float) -> tuple[Region, Method]:
         """Cover the ellipse around a face, as far as ``about`` says, and wholly all that is painted on it;
         in plain colour if that fails.
         """
-        box = outline(picture, target, self._config.margin)
-        region = snap(picture, box + np.array([-1, -1, 2, 2], np.float32))
+        box = work.outlines[row]
+        region = snap(work.picture, box + np.array([-1, -1, 2, 2], np.float32))
         if patch is not None:
             region = _around(region, region_of(patch)) if _size(region) != (0, 0) else region_of(patch)
         width, height = _size(region)
@@ -156,30 +156,23 @@ class Compositor:
             part = alpha[_within(region_of(patch), region)]
             np.maximum(part, patch.alpha, out=part)
         if self._config.method in ("synthesize", "fill"):
-            method = self._fill(picture, canvas, target, region, alpha, outlines)
+            rgb, method = self._filled(work, row, region, alpha)
         else:
-            method = self._flatten(picture, canvas, target, region, alpha)
+            rgb, method = self._flattened(work.picture, region, self._tracks.of(work.target(row).track_id))
+        work.canvas.write(region[0], region[1], rgb, alpha)
         return region, method
 
-    def _fill(
-        self,
-        picture: Picture,
-        canvas: Canvas,
-        target: Target,
-        region: Region,
-        alpha: Float,
-        outlines: Sequence[Float],
-    ) -> Method:
-        """Cover a region as far as ``alpha`` says by what surrounds it, in the skin tone of the delegate if
-        there is one; no pixel of a face takes part.
+    def _filled(self, work: _Work, row: int, region: Region, alpha: Float) -> tuple[Float, Method]:
+        """What surrounds a region, where ``alpha`` covers it, in the skin tone of the delegate if there is
+        one; no pixel of a face takes part.
         """
+        target, picture = work.target(row), work.picture
         x0, y0, x1, y1 = snap(picture, surroundings(np.array(region, np.float32)))
         inside = _within(region, (x0, y0, x1, y1))
-        method: Method = "fill"
         try:
             wide = np.zeros((y1 - y0, x1 - x0), np.float32)
             wide[inside] = alpha
-            hidden = hidden_by(wide, outlines, (x0, y0))
+            hidden = hidden_by(wide, work.outlines, work.frame.resolved.moving, (x0, y0))
             rgb = fill(read_rgb(picture, x0, y0, x1, y1), hidden, self._noise)
             tone, around = self._tracks.of(target.track_id).tone, rgb.mean()
             rgb = rgb[inside]
@@ -189,26 +182,13 @@ class Compositor:
                 raise ValueError("a fill that does not hide what it covers")
             if not np.isfinite(rgb).all():
                 raise ValueError("a fill with values that are not finite")
+            return rgb, "fill"
         except Exception as error:  # the last rung needs nothing
             self._faults.note("faces", "filling", error)
-            rgb, method = solid(np.zeros((*alpha.shape, 3), np.float32)), "solid"
-        canvas.write(region[0], region[1], rgb, alpha)
-        return method
-
-    def _flatten(
-        self,
-        picture: Picture,
-        canvas: Canvas,
-        target: Target,
-        region: Region,
-        alpha: Float,
-    ) -> Method:
-        """Cover a region as far as ``alpha`` says in shades of one colour."""
-        rgb, method = self._flattened(picture, region, self._tracks.of(target.track_id))
-        canvas.write(region[0], region[1], rgb, alpha)
-        return method
+        return solid(np.zeros((*alpha.shape, 3), np.float32)), "solid"
 
     def _flattened(self, picture: Picture, region: Region, state: TrackState) -> tuple[Float, Method]:
+        """A region in shades of one colour."""
         method = self._config.method
         width, height = _size(region)
         if method in ("mosaic", "blur"):

@@ -72,14 +72,19 @@ def shade(
     return np.asarray(rgb + share * (lit - rgb), np.float32)
 
 
-def hidden_by(alpha: Float, others: Sequence[Float], corner: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which pixels of a region [H, W] with its top left at ``corner`` (x, y) may show a face: those
-    that ``alpha`` [H, W] covers, and those in the ``others``' ellipses (boxes [4] xyxy px).
+def hidden_by(
+    alpha: Float, faces: Sequence[Float], moving: Float, corner: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Which pixels of a region [H, W] with its top left at ``corner`` (x, y) may show a face: those that
+    ``alpha`` [H, W] covers, those in the ellipses of ``faces`` (boxes [4] xyxy px), and those in the boxes
+    [N, 4] of what is ``moving``.
     """
     hidden = (alpha > 0).astype(np.uint8)
-    for box in others:
+    for box in faces:
         middle, half = (box[:2] + box[2:]) / 2 - corner, (box[2:] - box[:2]) / 2
         cv2.ellipse(hidden, ((float(middle[0]), float(middle[1])), tuple(map(float, 2 * half)), 0.0), 1, -1)
+    for x0, y0, x1, y1 in (moving - np.array([*corner, *corner], np.float32)).round().astype(int):
+        hidden[max(y0, 0) : max(y1 + 1, 0), max(x0, 0) : max(x1 + 1, 0)] = 1
     return cv2.dilate(hidden, np.ones((2 * MARGIN_PX + 1,) * 2, np.uint8)) > 0
 
 

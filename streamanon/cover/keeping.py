@@ -11,6 +11,7 @@ import numpy as np
 from streamanon.config import parse_region
 from streamanon.cover.chosen_tracks import ChosenTracks
 from streamanon.cover.measure import Measured
+from streamanon.geometry import stored_place
 from streamanon.identity.assignment import SHARP, expected_quality
 from streamanon.identity.encoder import IdentityModel
 from streamanon.identity.visible_people import LEAST_KEPT_PX, Keeper
@@ -26,18 +27,15 @@ NEAR_FRAMES = 3
 Area = tuple[float, float, float, float]
 
 
-def area_of(region: str, width: int, height: int, rotation: int = 0) -> Area:
-    """``region``: "left,top,right,bottom" in px as players show it; ``width`` and ``height`` of the picture
-    as it is stored, which players turn by ``rotation`` degrees counter-clockwise. Raises
-    :class:`ConfigError`.
+def area_of(region: str, width: int, height: int, rotation: int = 0, mirrored: bool = False) -> Area:
+    """``region``: "left,top,right,bottom" in px as players show it; the others as for
+    :func:`streamanon.geometry.stored_place`. Raises :class:`ConfigError`.
     """
-    sides = (width, height) if rotation % 180 == 0 else (height, width)
-    left, top, right, bottom = (
-        value / side for value, side in zip(parse_region(region), (*sides, *sides), strict=True)
+    left, top, right, bottom = parse_region(region)
+    (x0, y0), (x1, y1) = (
+        stored_place(x, y, (width, height), rotation, mirrored) for x, y in ((left, top), (right, bottom))
     )
-    for _ in range(rotation // 90 % 4):  # back by a quarter turn: what is on top is on the right
-        left, top, right, bottom = 1 - bottom, left, 1 - top, right
-    return left, top, right, bottom
+    return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
 
 
 class Keeping:

@@ -15,7 +15,7 @@ CHANGED_LEVELS = 3
 MUCH_LEVELS, MUCH_SHARE = 10, 0.25
 #: A picture is known after so many passes: then every size, and tiles, have had their turn.
 KNOWN_PASSES = 6
-#: Finds of this probability are people, whose own movements tell of nobody else.
+#: Detections of this probability are people, whose own movements are no sign of anybody else.
 SURE_PROBABILITY = 0.5
 #: How far around a face its person's movements reach: left, above, right, below, in face sizes.
 REACH = (1.5, 1.0, 1.5, 3.0)

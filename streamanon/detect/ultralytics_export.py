@@ -1,4 +1,4 @@
-"""What ONNX exports of ultralytics models say of themselves, and which of them can find faces.
+"""The metadata of ONNX exports of ultralytics models, and which of these models can detect faces.
 
 Layouts as ultralytics 8.3 to 8.4 export them, of YOLOv8, 10, 11, 12 and 26:
 
@@ -38,7 +38,7 @@ _TASKS = {"segment": "segmentation", "classify": "classification", "obb": "orien
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What an export says of itself. ``size``: (width, height) px of the input, None where it is free, then
+    """An export's metadata. ``size``: (width, height) px of the input, None where it is free, then
     in multiples of ``stride``. ``keypoints``: number and numbers each, (0, 0) without any.
     ``selected``: the layout of the output, see above.
     """
@@ -57,13 +57,15 @@ class ModelFacts:
 
     @property
     def width(self) -> int:
-        """Numbers of a find."""
+        """How many numbers the output holds for each detection."""
         fixed = SELECTED_NUMBERS if self.selected else BOX_NUMBERS + len(self.names)
         return fixed + self.keypoints[0] * self.keypoints[1]
 
 
 def read_facts(path: Path) -> ModelFacts:
-    """What a model file is; raises :class:`ModelError` that says why one cannot be used, and what can."""
+    """The facts of a model file. Raises :class:`ModelError`, with the reason and a remedy, for one that
+    cannot be used.
+    """
     header, name = read_onnx_header(path), path.name
     if header.external:
         raise ModelError(f"{name} keeps its weights in another file: export it again as one file")
@@ -72,8 +74,8 @@ def read_facts(path: Path) -> ModelFacts:
         raise ModelError(f"{name} has no metadata of an ultralytics export: {REMEDY}")
     if task not in ("detect", "pose"):
         raise ModelError(f"{name} is for {_TASKS.get(task, task)}, not for finding faces: {REMEDY}")
-    told = f"{header.metadata.get('head', '')} {header.metadata.get('description', '')}".lower()
-    if "rtdetr" in told or "rt-detr" in told:
+    described = f"{header.metadata.get('head', '')} {header.metadata.get('description', '')}".lower()
+    if "rtdetr" in described or "rt-detr" in described:
         raise ModelError(f"{name} is an RT-DETR, whose output has another layout: {REMEDY}")
     try:
         names = {int(k): _printable(v) for k, v in dict(_literal(header, "names", {})).items()}

@@ -174,13 +174,13 @@ def open_detector(
         return own(backend, engines, config)
     path = find_model(config.model)
     detector = UltralyticsDetector(backend, path, config)
-    if detector.facts.size is None:  # then the file does not say what shape its answers have
+    if detector.facts.size is None:  # then the shape of its outputs is not in the file
         _try(detector, path)
     return detector
 
 
 def try_model(backend: Backend, path: Path) -> ModelFacts:
-    """What a model file is, after it was run on a grey picture, as what it says of itself may be wrong.
+    """The facts of a model file, after it was run on a grey picture, as its metadata may be wrong.
 
     Raises :class:`ModelError`.
     """

@@ -162,8 +162,9 @@ def region_of_square(picture: Picture, centre: Float, side: float) -> tuple[int,
 
 
 def calibrated(logits: Float, sizes: Float, table: list[tuple[float, Float]]) -> Float:
-    """Probabilities [N] of logits [N] by the size of each find in px: linear between the knots [K, 2] of
-    the last row (from px, knots) that begins at or below the size, constant beyond their ends.
+    """Probabilities [N] of logits [N], by the ``sizes`` [N] of their detections in px: linear between the
+    knots [K, 2] of the last row (from px, knots) of the ``table`` that begins at or below the size, and
+    constant beyond their ends.
     """
     found = np.zeros(len(logits), np.float32)
     begins = np.array([begin for begin, _ in table])

@@ -17,22 +17,22 @@ ALL_ORIENTATIONS_SECONDS = 1.2
 
 
 class Viewer(Protocol):
-    """What a detector can see of a picture rotated by ``turn`` quarter turns counter-clockwise."""
+    """The views that a detector has of a picture rotated by ``turn`` quarter turns counter-clockwise."""
 
     def wholes(self, picture: Picture, turn: int) -> list[list[View]]:
-        """Views of the whole picture in groups, one of which is seen in a pass."""
+        """Views of the whole picture in groups; each pass takes the next group."""
         ...
 
     def compared(self, picture: Picture, turn: int) -> list[View]:
-        """Views of the whole picture that tell orientations apart."""
+        """Views of the whole picture by which orientations are compared."""
         ...
 
     def tiles(self, picture: Picture, turn: int) -> list[View]:
-        """Enlarged parts that together cover the picture; none where that has no use."""
+        """Enlarged tiles that together cover the picture; none where the whole has enough detail."""
         ...
 
     def near(self, picture: Picture, turn: int) -> list[View]:
-        """What shows near faces, at little cost; none where there is no such view."""
+        """A coarse view for near faces; none where there is no cheap one."""
         ...
 
 
@@ -46,7 +46,9 @@ class CoarseViews:
 
     def wholes(self, picture: Picture, turn: int) -> list[list[View]]:
         near = self._viewer.near(picture, turn)
-        return [[whole(picture, turn, LONG_SIDES["small"])], near] if near else self._fixed(picture, turn)
+        if not near:  # of a model with a fixed input
+            return self._viewer.wholes(picture, turn)
+        return [[whole(picture, turn, LONG_SIDES["small"])], near]
 
     def compared(self, picture: Picture, turn: int) -> list[View]:
         return self.wholes(picture, turn)[0]
@@ -57,14 +59,11 @@ class CoarseViews:
     def near(self, picture: Picture, turn: int) -> list[View]:
         return self._viewer.near(picture, turn)
 
-    def _fixed(self, picture: Picture, turn: int) -> list[list[View]]:
-        return self._viewer.wholes(picture, turn)
-
 
 @dataclass(frozen=True)
 class Look:
-    """Views of one orientation. ``is_evidence``: whether they are the same for all orientations, so that
-    what they show tells which is the camera's.
+    """Views of one orientation in one pass. ``is_evidence``: whether the same views are seen in all
+    orientations, so that detections in them can be compared to find the camera's.
     """
 
     turn: int

@@ -30,7 +30,9 @@ code_units [2] float32
 
 from __future__ import annotations
 
+import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +57,8 @@ ROWS: tuple[str, ...] = ("ids", "jpegs", "jpeg_sizes", "shapes", "codes", "mascu
 ROWS += ("weights", "features", "embeddings", "worn_masculine", "worn_ages")
 #: Where nobody measured it a delegate looks younger when worn, by that factor: fine wrinkles are lost.
 WORN_AGE = 0.93
+#: Pictures of delegates are named after their ids.
+_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _FIELDS = ("version", *ROWS, "uv", "triangles", "mirror", "mean", "head", "head_points")
 _FIELDS += ("code_axes", "code_mean", "code_units")
 
@@ -136,18 +140,28 @@ def open_gallery(engines: Engines, file: Path | str | None = None) -> DelegateGa
 
 def read_fields(path: Path | str) -> dict[str, NDArray[Any]]:
     """The file's arrays. Raises OSError where it cannot be read and ValueError where it is no gallery."""
-    with np.load(path, allow_pickle=False) as archive:
-        known = {name: archive[name] for name in archive.files if name in _FIELDS}
-        if "masculine" in known and "ages" in known:  # a user's may be of before these were measured
-            known.setdefault("worn_masculine", known["masculine"])
-            known.setdefault("worn_ages", np.float32(WORN_AGE) * known["ages"])
-        missing = [name for name in _FIELDS if name not in known]
-        if missing:
-            raise ValueError(f"no delegate gallery: {missing[0]!r} is missing")
-        arrays = {name: known[name] for name in _FIELDS}
-    if int(arrays["version"]) != VERSION:
-        raise ValueError(f"delegate gallery of version {int(arrays['version'])}, not {VERSION}")
-    return arrays
+    known = _known_fields(path)
+    if "masculine" in known and "ages" in known:  # a user's may be of before these were measured
+        known.setdefault("worn_masculine", known["masculine"])
+        known.setdefault("worn_ages", np.float32(WORN_AGE) * known["ages"].astype(np.float32))
+    missing = [name for name in _FIELDS if name not in known]
+    if missing:
+        raise ValueError(f"no delegate gallery: {missing[0]!r} is missing")
+    if known["version"].shape or int(known["version"]) != VERSION:
+        raise ValueError(f"delegate gallery of version {known['version']}, not {VERSION}")
+    return {name: known[name] for name in _FIELDS}
+
+
+def _known_fields(path: Path | str) -> dict[str, NDArray[Any]]:
+    """Those of a gallery that are in a file. Raises as :func:`read_fields` does."""
+    opened = np.load(path, allow_pickle=False)
+    if isinstance(opened, np.ndarray):
+        raise ValueError("one array alone")
+    try:
+        with opened as archive:
+            return {name: archive[name] for name in archive.files if name in _FIELDS}
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
 
 
 def write_fields(path: Path | str | IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -162,7 +176,8 @@ def load_delegates(path: Path | str) -> DelegateGallery:
 
 
 def gallery_of(arrays: Mapping[str, NDArray[Any]]) -> DelegateGallery:
-    """A gallery of a file's fields."""
+    """A gallery of a file's fields. Raises ValueError for those that do not fit together."""
+    _check(arrays)
     ends = np.cumsum(arrays["jpeg_sizes"])
     files = [_checked(data) for data in np.split(arrays["jpegs"], ends[:-1])]
     delegates = tuple(
@@ -189,6 +204,36 @@ def gallery_of(arrays: Mapping[str, NDArray[Any]]) -> DelegateGallery:
         _decode(arrays["head"]),
         arrays["head_points"],
     )
+
+
+def _check(arrays: Mapping[str, NDArray[Any]]) -> None:
+    """The file may be a user's or somebody else's: with wrong fields no face could be generated, and files
+    are named after ids.
+    """
+    ids = [str(name) for name in np.ravel(arrays["ids"])]
+    count, codes = len(ids), len(np.atleast_2d(arrays["code_axes"]))
+    if not count or len(set(ids)) < count or not all(_ID.fullmatch(name) for name in ids):
+        raise ValueError("its ids are not different short names")
+    wanted: dict[str, tuple[int | None, ...]] = {
+        "shapes": (count, 478, 3), "codes": (count, codes), "weights": (count, None),
+        "features": (count, 256), "embeddings": (count, 128), "uv": (478, 2), "triangles": (None, 3),
+        "mirror": (478,), "mean": (478, 3), "head_points": (478, 3),
+    }  # fmt: skip
+    rows = ("jpeg_sizes", "masculine", "ages", "tones", "worn_masculine", "worn_ages")
+    for name, shape in (wanted | dict.fromkeys(rows, (count,))).items():
+        if not _is_of(arrays[name], shape):
+            raise ValueError(f"{name!r} does not fit")
+    for name in ("triangles", "mirror"):
+        if not ((arrays[name] >= 0) & (arrays[name] < 478)).all():
+            raise ValueError(f"{name!r} does not fit")
+
+
+def _is_of(array: NDArray[Any], shape: tuple[int | None, ...]) -> bool:
+    """Whether these are finite numbers of a shape; None: any length."""
+    fits = array.ndim == len(shape) and all(
+        wanted in (None, length) for wanted, length in zip(shape, array.shape, strict=True)
+    )
+    return fits and array.dtype.kind in "fiu" and bool(np.isfinite(array).all())
 
 
 def _checked(data: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from streamanon.errors import SynthesisError
 from streamanon.generate.interface import DetailState
-from streamanon.generate.light import adapt, filled, gape, light_field, lips_of
+from streamanon.generate.light import adapt, filled, light_field, lips_of
+from streamanon.generate.mouth import gape
 from streamanon.generate.raster import core_of, reach_of
 from streamanon.geometry import CROP_PX
 from streamanon.mesh.landmarks import (

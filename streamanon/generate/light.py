@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamanon.generate.interface import DetailState
+from streamanon.generate.mouth import gape
 from streamanon.generate.softness import deviation
-from streamanon.mesh.landmarks import INNER_LIPS, INNER_MOUTH_CORNERS, LIP_MIDDLES, OUTER_LIPS
+from streamanon.mesh.landmarks import INNER_LIPS, OUTER_LIPS
 from streamanon.types import LUMA, Float
 
 #: The light is a field of so many cells each way.
@@ -167,15 +168,6 @@ def open_mouth(rgb: Float, points: Float, uv: Float) -> Float:
     opening = min(1.0, (excess - MOUTH_FROM) / MOUTH_OVER)
     weight = cv2.GaussianBlur(inside, (0, 0), soft) * opening * MOUTH_OPACITY
     return np.asarray(rgb + weight[..., None] * (np.array(MOUTH_RGB, np.float32) - rgb), np.float32)
-
-
-def gape(points: Float) -> float:
-    """How far the lips part, in mouth widths."""
-    width, gap = (
-        float(np.linalg.norm(points[first, :2] - points[last, :2]))
-        for first, last in (INNER_MOUTH_CORNERS, LIP_MIDDLES)
-    )
-    return gap / max(width, TINY)
 
 
 def resized(values: Float, size: tuple[int, int], method: int) -> Float:

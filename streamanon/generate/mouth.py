@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from streamanon.errors import ModelError
 from streamanon.generate.layers import Layer, Look, grid, parabola, placed, softly_filled
 from streamanon.mesh.landmarks import (
+    BRIDGE_TOP,
     EYE_CORNERS,
     INNER_LIPS,
     INNER_MOUTH_CORNERS,
     LIP_MIDDLES,
+    NOSE_BASE,
 )
 from streamanon.runtime.models import Engines
 from streamanon.types import LUMA, Delegate, Float
@@ -33,6 +35,9 @@ ATLAS = "mouths.npz"
 ROWS, COLUMNS, ABOVE, BELOW = 48, 144, 0.02, 0.28
 #: A unit is so much of the distance of the eyes' outer corners: about a smile's width.
 UNIT = 0.6
+#: From between the eyes to below the nose; of an average face the eyes' outer corners are so many times as
+#: far apart.
+NOSE_LINE, TALL = (BRIDGE_TOP, NOSE_BASE), 1.76
 #: The luma, levels, to which the brightest quarter of teeth is brought in the atlas.
 BRIGHT = 200.0
 #: The inner edges of the lips, from the left corner to the right one.
@@ -141,11 +146,6 @@ def frame_of(points: Float) -> MouthFrame:
     tall = UNIT * TALL * float(np.linalg.norm(points[NOSE_LINE[0], :2] - points[NOSE_LINE[1], :2]))
     down = np.array([-across[1], across[0]]) / max(size, TINY) * max(tall, TINY)
     return MouthFrame(*(np.asarray(one, np.float32) for one in (middle, across, down)))
-
-
-#: From between the eyes to below the nose; of an average face the eyes' outer corners are so many times as
-#: far apart.
-NOSE_LINE, TALL = (168, 2), 1.76
 
 
 def upper_edge(points: Float, frame: MouthFrame) -> Float:

@@ -22,7 +22,7 @@ from streamanon.api import Anonymizer
 from streamanon.config import Config
 from streamanon.detect.detection_interval import DetectionInterval, Extent
 from streamanon.detect.search import Searcher
-from streamanon.errors import SinkError, SourceError, sentence
+from streamanon.errors import FaultError, SinkError, SourceError, sentence
 from streamanon.live.backoff import Backoff
 from streamanon.live.connection import Connection, SourceOptions
 from streamanon.live.egress import Egress, EgressCounts, Output, Stub
@@ -124,6 +124,8 @@ class Camera:
         self.detections = 0
         self.load = LoadCounts()
         self.error: Exception | None = None
+        #: Whether a single file that was asked for is not there, or not complete.
+        self.lacks_file = False
         self._assigner = anonymizer.assigner()
         self._sound = self._make_sound()
         self._feed: Feed | None = None
@@ -248,6 +250,9 @@ class Camera:
             while feed.wait() and not self._is_done():
                 self._start_egress(feed)
                 self._one_epoch(feed)
+        except FaultError:  # cover.on_error is stop
+            self._end(feed)
+            raise
         except Exception as error:
             return "chain", sentence(error), self._end(feed)
         healthy = self._end(feed)
@@ -269,7 +274,7 @@ class Camera:
         assert info is not None
         with closing(self._chain(feed, info)) as chain:
             for safe in chain:
-                egress.put(safe, feed.arrivals.pop(safe.pts, 0.0))
+                egress.put(safe, feed.arrival_of(safe.pts))
                 self.context.tally.tracks.clear()  # they would add up over days
                 if self._is_done():
                     feed.stop()
@@ -399,6 +404,13 @@ class Camera:
         self._close_outputs()
         if feed is not None:
             feed.join(RELEASE_SECONDS)
+        files = [one.shown for one in self.settings.targets if one.kind == "file"]
+        if self._egress is None and files:
+            self.lacks_file = True
+            if self.error is None:
+                text = f"{', '.join(files)}: not written, as the end came before the first picture"
+                self.error = SinkError(text)
+        self.lacks_file |= any(one.failure and one.target.kind == "file" for one in self.outputs)
         failures = {one.target.shown: one.failure for one in self.outputs if one.failure}
         if self.error is None and failures:
             self.error = SinkError(

@@ -39,9 +39,15 @@ from streamanon.media.probe import Colour, SourceInfo
 
 #: How long a source may take to answer, and to send the next packet, s.
 OPEN_SECONDS, READ_SECONDS = 10.0, 10.0
-#: How long FFmpeg looks at a stream before it says what is in it, microseconds: by default 5 s, which is
-#: what a viewer waits. RTMP does not tell beforehand whether there will be sound.
-_LOOK = {"rtsp": "100000", "rtsps": "100000", "rtmp": "500000", "rtmps": "500000", "udp": "1000000"}
+#: How long FFmpeg analyses a stream before it says what is in it, by scheme: by default 5 s, which delays
+#: the first picture. RTMP does not announce whether there will be sound.
+_ANALYZE_MICROSECONDS = {
+    **dict.fromkeys(("rtsp", "rtsps"), "100000"),
+    **dict.fromkeys(("rtmp", "rtmps"), "500000"),
+    "udp": "1000000",
+}
+#: A server of RTMP may send sound alone until the next key frame, which some encoders make every 10 s.
+LATE_VIDEO_SECONDS = 20.0
 #: HLS comes in segments at once. It is played at its own speed and a little faster, so that what a slower
 #: clock leaves over does not pile up.
 PACE = 1.01
@@ -124,7 +130,7 @@ class Connection:
             raise
 
     def _open(self) -> None:
-        self._container = self._stack.enter_context(_open(self._options, self._stack))
+        self._container = self._open_container()
         self._video = video_stream(self._container, self._options.shown)
         # One thread: with frame threads two frames more are held back, and FFmpeg's complaints would come
         # from threads whose lines nobody catches.
@@ -137,6 +143,21 @@ class Connection:
         name = self._container.format.name
         self._by_arrival = name in ("mpjpeg", "video4linux2,v4l2")
         self._paced = self._options.realtime or ("hls" in name.split(","))
+
+    def _open_container(self) -> InputContainer:
+        """The stream, once it has a picture: FLV does not tell beforehand what it will hold."""
+        options = self._options
+        opened = self._stack.enter_context(_open(options, self._stack))
+        if options.is_file or opened.streams.video or opened.format.name not in ("flv", "live_flv"):
+            return opened
+        opened.close()
+        opened = self._stack.enter_context(_open(options, self._stack, LATE_VIDEO_SECONDS))
+        if not opened.streams.video:
+            raise SourceError(
+                f"{options.shown} sent sound but no picture for {LATE_VIDEO_SECONDS:g} seconds; let the"
+                " encoder send a key frame every second or two"
+            )
+        return opened
 
     def __enter__(self) -> Connection:
         return self
@@ -200,8 +221,9 @@ class Connection:
                         stamp = None if self._by_arrival else _seconds(frame)
                         if pace is not None and stamp is not None:
                             pace.wait(stamp)
-                        picture_at = arrival = clock()
+                        arrival = clock()
                         yield Got(frame, times.video(stamp, arrival), arrival, not trusted)
+                        picture_at = clock()  # a slow output may have held this up
                 lines.clear()
                 if clock() - picture_at > self._options.read_seconds:
                     shown = self._options.shown
@@ -346,38 +368,38 @@ def _seconds(frame: VideoFrame | AudioFrame) -> float | None:
     return float(stamp * frame.time_base) if stamp is not None and frame.time_base else None
 
 
-def _open(options: SourceOptions, stack: ExitStack) -> InputContainer:
+def _open(options: SourceOptions, stack: ExitStack, analyze_seconds: float | None = None) -> InputContainer:
+    """``analyze_seconds``: how long FFmpeg analyses the stream, by default what suits its scheme."""
     shown = options.shown
-    source: Any = options.address
+    source: Any
     form: str | None = None
-    settings = {"max_pixels": str(MAX_PIXELS)}
+    settings: dict[str, str] = {}
     if options.scheme == "srt":
         source, form = stack.enter_context(SrtReader(options.address, options.read_seconds)), "mpegts"
     elif options.is_device:
-        form = "v4l2"
-        if not os.path.exists(options.address):
-            raise SourceError(f"there is no device {options.address}; plug the camera in, or give another")
+        source, form = options.address, "v4l2"
+        if not os.path.exists(source):
+            raise SourceError(f"there is no device {source}; plug the camera in, or give another")
     elif options.is_file:
         source = options.address.removeprefix("file://")
         if not Path(source).is_file():
             raise SourceError(f"there is no file {shown}; check the path")
         source = os.path.abspath(source)  # FFmpeg would take 10:30.mp4 for a protocol called 10
     else:
-        source = with_encoded_login(options.address)
-        if options.scheme in _LOOK:
-            settings["analyzeduration"] = _LOOK[options.scheme]
-        if options.scheme.startswith("rtsp"):
-            settings["rtsp_transport"] = options.transport
-        if options.scheme == "udp" and "fifo_size" not in source:
-            source += ("&" if "?" in source else "?") + "fifo_size=1000000&overrun_nonfatal=1"
-    # FFmpeg waits twice as long for UDP and TCP as it is told.
+        source, settings = _network_source(options)
+    if analyze_seconds is not None:
+        settings["analyzeduration"] = str(round(analyze_seconds * 1e6))
+    # FFmpeg waits twice as long for UDP and TCP as it is asked to.
     share = 0.5 if options.scheme in ("udp", "tcp") else 1.0
     try:
         opened: InputContainer = av.open(
             source,
             format=form,
-            options=settings,
-            timeout=(options.open_seconds * share, options.read_seconds * share),
+            options={"max_pixels": str(MAX_PIXELS)} | settings,
+            timeout=(
+                (options.open_seconds + (analyze_seconds or 0.0)) * share,
+                options.read_seconds * share,
+            ),
             metadata_errors="replace",
         )
         return opened
@@ -385,6 +407,18 @@ def _open(options: SourceOptions, stack: ExitStack) -> InputContainer:
         if options.is_device:
             raise SourceError(why_no_device(error, shown)) from None
         raise SourceError(why_not_opened(error, shown, options.open_seconds)) from None
+
+
+def _network_source(options: SourceOptions) -> tuple[str, dict[str, str]]:
+    """The address as FFmpeg takes it, and FFmpeg's options for it."""
+    address, settings = with_encoded_login(options.address), {}
+    if options.scheme in _ANALYZE_MICROSECONDS:
+        settings["analyzeduration"] = _ANALYZE_MICROSECONDS[options.scheme]
+    if options.scheme.startswith("rtsp"):
+        settings["rtsp_transport"] = options.transport
+    if options.scheme == "udp" and "fifo_size" not in address:
+        address += ("&" if "?" in address else "?") + "fifo_size=1000000&overrun_nonfatal=1"
+    return address, settings
 
 
 class SrtReader:

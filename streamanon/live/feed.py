@@ -74,8 +74,8 @@ class Feed:
         self.step = 0.0
         self.error: StreamanonError | None = None
         self.causes: dict[str, int] = {}
-        #: When frames on their way through the chain arrived, by PTS.
-        self.arrivals: dict[int, float] = {}
+        #: PTS of the frames on their way through the chain, in order, and when they arrived.
+        self._arrivals: deque[tuple[int, float]] = deque()
         self._waiting: deque[Got] = deque()
         self._changed = threading.Condition()
         self._stopped = self._ended = False
@@ -135,12 +135,20 @@ class Feed:
             assert self.info is not None
             pts = max(round((got.time - self._origin) * CLOCK_HZ), self._last_pts + 1)
             self._last_pts = pts
-            self.arrivals[pts] = got.arrival
-            while len(self.arrivals) > 1000:  # frames that were dropped further on
-                del self.arrivals[next(iter(self.arrivals))]
+            self._arrivals.append((pts, got.arrival))
             picture = to_picture(got.frame, self.info)
             yield RawFrame(self.index, pts, Fraction(1, CLOCK_HZ), picture, None, got.damaged)
             self.index += 1
+
+    def arrival_of(self, pts: int) -> float:
+        """When a frame arrived that has come through the chain, s. Frames come in their order, so those
+        before it are forgotten; of one that is not known the newest frame's time.
+        """
+        while self._arrivals and self._arrivals[0][0] <= pts:
+            known, arrival = self._arrivals.popleft()
+            if known == pts:
+                return arrival
+        return self.last_frame
 
     def _run(self) -> None:
         try:

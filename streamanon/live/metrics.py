@@ -83,7 +83,8 @@ def _coarse(camera: Camera) -> int:
 
 def _steps(camera: Camera) -> Counter[str]:
     interval = camera.interval
-    return camera.load.steps + (interval.steps if interval is not None else Counter())
+    # Copies, made at once: the chain may count a new kind of step while they are added up.
+    return camera.load.steps.copy() + (interval.steps.copy() if interval is not None else Counter())
 
 
 def _chain(cameras: Iterable[Camera]) -> Iterator[Metric]:

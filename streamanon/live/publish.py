@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import io
 import json
 import os
@@ -20,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,7 +31,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from streamanon.errors import StreamanonError
+from streamanon.errors import SinkError, StreamanonError
 from streamanon.live.acknowledged import Acknowledged
 from streamanon.live.retention import Retention, remove_empty
 from streamanon.live.srt import transmit
@@ -63,7 +65,7 @@ def main() -> int:
         if hello.kind == "archive":
             remove_empty(Path(hello.target))
         with contextlib.suppress(OSError):
-            tell(error=_why(error))
+            tell(error=_why(error, hello.muxer))
         return 1
     except _FrozenServerError:
         with contextlib.suppress(OSError):
@@ -94,18 +96,18 @@ def _publish(hello: Hello, source: BinaryIO, tell: Callable[..., None]) -> None:
                 retention.keep(time.time())
         output.close()
         stack.close()
-        finish()
+        finish(base is not None)
 
 
-def _open(hello: Hello, stack: contextlib.ExitStack) -> tuple[OutputContainer, Callable[[], None]]:
-    """The output, and what is done once it is closed."""
+def _open(hello: Hello, stack: contextlib.ExitStack) -> tuple[OutputContainer, Callable[[bool], None]]:
+    """The output, and what is done once it is closed, given whether anything is in it."""
     target: Any = hello.target
     options = dict(hello.options)
-    finish: Callable[[], None] = _nothing
+    finish: Callable[[bool], None] = _nothing
     if hello.kind == "file":
         file = OutputFile(Path(hello.target), bool(hello.more.get("overwrite")))
         stack.callback(file.close)
-        target, finish = file, file.finish
+        target, finish = file, partial(_finish, file)
     elif hello.kind == "srt":
         target = stack.enter_context(_SrtPipe(hello.target))
     elif hello.kind == "hls":
@@ -116,7 +118,15 @@ def _open(hello: Hello, stack: contextlib.ExitStack) -> tuple[OutputContainer, C
     return output, finish
 
 
-def _nothing() -> None: ...
+def _nothing(_: bool) -> None: ...
+
+
+def _finish(file: OutputFile, is_filled: bool) -> None:
+    if is_filled:
+        file.finish()
+        return
+    file.discard()
+    raise SinkError("no picture came")
 
 
 def _add_streams(output: OutputContainer, hello: Hello) -> list[Stream]:
@@ -186,12 +196,16 @@ def _die_with_parent() -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception, muxer: str = "") -> str:
     """Without the address, which FFmpeg's own messages quote with its password."""
     if isinstance(error, StreamanonError):
         return str(error)
     if isinstance(error, PermissionError):
         return "no permission to write, or the server refused the stream"
+    if isinstance(error, av.error.EOFError):
+        return "the server closed the connection"
+    if muxer == "flv" and getattr(error, "errno", None) == errno.EIO:  # all that FFmpeg says of a refusal
+        return "the server refused the stream; check the application and the stream key"
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 

@@ -13,7 +13,7 @@ EVERY_SECONDS = 10.0
 
 
 class Retention:
-    """Removes files of an archive that are older than ``keep_seconds``.
+    """Removes files of an archive that are older than ``keep_seconds``, except the newest.
 
     ``pattern``: the path with strftime's marks in the file name, which alone decides which files are the
     archive's: nothing else in the folder is touched.
@@ -36,11 +36,13 @@ class Retention:
             return
         self._looked = now
         with contextlib.suppress(OSError):
-            for entry in os.scandir(self._folder):
-                if self._names.fullmatch(entry.name) and entry.is_file():
-                    with contextlib.suppress(OSError):
-                        if now - entry.stat().st_mtime > self._keep:
-                            os.unlink(entry.path)
+            files = [one for one in os.scandir(self._folder) if self._names.fullmatch(one.name)]
+            dated = sorted((one.stat().st_mtime, one.path) for one in files if one.is_file())
+            # The newest is being written, and what its writer holds back has no date yet.
+            for changed, path in dated[:-1]:
+                with contextlib.suppress(OSError):
+                    if now - changed > self._keep:
+                        os.unlink(path)
 
 
 def remove_empty(pattern: Path) -> None:

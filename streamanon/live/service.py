@@ -96,6 +96,11 @@ class Service:
         self.cameras: dict[str, Camera] = {}
         self.wanted = 0
 
+    def load(self, plans: Sequence[Plan]) -> None:
+        """Load what these cameras need, which takes seconds. Raises what loading does."""
+        for one in plans:
+            self._models.of(with_threads(one, len(plans), self._cores).config)
+
     def start(self, plans: Sequence[Plan]) -> None:
         """Start cameras. Raises what loading the models of any of them does, before any is started."""
         shared = [with_threads(one, len(plans), self._cores) for one in plans]
@@ -164,6 +169,10 @@ class Service:
     def errors(self) -> list[Exception]:
         """Of the cameras that ended by one."""
         return [camera.error for camera in self.cameras.values() if camera.error is not None]
+
+    def lacks_file(self) -> bool:
+        """Whether a single file that a camera was to write is not there, or not complete."""
+        return any(camera.lacks_file for camera in self.cameras.values())
 
     def _begin(self, given: Plan, made: Plan, anonymizer: Anonymizer) -> None:
         name = given.settings.name

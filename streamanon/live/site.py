@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from streamanon.config import Config, build, find_profile, load_config, read_yaml
 from streamanon.errors import ConfigError, StreamanonError
 from streamanon.live.addresses import check_server, check_srt
-from streamanon.live.camera import CameraSettings
+from streamanon.live.camera import Audio, CameraSettings
 from streamanon.live.connection import SourceOptions
 from streamanon.live.encode import ENCODERS
 from streamanon.live.targets import SEGMENT_SECONDS, Archiving, Target, target_of
@@ -43,14 +43,14 @@ STATUS_ADDRESS = "127.0.0.1:9464"
 class CameraSection:
     """A camera as the file or the command line describes it. ``source``: an address, a device or a file;
     ``to``: outputs; ``set``: settings over the profile's, as section.key=value. Durations are numbers of
-    seconds or like 10m, 6h, 7d.
+    seconds or like 10m, 6h, 7d. ``audio``: "profile" is what the profile's ``output.audio`` says.
     """
 
     source: str = ""
     to: tuple[str, ...] = ()
     profile: str | None = None
     set: tuple[str, ...] = ()
-    audio: Literal["keep", "mask", "drop"] = "keep"
+    audio: Literal["profile", "keep", "mask", "drop"] = "profile"
     no_signal: Literal["plain", "last"] = "plain"
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
     realtime: bool = False
@@ -121,35 +121,22 @@ def plan(
     """
     if config is None:
         config = load_config(section.profile or "livestream", section.set)
-    if config.output.codec not in ENCODERS:
-        known = " or ".join(ENCODERS)
-        raise ConfigError(f"live outputs are {known}: set output.codec to it, not {config.output.codec}")
-    if config.output.encoder == "nvenc":
-        nvenc.options_of(config.output, config.compute.device)
-        nvenc.check_nvenc(config.output.codec, _TRIAL_SIZE, "yuv420p", config.compute.device)
-    if config.compute.decoder == "cuda":
-        raise ConfigError(
-            "cameras are decoded on the CPU, as a GPU does not tell which pictures are damaged: leave"
-            " compute.decoder out"
-        )
-    if config.cover.keep_tracks:  # a moment would come again after each reconnect, and show somebody else
-        raise ConfigError(
-            "--keep-track (cover.keep_tracks) is for files; for cameras --keep PHOTO and --keep-region"
-            " leave faces visible"
-        )
+    _check_settings(config)
     if not section.source:
         raise ConfigError(f"camera {name} has no source: give it an address, a device or a file")
     if not section.to:
         raise ConfigError(f"camera {name} has no output: give it at least one, e.g. hls:///srv/hls/{name}")
+    audio = _audio(section, config)
     source = SourceOptions(
         _from_file(section.source),
         realtime=section.realtime,
         loop=section.loop,
         transport=section.rtsp_transport,
-        sound=section.audio != "drop",
+        sound=audio != "drop",
     )
     _check_source(source, section)
-    _check_files(config)
+    if any(_from_file(to) == source.address for to in section.to):
+        raise ConfigError(f"{source.shown} is the source, too; give the output another address")
     targets = _targets(section, config)
     read = source.address.removeprefix("file://")
     for target in targets:
@@ -160,13 +147,19 @@ def plan(
         name,
         source,
         targets,
-        audio=section.audio,
+        audio=audio,
         stub=section.no_signal,
         give_up_after=give_up,
         strict=strict,
         duration=duration,
     )
     return Plan(settings, config)
+
+
+def _audio(section: CameraSection, config: Config) -> Audio:
+    if section.audio == "profile":
+        return "drop" if config.output.audio == "drop" else "keep"
+    return section.audio
 
 
 def files_of(section: CameraSection) -> tuple[str, ...]:
@@ -211,8 +204,24 @@ def _place(target: Target) -> str:
     return target.address if is_address(target.address) else os.path.realpath(target.address)
 
 
-def _check_files(config: Config) -> None:
-    """Whether the files that the settings name are there."""
+def _check_settings(config: Config) -> None:
+    """Whether a camera can have these settings, and the files that they name are there."""
+    if config.output.codec not in ENCODERS:
+        known = " or ".join(ENCODERS)
+        raise ConfigError(f"live outputs are {known}: set output.codec to it, not {config.output.codec}")
+    if config.output.encoder == "nvenc":
+        nvenc.options_of(config.output, config.compute.device)
+        nvenc.check_nvenc(config.output.codec, _TRIAL_SIZE, "yuv420p", config.compute.device)
+    if config.compute.decoder == "cuda":
+        raise ConfigError(
+            "cameras are decoded on the CPU, as a GPU does not tell which pictures are damaged: leave"
+            " compute.decoder out"
+        )
+    if config.cover.keep_tracks:  # a moment would come again after each reconnect, and show somebody else
+        raise ConfigError(
+            "--keep-track (cover.keep_tracks) is for files; for cameras --keep PHOTO and --keep-region"
+            " leave faces visible"
+        )
     identity = config.identity
     for name in (identity.key, identity.gallery, *(rule.photo for rule in identity.people)):
         if name is not None and not os.path.isfile(name):
@@ -236,11 +245,14 @@ def _from_file(text: str) -> str:
 
 def _check_source(source: SourceOptions, section: CameraSection) -> None:
     if source.is_file and not Path(source.address.removeprefix("file://")).is_file():
-        raise ConfigError(f"there is no file {source.shown}; check the path")
+        raise ConfigError(
+            f"there is no file {source.shown}; check the path, or write a camera as rtsp://SERVER/PATH or"
+            " /dev/video0"
+        )
     if (section.realtime or section.loop) and not source.is_file:
         raise ConfigError(f"realtime and loop only apply to files, not to {source.shown}; leave them out")
     if section.rtsp_transport == "udp" and not source.scheme.startswith("rtsp"):
-        raise ConfigError(f"rtsp_transport has no effect on {source.shown}; leave it out")
+        raise ConfigError(f"leave rtsp_transport out: it has no effect on {source.shown}")
     if not source.is_file and not source.is_device:
         check_server(source.address, source.shown, listens=True)
         check_srt(source.address, source.shown)

@@ -106,8 +106,11 @@ def _hls(text: str, shown: str) -> Target:
     folder = Path(text.split("://", 1)[1])
     if not folder.name:
         raise ConfigError(f"{shown} names no folder: write hls:///srv/hls/camera")
-    if not folder.is_dir() and not os.access(_existing(folder), os.W_OK):
-        raise ConfigError(f"cannot make the folder {folder}: choose one that you may write to")
+    nearest = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+    if not nearest.is_dir():
+        raise ConfigError(f"{shown}: {nearest} is no folder; give another")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConfigError(f"cannot write into {nearest}: choose a folder that you may write to")
     folder = Path(os.path.abspath(folder))  # FFmpeg would take a: at its beginning for a protocol
     options = {
         "hls_time": str(HLS_SEGMENT_SECONDS),
@@ -118,11 +121,6 @@ def _hls(text: str, shown: str) -> Target:
         "hls_segment_filename": str(folder / "segment-%d.m4s"),
     }
     return Target("hls", str(folder / "index.m3u8"), shown, "hls", options)
-
-
-def _existing(folder: Path) -> Path:
-    """The nearest folder above that is there."""
-    return next((one for one in folder.absolute().parents if one.is_dir()), Path("/"))
 
 
 def _mjpeg(text: str, shown: str) -> Target:

@@ -18,6 +18,7 @@ _ASS_LINES = {
     ),
     b"[v4 styles]": _STYLES,
     b"[v4+ styles]": _STYLES,
+    b"[v4++ styles]": _STYLES,
     b"[events]": frozenset([b"format"]),
 }
 
@@ -62,9 +63,9 @@ def _laced_length(header: bytes, at: int) -> tuple[int, int]:
     return length + int.from_bytes(header[at : at + 1], "big"), at + 1
 
 
-def _plain_ass(header: bytes) -> bytes:
+def _plain_ass(header: bytes) -> bytes | None:
     kept, section = [], b""
-    for line in header.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+    for line in header.removeprefix(b"\xef\xbb\xbf").splitlines(keepends=True):
         text = line.strip().lower()
         if text.startswith(b"["):
             section = text
@@ -72,4 +73,4 @@ def _plain_ass(header: bytes) -> bytes:
         key = text.partition(b":")[0].strip()
         if known is not None and (text in (section, b"") or key in known):
             kept.append(line)
-    return b"\n".join(kept)
+    return b"".join(kept) or None

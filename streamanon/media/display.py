@@ -80,6 +80,24 @@ def as_shown(rgb: NDArray[np.uint8], matrix: tuple[int, ...] | None) -> NDArray[
     return np.ascontiguousarray(rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
+def rotation_of(matrix: tuple[int, ...] | None) -> int:
+    """By how many degrees counter-clockwise a display matrix turns a picture, in whole quarters of
+    -180..90, before :func:`is_mirrored` tells whether it is mirrored left to right. FFmpeg's own number is
+    of matrices that do not mirror: it has a picture that is only mirrored stand on its head.
+    """
+    if matrix is None:
+        return 0
+    a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        return -90 if b > 0 else 90
+    return -180 if d < 0 else 0
+
+
+def is_mirrored(matrix: tuple[int, ...] | None) -> bool:
+    """Whether a display matrix mirrors a picture, left to right once it is turned."""
+    return matrix is not None and matrix[0] * matrix[4] < matrix[1] * matrix[3]
+
+
 def hdr_light(frame: VideoFrame) -> HdrLight | None:
     """What the frame tells of its mastering display and light level, if anything."""
     mastering = side_data(frame, "MASTERING_DISPLAY_METADATA")

@@ -141,19 +141,18 @@ def _pixel_note(pixel_format: str, info: SourceInfo) -> str:
 
 
 def _add_hdr(options: dict[str, str], encoder: str, info: SourceInfo) -> tuple[str, ...]:
-    """Options for the static metadata of HDR10; what cannot be kept is told."""
+    """Add the encoder's options for the static metadata of HDR10; notes on what cannot be kept."""
     if info.hdr is None:
         return ()
     mastering, content = info.hdr.mastering_display(), info.hdr.content
-    told = []
     if encoder == "libx265":
-        told = [f"master-display={mastering}"] * bool(mastering)
-        told += [f"max-cll={content[0]},{content[1]}"] if content else []
-        options["x265-params"] = ":".join([options["x265-params"], "hdr10=1", "repeat-headers=1", *told])
+        light = [f"master-display={mastering}"] * bool(mastering)
+        light += [f"max-cll={content[0]},{content[1]}"] if content else []
+        options["x265-params"] = ":".join([options["x265-params"], "hdr10=1", "repeat-headers=1", *light])
     elif encoder == "libx264":
-        told = [f"mastering-display={mastering}"] * bool(mastering)
-        told += [f"cll={content[0]},{content[1]}"] if content else []
-        options["x264-params"] = ":".join(told)
+        light = [f"mastering-display={mastering}"] * bool(mastering)
+        light += [f"cll={content[0]},{content[1]}"] if content else []
+        options["x264-params"] = ":".join(light)
     else:
         return (f"{encoder} does not keep the mastering display and light level of HDR10",)
     return ()

@@ -18,6 +18,7 @@ from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from streamanon.errors import ConfigError, SinkError, SourceError
 from streamanon.media.address import redact_url
+from streamanon.media.colour_profile import colours_only
 from streamanon.media.image_headers import MAX_PIXELS, check_size, image_format, image_size
 
 Pixels = NDArray[np.uint8]
@@ -44,6 +45,10 @@ _PROFILED = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
 #: Quality of what is written with loss, of 100.
 _QUALITY = 95
 _GIF_COLOURS = 256
+#: The numbers of TIFF tags (TIFF 6.0, section 8): what a page is for, and the value of white.
+_SUBFILE_TYPE, _BITS_PER_SAMPLE, _PHOTOMETRIC = 254, 258, 262
+_REDUCED = 1
+_WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
 #: What a frame of an animation lasts that names no time or next to none, ms: as browsers have it.
 _LEAST_MS, _DEFAULT_MS = 11, 100
 
@@ -141,26 +146,9 @@ def encode_image(suffix: str, image: ImageFileContent) -> tuple[bytes, tuple[str
         )
     if kind == "HEIF":
         _know_heif(f"a {suffix} file")
-    notes = []
-    frames = image.frames
-    if image.pages and kind not in _PAGED:
-        notes.append(f"{suffix} cannot hold several pages: only the first of {len(frames)} is kept")
-        frames = frames[:1]
-    if any(frame.alpha is not None for frame in frames) and kind not in _TRANSPARENT:
-        notes.append(f"{suffix} cannot store transparency: it becomes white")
-        frames = tuple(_on_white(frame) for frame in frames)
-    if image.profile is not None and kind not in _PROFILED:
-        notes.append(
-            f"{suffix} cannot store a colour profile: it is dropped, and the colours may look different"
-        )
-    if kind == "GIF":
-        notes.append("the colours are reduced to the 256 that a GIF frame holds")
-    pictures = [(_gif_picture if kind == "GIF" else _picture)(frame) for frame in frames]
+    image, notes = _storable(image, suffix)
+    pictures = [(_gif_picture if kind == "GIF" else _picture)(frame) for frame in image.frames]
     options = _save_options(kind, image)
-    if image.profile is not None and kind in _PROFILED:
-        options["icc_profile"] = image.profile
-    if image.is_animation:
-        options |= _animation_options(kind, image)
     if len(pictures) > 1:
         options |= {"save_all": True, "append_images": pictures[1:]}
     packed = io.BytesIO()
@@ -174,16 +162,43 @@ def encode_image(suffix: str, image: ImageFileContent) -> tuple[bytes, tuple[str
     return packed.getvalue(), tuple(notes)
 
 
+def _storable(image: ImageFileContent, suffix: str) -> tuple[ImageFileContent, list[str]]:
+    """What a file of this suffix can hold of the image, and sentences on what it cannot."""
+    kind, notes = SUFFIXES[suffix], []
+    if image.pages and kind not in _PAGED:
+        notes.append(f"{suffix} cannot hold several pages: only the first of {len(image.frames)} is kept")
+        image = replace(image, frames=image.frames[:1])
+    if any(frame.alpha is not None for frame in image.frames) and kind not in _TRANSPARENT:
+        notes.append(f"{suffix} cannot store transparency: it becomes white")
+        image = replace(image, frames=tuple(_on_white(frame) for frame in image.frames))
+    if image.profile is not None and kind not in _PROFILED:
+        notes.append(
+            f"{suffix} cannot store a colour profile: it is dropped, and the colours may look different"
+        )
+        image = replace(image, profile=None)
+    if kind == "GIF":
+        notes.append("the colours are reduced to the 256 that a GIF frame holds")
+    return image, notes
+
+
 def _content(image: ImageFile.ImageFile, content: bytes, most: int | None, name: str) -> ImageFileContent:
     kind, count = str(image.format), getattr(image, "n_frames", 1)
     # The first picture of an animated PNG may be for viewers of stills alone: then it is no frame.
     first = int(count > 1 and bool(image.info.get("default_image")))
     animated, pages = (kind in kinds and count - first > 1 for kinds in (ANIMATED, _PAGED))
-    wanted = min(count - first if animated or pages else 1, most or count)
-    notes = [f"only the first of the {count} pictures in the file is kept"] * (wanted == 1 < count - first)
     loops = _loops(image)
+    notes: list[str] = []
+    if pages:
+        numbers = _without_previews(image, count)
+        notes += ["smaller copies of other pages are left out"] * (len(numbers) < count)
+    elif animated:
+        numbers = list(range(first, count))
+    else:
+        # The main picture of an HEIC file need not be its first.
+        numbers = [image.tell() if kind == "HEIF" else first]
+        notes += [f"only the main one of the {count} pictures in the file is kept"] * (count - first > 1)
+    numbers = numbers[:most]
     lossless = kind in ("PNG", "BMP", "GIF", "TIFF") or b"VP8L" in content[:4096]
-    numbers = range(first, first + wanted)
     _check_sizes(image, numbers, pages, name)
     frames, profiles = [], []
     for number in numbers:
@@ -192,19 +207,45 @@ def _content(image: ImageFile.ImageFile, content: bytes, most: int | None, name:
         if image.mode == "F":
             raise SourceError(f"{name} has samples that are not integers; convert it to 8 or 16 bits")
         notes += _lost_in_reading(image, content)
+        negative = _is_read_as_negative(image)
         picture, kept = _to_rgb(_upright(image), image.info.get("icc_profile"))
-        profiles.append(kept)
+        bare = None if kept is None else colours_only(kept)
+        notes += ["its colour profile is damaged and dropped"] * (bare is None and kept is not None)
+        profiles.append(bare)
         pixels = np.asarray(picture, np.uint8)
         alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 else None
         milliseconds = round(float(image.info.get("duration") or 0)) if animated else 0
-        frames.append(ImageFrame(np.ascontiguousarray(pixels[..., :3]), alpha, milliseconds))
+        rgb = np.ascontiguousarray(pixels[..., :3])
+        frames.append(ImageFrame(255 - rgb if negative else rgb, alpha, milliseconds))
     if pages and len(set(profiles)) > 1:
         notes.append("its pages have different colour profiles; all get the first page's")
-    told = tuple(dict.fromkeys(notes))
-    return ImageFileContent(_alike(frames), profiles[0], loops, lossless, told, pages and wanted > 1)
+    once = tuple(dict.fromkeys(notes))
+    return ImageFileContent(_alike(frames), profiles[0], loops, lossless, once, pages and len(numbers) > 1)
 
 
-def _check_sizes(image: ImageFile.ImageFile, numbers: range, pages: bool, name: str) -> None:
+def _without_previews(image: ImageFile.ImageFile, count: int) -> list[int]:
+    """The pages that are no smaller copies of others: in those a face may be too small to be found."""
+    kept = []
+    for number in range(count):
+        image.seek(number)
+        if not _tiff_tag(image, _SUBFILE_TYPE, 0) & _REDUCED:
+            kept.append(number)
+    return kept or [0]
+
+
+def _is_read_as_negative(image: ImageFile.ImageFile) -> bool:
+    """Whether Pillow reads white as black: it turns that round for 8 bits and fewer alone."""
+    deep = image.mode.startswith("I")
+    return deep and _tiff_tag(image, _PHOTOMETRIC, _BLACK_IS_ZERO) == _WHITE_IS_ZERO
+
+
+def _tiff_tag(image: ImageFile.ImageFile, tag: int, default: int) -> int:
+    """A tag of one number; the default for what is no TIFF or has no such number."""
+    value: Any = getattr(image, "tag_v2", {}).get(tag, default)
+    return value if isinstance(value, int) else default
+
+
+def _check_sizes(image: ImageFile.ImageFile, numbers: list[int], pages: bool, name: str) -> None:
     """Before anything is decoded."""
     size = 0
     for number in numbers if pages else numbers[:1]:
@@ -243,8 +284,8 @@ def _bits(image: ImageFile.ImageFile, content: bytes) -> int:
     if image.format == "PNG":
         return content[24]
     if image.format == "TIFF":
-        told: Any = getattr(image, "tag_v2", {}).get(258, (8,))
-        return max(told) if isinstance(told, tuple) else int(told)
+        bits: Any = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
+        return max(bits) if isinstance(bits, tuple) else int(bits)
     return int(image.info.get("bit_depth", 8))
 
 
@@ -312,6 +353,13 @@ def _on_white(frame: ImageFrame) -> ImageFrame:
 
 
 def _save_options(kind: str, image: ImageFileContent) -> dict[str, Any]:
+    options = _quality_options(kind, image)
+    if image.profile is not None:
+        options["icc_profile"] = image.profile
+    return options | _animation_options(kind, image) if image.is_animation else options
+
+
+def _quality_options(kind: str, image: ImageFileContent) -> dict[str, Any]:
     if kind == "JPEG":
         return {"quality": _QUALITY, "subsampling": "4:4:4"}
     if kind == "WEBP":

@@ -24,7 +24,15 @@ from streamanon.errors import SourceError
 from streamanon.media.address import is_address, redact_url
 from streamanon.media.clock import Clock
 from streamanon.media.demux import PICTURES, decoded, open_input, timed_packets, video_stream
-from streamanon.media.display import HdrLight, field_order, hdr_light, lost_metadata, side_data
+from streamanon.media.display import (
+    HdrLight,
+    field_order,
+    hdr_light,
+    is_mirrored,
+    lost_metadata,
+    rotation_of,
+    side_data,
+)
 from streamanon.media.file_parts import is_cut_off, unread_from
 from streamanon.media.standard_input import STDIN
 
@@ -50,10 +58,10 @@ class SourceInfo:
     """What a source holds.
 
     ``name``: its path, or its address without passwords. ``pixel_format``: what the file has;
-    ``picture_format``: what frames are delivered in. ``rotation``: degrees counter-clockwise;
-    ``display_matrix``: the nine numbers behind it. ``frames`` is an estimate. ``start``: seconds at which
-    the clock begins where that means nothing, as in MPEG-TS. ``field_order``: of an interlaced video.
-    ``hdr``: static metadata of HDR10. ``dropped``: streams and metadata that are not carried over.
+    ``picture_format``: what frames are delivered in. ``rotation``: degrees counter-clockwise, in
+    quarters; ``display_matrix``: the nine numbers behind it. ``frames`` is an estimate. ``start``: seconds
+    at which the clock begins where that means nothing, as in MPEG-TS. ``field_order``: of an interlaced
+    video. ``hdr``: static metadata of HDR10. ``dropped``: streams and metadata that are not carried over.
     ``notes``: sentences on what is lost.
     """
 
@@ -79,6 +87,11 @@ class SourceInfo:
     subtitle_streams: int = 0
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether players mirror the pictures left to right, after they have turned them."""
+        return is_mirrored(self.display_matrix)
 
     @property
     def live(self) -> bool:
@@ -153,7 +166,7 @@ def _describe(
 ) -> SourceInfo:
     duration = _duration_seconds(container, stream)
     rate = stream.average_rate or stream.guessed_rate
-    delivered = picture_format(frame.format.name)
+    delivered, matrix = picture_format(frame.format.name), _display_matrix(frame)
     return SourceInfo(
         name=name,
         container=container.format.name,
@@ -166,8 +179,8 @@ def _describe(
         average_rate=rate,
         frames=stream.frames or (round(duration * rate) if duration and rate else None),
         duration_seconds=duration,
-        rotation=frame.rotation,
-        display_matrix=_display_matrix(frame),
+        rotation=rotation_of(matrix),
+        display_matrix=matrix,
         sample_aspect_ratio=stream.sample_aspect_ratio or None,
         colour=_colour(frame),
         start=start,

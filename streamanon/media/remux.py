@@ -89,8 +89,8 @@ class PassThrough:
             muxer.container.metadata.update(_kept_tags(opened.metadata))
             muxer.container.streams.video[0].metadata.update(_kept_tags(video.metadata))
         else:
-            told = [one for one in (opened, *opened.streams) if getattr(one, "type", "") != "attachment"]
-            tags = {key for one in told for key in _kept_tags(one.metadata)}
+            tagged = [one for one in (opened, *opened.streams) if getattr(one, "type", "") != "attachment"]
+            tags = {key for one in tagged for key in _kept_tags(one.metadata)}
             self.removed += (f"tags: {', '.join(sorted(tags))}",) if tags else ()
         if self._tracks:
             self._packets = self._readable(timed_packets(opened, video, Clock(opened.format.name)))
@@ -153,7 +153,7 @@ class PassThrough:
             track.stream.disposition = stream.disposition
 
     def _make_track(self, stream: Stream, first: FirstPackets) -> Track | None:
-        """How this stream gets into the output; None where it does not. Both are told."""
+        """How this stream gets into the output; None where it does not. Adds the notes on either."""
         output, suffix, label = self._muxer.container, self._path.suffix.lower(), _label(stream)
         if first.empty:
             self._drop(label, "is empty")
@@ -201,8 +201,8 @@ class PassThrough:
         self._muxer.container.set_chapters(chapters)
 
     def _readable(self, packets: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
-        """The tracks' packets. One without a time follows the one before, one before any is left out. Ends
-        where the source cannot be read on, as is told.
+        """The tracks' packets. One without a time follows the packet before it; the first ones without are
+        left out. Ends where the source cannot be read any further.
         """
         ends: dict[int, int] = {}
         while True:
@@ -215,7 +215,7 @@ class PassThrough:
             if packet.dts is None:
                 packet.dts = packet.pts if packet.pts is not None else ends.get(packet.stream_index)
             if packet.dts is not None and packet.stream_index in self._tracks:
-                if packet.stream.type == "audio":  # RealMedia tells the time of the first of many
+                if packet.stream.type == "audio":  # RealMedia has a time for the first of many only
                     ends[packet.stream_index] = packet.dts + (packet.duration or 0)
                 yield packet
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -208,7 +209,8 @@ def extend(arrays: dict[str, NDArray[Any]], added: Sequence[Added], only: bool) 
     """
     jpegs = [encode(one.texture) for one in added]
     taken = [] if only else [str(name) for name in arrays["ids"]]
-    first = 1 + max((int(name[1:]) for name in taken if name[:1] == "u"), default=-1)
+    numbers = [int(name[1:]) for name in taken if re.fullmatch("u[0-9]+", name)]
+    first = 1 + max(numbers, default=-1)
     weights = np.zeros((len(added), arrays["weights"].shape[1]), np.float32)
     weights[:, 0] = 1
     pixels = [np.rint(255 * one.texture.clip(0, 1)).astype(np.uint8) for one in added]

@@ -43,8 +43,9 @@ class StageClock:
 
     def stages(self) -> dict[str, float]:
         """Working seconds by stage: the time of ``stage`` minus the time it waited, ``stage/wait``."""
+        known = dict(self._seconds)  # at once: other threads may begin stages meanwhile
         return {
-            key: max(0.0, seconds - self._seconds.get(f"{key}/wait", 0.0))
-            for key, seconds in self._seconds.items()
+            key: max(0.0, seconds - known.get(f"{key}/wait", 0.0))
+            for key, seconds in known.items()
             if not key.endswith("/wait")
         }

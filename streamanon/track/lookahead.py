@@ -5,7 +5,7 @@ The promise, for every track within one shot: each frame in which it is sure, an
 the covers of detected faces hide that target, or it would lie wholly outside the picture, or it went out of
 the picture and came in again: then it is covered for ``coast_seconds`` from either side.
 
-In which frames a track is sure decides :mod:`streamanon.track.evidence`, with all looks in held frames
+In which frames a track is sure decides :mod:`streamanon.track.evidence`, with all passes in held frames
 included. Elsewhere it may be no face, and has targets only in frames of probable detections and in those no
 farther from one than one detection interval.
 
@@ -191,8 +191,8 @@ class _Shot:
         #: with the seconds since the last one.
         self._frames: deque[RawFrame] = deque()
         self._detected_frames: deque[int] = deque()
-        self._looks: deque[tuple[int, float]] = deque()
-        self._last_look: float | None = None
+        self._passes: deque[tuple[int, float]] = deque()
+        self._last_pass_seconds: float | None = None
 
     def add(self, observation: Observation) -> None:
         frame = observation.frame
@@ -211,16 +211,17 @@ class _Shot:
             if on is not None:
                 followed[on.index].append((track_id, on))
         for index, missed in followed.items():
-            self._look(index, missed)
+            self._verify(index, missed)
         if self._detected_frames:
             self._longest_interval = max(self._longest_interval, frame.index - self._detected_frames[-1])
         self._detected_frames.append(frame.index)
 
     def _weigh(self, observation: Observation) -> None:
-        """Add what a look says of each track to its evidence; for a new track earlier looks, too."""
+        """Add what a pass says of each track to its evidence; for a new track earlier passes, too."""
         frame, faces = observation.frame, observation.faces
-        passed = 0.0 if self._last_look is None else frame.pts_seconds - self._last_look
-        self._last_look = frame.pts_seconds
+        last = self._last_pass_seconds
+        passed = 0.0 if last is None else frame.pts_seconds - last
+        self._last_pass_seconds = frame.pts_seconds
         width, height = frame.picture.width, frame.picture.height
         rows = zip(faces.track_ids.tolist(), faces.scores.tolist(), faces.boxes, strict=True)
         for track_id, score, box in rows:
@@ -228,20 +229,21 @@ class _Shot:
                 continue
             if track_id not in self._evidence:
                 self._evidence[track_id] = Evidence()
-                for index, seconds in self._looks:
-                    self._evidence[track_id].miss(index, seconds)
+                for index, seconds in self._passes:
+                    self._evidence[track_id].missed(index, seconds)
             cut = is_cut(box, width, height)
-            self._evidence[track_id].find(score, frame.index, frame.pts_seconds, cut)
+            self._evidence[track_id].detected(score, frame.index, frame.pts_seconds, cut)
         for track_id, evidence in self._evidence.items():
-            if evidence.found < frame.index:
-                last = self._tracks[track_id][-1].box if track_id in self._tracks else None
-                cut = last is not None and is_cut(last, width, height)
-                evidence.miss(frame.index, passed, observation.denied.get(track_id), cut)
-        self._looks.append((frame.index, passed))
+            if evidence.last_index < frame.index:
+                last_box = self._tracks[track_id][-1].box if track_id in self._tracks else None
+                cut = last_box is not None and is_cut(last_box, width, height)
+                evidence.missed(frame.index, passed, observation.denied.get(track_id), cut)
+        self._passes.append((frame.index, passed))
 
-    def _look(self, index: int, missed: list[tuple[int, _Sighting]]) -> None:
-        """Have the places looked at to which missed faces were followed in frame ``index``. What the
-        picture's edge cuts looks like no face, and what was found in another orientation, too.
+    def _verify(self, index: int, missed: list[tuple[int, _Sighting]]) -> None:
+        """Have the verifier examine the places to which missed faces were followed in frame ``index``. What
+        the picture's edge cuts looks to it like no face, and so does what was detected in another
+        orientation.
         """
         frame = next((frame for frame in self._frames if frame.index == index), None)
         if self._look_again is None or frame is None:
@@ -254,7 +256,7 @@ class _Shot:
         ]
         seen = self._look_again(frame, np.stack([one.box for _, one in upright])) if upright else None
         for (track_id, _), probability in zip(upright, [] if seen is None else seen.tolist(), strict=False):
-            self._evidence[track_id].look_again(index, probability)
+            self._evidence[track_id].verified(index, probability)
 
     def _see(self, track_id: int, found: _Sighting) -> list[_Sighting]:
         """Add a detection, and follow the face back by optical flow: a new one through all held frames, a
@@ -384,12 +386,12 @@ class _Shot:
                 del sightings[: max(place - _FIT_SIGHTINGS, 0)]
         for track_id, evidence in list(self._evidence.items()):
             evidence.forget(index - MOST_HELD_FRAMES)
-            if track_id not in self._tracks and not within(evidence.last, now, MAX_LOST_SECONDS):
+            if track_id not in self._tracks and not within(evidence.last_seconds, now, MAX_LOST_SECONDS):
                 del self._evidence[track_id]
         while len(self._detected_frames) > 1 and self._detected_frames[0] <= index:
             self._detected_frames.popleft()
-        while self._looks and self._looks[0][0] <= index:
-            self._looks.popleft()
+        while self._passes and self._passes[0][0] <= index:
+            self._passes.popleft()
         # While detection fails the last pass is ever farther back; then nothing is followed from there.
         needed = max(min([index + 1, *self._detected_frames]), index - _MAX_DETECTION_INTERVAL)
         while self._frames and self._frames[0].index < needed:

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from av.container import OutputContainer
 from clips import pass_through, write_clip
+from odd_media import Clip, write
 
+from streamanon.audit.alignment import align
 from streamanon.audit.containers import ContainerFacts, compare_containers
 from streamanon.audit.pairing import read_times
 
 
 def compare(one: Path, two: Path) -> ContainerFacts:
-    return compare_containers(one, two, (read_times(one), read_times(two)))
+    times = read_times(one), read_times(two)
+    return compare_containers(one, two, times, align(*times))
 
 
 def test_a_copy_is_the_same(tmp_path: Path) -> None:
@@ -52,6 +57,19 @@ def test_tags_are_named_and_not_quoted(tmp_path: Path) -> None:
     assert facts.tags_left == ("comment", "title")
     assert "secret" not in repr(facts)
     assert "Ann" not in repr(facts)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_titles_of_chapters_are_tags(tmp_path: Path, suffix: str) -> None:
+    def add_chapter(output: OutputContainer) -> None:
+        chapter = {"id": 1, "start": 0, "end": 400, "time_base": Fraction(1, 1000)}
+        output.set_chapters([chapter | {"metadata": {"title": "Anna"}}])  # type: ignore[list-item]
+
+    source, cleaned = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    write(source, Clip(frames=12, extra=add_chapter))
+    pass_through(source, cleaned)
+    assert compare(source, source).tags_left == ("chapter title",)
+    assert compare(source, cleaned).tags_left == ()
 
 
 def test_lost_frames_and_extra_pictures_are_told(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_several_conditions() -> None:
     gates = parse_gates("leak>0, reid>0.01,found<0.9")
     assert [str(gate) for gate in gates] == ["leak>0", "reid>0.01", "found<0.9"]
     assert parse_gates("never") == []
-    assert [str(gate) for gate in parse_gates(DEFAULT)] == ["leak>0"]
+    assert [str(gate) for gate in parse_gates(DEFAULT)] == ["leak>0", "pictures>0"]
 
 
 @pytest.mark.parametrize("text", ["", "leak", "leak=0", "faces>1", "leak>0;reid>1", "leak>x", "leak>1.2.3"])
@@ -46,6 +46,11 @@ def test_a_leak_breaches() -> None:
 def test_what_was_not_measured_fails() -> None:
     utility = dataclasses.replace(a_result().utility, faces_found=None)
     assert breaches(parse_gates("found<0.5"), dataclasses.replace(a_result(), utility=utility))
+
+
+def test_switches_between_no_faces_were_not_measured() -> None:
+    over_time = dataclasses.replace(a_result().over_time, stability=None, switches=0)
+    assert breaches(parse_gates("switches>0"), dataclasses.replace(a_result(), over_time=over_time))
 
 
 def test_streamanons_own_recogniser_counts_only_where_it_is_alone() -> None:

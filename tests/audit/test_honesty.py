@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from audits import write
 
+from streamanon.audit.alignment import align
 from streamanon.audit.leaks import HIDDEN
 from streamanon.audit.measure import Measurements, Measurer
 from streamanon.audit.pairing import Image, Times, read_pairs, read_rgb_frames, read_times
@@ -80,7 +81,7 @@ def covered(
 def measure(one: Path, two: Path, people: list[Person]) -> tuple[Measurements, Leaks, Times]:
     times = read_times(one), read_times(two)
     measurer = Measurer(people, [BlindJudge()], [], FakeMesh())
-    measured = measurer.run(read_pairs(one, two, times))
+    measured = measurer.run(read_pairs(one, two, (times[0], align(*times).other)))
     return measured, summarise_leaks(people, measured, times[0]), times[0]
 
 

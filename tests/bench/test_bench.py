@@ -428,9 +428,10 @@ def _report(frames: int = 12, **tally: Any) -> Any:
     )
 
 
-def _covers(count: int, method: Any = "solid") -> Covers:
+def _covers(count: int, each: int = 1) -> Covers:
     covers = Covers()
-    covers.frames = [(Cover(0, (0, 0, 20, 20), method, True),) if n < count else () for n in range(12)]
+    one = (Cover(0, (0, 0, 20, 20), "solid", True),)
+    covers.frames = [one * each if n < count else () for n in range(12)]
     return covers
 
 
@@ -440,6 +441,7 @@ def _covers(count: int, method: Any = "solid") -> Covers:
         (_report(11), _covers(12), "has not all frames"),
         (_report(withheld=1), _covers(12), "there were faults"),
         (_report(), _covers(6), "only 6 of 12 faces are covered"),
+        (_report(), _covers(6, each=2), "only 6 of 12 faces are covered"),
         (_report(), _covers(12), "only 0 of 12 covers are by the method solid"),
     ],
 )

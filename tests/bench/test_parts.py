@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +13,12 @@ import pytest
 
 from streamanon.bench import gpu
 from streamanon.bench.cases import FACES, MOST_SECONDS, SIZES, all_cases, another_round
+from streamanon.bench.child import Given, run_networks
 from streamanon.bench.gpu import GpuSampler
 from streamanon.bench.latency import LatencyClock, batches_of, percentiles, time_network
 from streamanon.bench.machine import machine_facts, versions
 from streamanon.bench.streams import most_sustained
+from streamanon.model_list import Recorder, chain_models
 from streamanon.runtime.backends.tensorrt_profiles import fitting, profiles_of
 from streamanon.runtime.example_inputs import example
 from streamanon.runtime.models import Engines
@@ -88,6 +91,26 @@ def test_a_network_is_run_as_long_as_asked() -> None:
     assert len(time_network(model, [1], 0)) == 1
     assert len(time_network(model, [1], 60, most=7)) == 7
     assert len(runs) == 2 + 8
+
+
+def test_networks_are_timed_as_the_chain_loads_them(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small one has one thread in a run, and some are in bfloat16 where the processor has it."""
+
+    class Noting(Recorder):
+        def load(self, path: Path, *, precise: bool, threads: int = 0, bfloat16: bool = False) -> Any:
+            super().load(path, precise=precise, threads=threads, bfloat16=bfloat16)
+            return SimpleNamespace(run=lambda *_: [])
+
+    noting = Noting()
+    monkeypatch.setattr("streamanon.bench.child.open_backend", lambda _config: noting)
+    monkeypatch.setattr("streamanon.bench.child.QUICK_SECONDS", 0.0)
+    rows = run_networks(Given(None, ()), "auto", "auto", quick=True)
+    assert noting.loaded == chain_models(engines)
+    assert [row["model"] for row in rows] == [one.path.stem for one in noting.loaded]
+    assert {one.threads for one in noting.loaded} == {0, 1}
+    assert any(one.bfloat16 for one in noting.loaded)
 
 
 @pytest.mark.parametrize("true", [0, 1, 2, 3, 5, 8, 13, 20])

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from streamanon.api import Anonymizer
+from streamanon.commands import audit
 from streamanon.commands.batch import _failed, run_jobs
 from streamanon.commands.jobs import Job, find_jobs
+from streamanon.commands.progress import hides_progress
 from streamanon.config import ComputeConfig, Config, CoverConfig, OutputConfig
 from streamanon.errors import SinkError
 from streamanon.media.output_file import partial_path
@@ -93,6 +95,23 @@ def test_a_stop_ends_after_the_file_at_hand(anonymizer: Anonymizer, folder: Path
     assert len(outcome.reports) == 1
     assert probe(tmp_path / "out" / "a.partial.mp4").width == 64
     assert not (tmp_path / "out" / "a.mp4").exists()
+
+
+def test_a_stop_ends_after_a_file_that_fails(anonymizer: Anonymizer, folder: Path, tmp_path: Path) -> None:
+    (folder / "a.mp4").write_bytes(b"no video")
+    outcome = run_jobs(anonymizer, find_jobs(str(folder), tmp_path / "out").jobs, quiet=True, stop=[2])
+    assert outcome.interrupted
+    assert len(outcome.reports) == 1
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_no_progress_is_drawn_without_standard_error(quiet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a desktop starts the command, or a caller closed it."""
+    monkeypatch.setattr("sys.stderr", None)
+    assert hides_progress(quiet)
+    with audit._progress(quiet) as tell:
+        tell("a.mp4", 1, 2)
 
 
 def test_a_folder_that_was_stopped_goes_on(

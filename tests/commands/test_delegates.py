@@ -7,8 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from clips import write_clip
 
 from streamanon.cli import main
+from streamanon.commands import preview
+from streamanon.media.probe import probe
 
 
 def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,6 +97,16 @@ def test_a_clip_is_shown_with_six_candidates(tmp_path: Path) -> None:
     tiles = [tile for row in np.split(sheet, 2) for tile in np.split(row, 3, axis=1)]
     middles = [tile[120:200, 120:200].astype(int) for tile in tiles]
     assert all(np.abs(a - b).mean() > 2 for n, a in enumerate(middles) for b in middles[:n])
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_a_preview_shows_people_as_players_do(rotation: int, tmp_path: Path) -> None:
+    """Of a phone's video they lay on their sides."""
+    clip = write_clip(tmp_path / "a.mp4", rotation=rotation)
+    info = probe(clip)
+    (frame,) = preview._some(clip)
+    shown = (frame.picture.width, frame.picture.height)
+    assert shown == ((info.height, info.width) if rotation else (info.width, info.height))
 
 
 def test_a_preview_needs_a_picture_name_and_a_video(

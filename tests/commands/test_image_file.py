@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import functools
 import io
+import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from streamanon.api import Anonymizer
 from streamanon.commands.image_file import run_image
@@ -28,6 +30,8 @@ ORIENTATION = 0x0112
 DEMO = Path(__file__).parents[1] / "data" / "demo.mp4"
 
 
+#: What stands for a raw picture in a file: any of its bytes would be found again.
+PREVIEW = b"RawFaceOfAPreview"
 CONFIG = Config(
     cover=CoverConfig("solid", margin=0.25),
     lookahead=LookaheadConfig(seconds=0.2),
@@ -133,6 +137,47 @@ def test_the_colour_profile_is_kept(suffix: str, anonymizer: Anonymizer, tmp_pat
     assert not report.notes
 
 
+def with_tags(bare: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """A profile with further tags at its end, and bytes that belong to none."""
+    (count,) = struct.unpack_from(">I", bare, 128)
+    begin, grown = 132 + 12 * count, 12 * len(tags)
+    table = b""
+    for number in range(count):
+        name, at, size = struct.unpack_from(">4sII", bare, 132 + 12 * number)
+        table += struct.pack(">4sII", name, at + grown, size)
+    at = len(bare) + grown
+    for name, data in tags.items():
+        table += struct.pack(">4sII", name, at, len(data))
+        at += len(data)
+    made = bytearray(bare[:128] + struct.pack(">I", count + len(tags)) + table + bare[begin:])
+    made += b"".join(tags.values()) + PREVIEW
+    made[:4] = struct.pack(">I", len(made))
+    return bytes(made)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff", "avif"])
+def test_a_colour_profile_brings_nothing_but_colours(
+    suffix: str, anonymizer: Anonymizer, tmp_path: Path
+) -> None:
+    """As those hold the monitor's number that a calibration made, or whatever somebody put there."""
+    full = with_tags(profile(), {b"meta": b"dict" + PREVIEW, b"targ": b"text" + PREVIEW})
+    ImageCms.ImageCmsProfile(io.BytesIO(full))  # no reader minds
+    Image.fromarray(smooth()).save(tmp_path / f"a.{suffix}", icc_profile=full)
+    done(anonymizer, tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}")
+    assert opened(tmp_path / f"b.{suffix}").info["icc_profile"] == profile()
+
+
+@pytest.mark.parametrize(
+    "broken", [b"", b"no profile", profile()[:-300], with_tags(profile(), {b"desc": b""})]
+)
+def test_a_damaged_colour_profile_is_dropped(broken: bytes, anonymizer: Anonymizer, tmp_path: Path) -> None:
+    header = profile()[:128] if len(broken) < 128 else b""
+    Image.fromarray(smooth()).save(tmp_path / "a.png", icc_profile=header + broken)
+    report = done(anonymizer, tmp_path / "a.png", tmp_path / "b.png")
+    assert "icc_profile" not in opened(tmp_path / "b.png").info
+    assert report.notes == ("its colour profile is damaged and dropped",)
+
+
 def test_a_colour_profile_that_cannot_be_kept_is_told(anonymizer: Anonymizer, tmp_path: Path) -> None:
     Image.fromarray(smooth()).save(tmp_path / "a.png", icc_profile=profile())
     report = done(anonymizer, tmp_path / "a.png", tmp_path / "b.bmp")
@@ -203,6 +248,21 @@ def test_16_bits_are_told_and_grey_keeps_its_levels(anonymizer: Anonymizer, tmp_
         assert (read_image(tmp_path / f"b.{suffix}")[58:, :, 0] == smooth()[58:, :, 0]).all()
 
 
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_16_bits_whose_white_is_zero_are_no_negative(
+    compression: str | None, anonymizer: Anonymizer, tmp_path: Path
+) -> None:
+    """In a negative no face would be found."""
+    deep = (smooth()[..., 0].astype(np.uint16) * 257).astype(np.uint16)
+    Image.fromarray(0xFFFF - deep).save(tmp_path / "a.tif", compression=compression)
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    black_is_zero = struct.pack("<HHIHH", 262, 3, 1, 1, 0)
+    assert data.count(black_is_zero) == 1
+    (tmp_path / "a.tif").write_bytes(data.replace(black_is_zero, struct.pack("<HHIHH", 262, 3, 1, 0, 0)))
+    done(anonymizer, tmp_path / "a.tif", tmp_path / "b.tif")
+    assert (read_image(tmp_path / "b.tif")[58:, :, 0] == smooth()[58:, :, 0]).all()
+
+
 def test_a_tiff_of_64_bit_places_is_read(anonymizer: Anonymizer, tmp_path: Path) -> None:
     Image.fromarray(smooth()).save(tmp_path / "a.tif", big_tiff=True)
     done(anonymizer, tmp_path / "a.tif", tmp_path / "b.tif")
@@ -230,6 +290,28 @@ def test_all_pages_of_a_file_stay_and_are_covered(anonymizer: Anonymizer, tmp_pa
     assert (after[1].rgb[57:] == smooth(90, 120)[57:]).all()
     assert report.notes == ()
     assert (report.frames_in, report.tally.frames, report.tally.faces) == (3, 3, 3)
+
+
+def test_smaller_copies_of_pages_are_left_out(anonymizer: Anonymizer, tmp_path: Path) -> None:
+    """A face in them may be too small to be found."""
+    with TiffImagePlugin.AppendingTiffWriter(tmp_path / "a.tif", True) as file:
+        for size, reduced in (((60, 80), 0), ((15, 20), 1), ((90, 120), 2)):
+            Image.fromarray(smooth(*size)).save(file, "TIFF", tiffinfo={254: reduced})
+            file.newFrame()
+    report = done(anonymizer, tmp_path / "a.tif", tmp_path / "b.tif")
+    after = read_image_file(tmp_path / "b.tif").frames
+    assert [frame.rgb.shape for frame in after] == [(60, 80, 3), (90, 120, 3)]
+    assert report.notes == ("smaller copies of other pages are left out",)
+
+
+def test_the_main_picture_of_several_is_kept(anonymizer: Anonymizer, tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    several = heif.from_pillow(Image.fromarray(255 - smooth()))
+    several.add_from_pillow(Image.fromarray(smooth()))
+    several.save(tmp_path / "a.heic", primary_index=1, quality=95)
+    report = done(anonymizer, tmp_path / "a.heic", tmp_path / "b.png")
+    assert np.abs(read_image(tmp_path / "b.png")[50:].astype(int) - smooth()[50:]).mean() < 6
+    assert report.notes == ("only the main one of the 2 pictures in the file is kept",)
 
 
 def test_pages_that_a_format_does_not_hold_are_told(anonymizer: Anonymizer, tmp_path: Path) -> None:
@@ -321,6 +403,81 @@ def test_no_tag_comes_along(anonymizer: Anonymizer, tmp_path: Path) -> None:
         assert b"SecretPlace" in (tmp_path / f"a.{suffix}").read_bytes()
         done(anonymizer, tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}")
         assert b"SecretPlace" not in (tmp_path / f"b.{suffix}").read_bytes()
+
+
+def jpeg_with_previews(path: Path) -> None:
+    """With a picture in EXIF, XMP, Photoshop's block, JUMBF, a second picture after it (MPF), a comment,
+    and bytes at the end.
+    """
+    tags = Image.Exif()
+    tags.get_ifd(0x8769)[0x927C] = b"maker" + PREVIEW
+    packed = io.BytesIO()
+    first, second = Image.fromarray(smooth()), Image.fromarray(smooth(30, 40))
+    first.save(packed, "MPO", save_all=True, append_images=[second], exif=tags, comment=PREVIEW)
+    blocks = {
+        0xE1: b"http://ns.adobe.com/xap/1.0/\0<xmpGImg:image>" + PREVIEW,
+        0xED: b"Photoshop 3.0\x008BIM\x04\x0c\0\0" + struct.pack(">I", len(PREVIEW)) + PREVIEW,
+        0xEB: b"JP\0\1\0\0\0\1" + struct.pack(">I", 8 + len(PREVIEW)) + b"jumb" + PREVIEW,
+    }
+    data = packed.getvalue()
+    added = b"".join(struct.pack(">HH", 0xFF00 | m, 2 + len(one)) + one for m, one in blocks.items())
+    path.write_bytes(data[:2] + added + data[2:] + PREVIEW)
+
+
+def png_with_previews(path: Path) -> None:
+    """In chunks of text, of EXIF and of somebody's own, and after the end."""
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Thumbnail", PREVIEW.decode())
+    texts.add_itxt("XML:com.adobe.xmp", PREVIEW.decode())
+    texts.add(b"prVw", PREVIEW)
+    Image.fromarray(smooth()).save(path, pnginfo=texts, exif=b"Exif\0\0" + PREVIEW)
+    path.write_bytes(path.read_bytes() + PREVIEW)
+
+
+def tiff_with_previews(path: Path) -> None:
+    """In its own tags: XMP, Photoshop's pictures and somebody's."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    for number in (700, 34377, 50000):
+        tags[number] = PREVIEW
+        tags.tagtype[number] = 7
+    Image.fromarray(smooth()).save(path, tiffinfo=tags)
+
+
+def webp_with_previews(path: Path) -> None:
+    Image.fromarray(smooth()).save(path, exif=b"Exif\0\0" + PREVIEW, xmp=PREVIEW)
+    path.write_bytes(path.read_bytes() + PREVIEW)
+
+
+def gif_with_previews(path: Path) -> None:
+    Image.fromarray(smooth()).save(path, comment=PREVIEW)
+    path.write_bytes(path.read_bytes() + PREVIEW)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "make"),
+    [
+        ("jpg", jpeg_with_previews),
+        ("png", png_with_previews),
+        ("tiff", tiff_with_previews),
+        ("webp", webp_with_previews),
+        ("gif", gif_with_previews),
+    ],
+)
+def test_nothing_raw_is_left_in_the_file(
+    suffix: str, make: Callable[[Path], None], anonymizer: Anonymizer, tmp_path: Path
+) -> None:
+    """Whichever format it becomes."""
+    source = tmp_path / f"a.{suffix}"
+    make(source)
+    assert PREVIEW in source.read_bytes()
+    for number, other in enumerate(("jpg", "png", "webp", "tiff", "avif", "gif", "bmp")):
+        output = tmp_path / f"b{number}.{other}"
+        done(anonymizer, source, output)
+        data = output.read_bytes()
+        assert PREVIEW not in data
+        assert data.count(b"\xff\xd8\xff") == (other == "jpg")
+        with Image.open(output) as made:
+            assert getattr(made, "n_frames", 1) == 1
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "gif", "tiff", "avif", "bmp"])

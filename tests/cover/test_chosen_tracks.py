@@ -16,10 +16,18 @@ PICTURE = Picture((np.zeros((100, 200), np.uint8),), "gray")
 THERE = Moment(0.2, 0.25, 0.5)
 
 
-def frame(index: int, *faces: tuple[int, float, bool]) -> Resolved:
-    """25 frames a second, from 10 s on; ``faces``: track, middle's x in px, whether it was detected."""
+def frame(index: int, *faces: tuple[int, float, bool], doubtful: tuple[int, ...] = ()) -> Resolved:
+    """25 frames a second, from 10 s on; ``faces``: track, middle's x in px, whether it was detected;
+    ``doubtful``: tracks that may be no face.
+    """
     targets = tuple(
-        Target(track, np.array([x - 10, 40, x + 10, 60], np.float32), np.zeros((5, 2), np.float32), seen)
+        Target(
+            track,
+            np.array([x - 10, 40, x + 10, 60], np.float32),
+            np.zeros((5, 2), np.float32),
+            seen,
+            sure=track not in doubtful,
+        )
         for track, x, seen in faces
     )
     return Resolved(RawFrame(index, 250 + index, Fraction(1, 25), PICTURE), targets)
@@ -70,6 +78,16 @@ def test_a_face_that_meets_another_is_covered_for_good_and_can_be_chosen_again()
     frames = [frame(index, (1, 50, True), (2, middle(index), True)) for index in range(30)]
     assert shown(frames) == [[]] * 5 + [[1]] * 5 + [[]] * 20
     assert shown(frames, THERE, Moment(0.8, 0.25, 0.5))[20:] == [[1]] * 10
+
+
+def test_a_face_that_meets_another_at_the_moment_is_not_chosen() -> None:
+    both = [frame(index, (1, 50, True), (2, 56, True)) for index in range(20)]
+    assert shown(both) == [[]] * 20
+
+
+def test_what_is_probably_no_face_is_not_met() -> None:
+    both = [frame(index, (1, 50, True), (2, 56, True), doubtful=(2,)) for index in range(20)]
+    assert shown(both) == [[]] * 5 + [[1]] * 15
 
 
 def test_of_two_faces_there_the_nearer_one_is_chosen() -> None:

@@ -13,9 +13,11 @@ from streamanon.config import CoverConfig
 from streamanon.cover.chosen_tracks import ChosenTracks
 from streamanon.cover.covering import Covering
 from streamanon.cover.keeping import Keeping
+from streamanon.cover.measure import measure
 from streamanon.cover.mosaic import MAX_CELLS, SOLID_RGB
 from streamanon.cover.outline import outline
 from streamanon.cover.synthesis import LOADED_REPAINT_SECONDS, NoLoad, Synthesis
+from streamanon.cover.trust import INNER_SHARE, inner_face
 from streamanon.errors import SynthesisError
 from streamanon.generate import DetailState, Patch
 from streamanon.identity.encoder import IdentityFeature
@@ -506,6 +508,16 @@ def test_a_fill_takes_nothing_of_the_face_beside_it() -> None:
     np.testing.assert_array_equal(first.picture.planes[0][at], second.picture.planes[0][at])
 
 
+def test_a_fill_takes_nothing_of_what_moves_beside_it() -> None:
+    """With ``cover.paranoid`` it may be a face that was never found."""
+    moving = np.array([[104, 30, 141, 79]], np.float32)
+    alone = dataclasses.replace(resolved([FACE]), moving=moving)
+    first = covered(compositor(method="fill"), alone)
+    second = covered(compositor(method="fill"), changed(alone, np.s_[30:80, 104:142]))
+    for one, other in zip(first.picture.planes, second.picture.planes, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("painted", [0, 1])
 def test_a_painted_face_lies_over_the_fill_of_a_second_detection_of_it(painted: int) -> None:
     """Whichever is the larger one, and would be laid last."""
@@ -852,6 +864,21 @@ def test_faces_are_painted_as_often_as_asked() -> None:
 
 def test_less_often_on_an_overloaded_machine() -> None:
     assert painting_calls(0.0, loaded=True) == -(-10 // (1 + int(25 * LOADED_REPAINT_SECONDS)))
+
+
+def test_a_painting_that_moves_along_lets_nothing_shine_through() -> None:
+    covering = compositor(repaint_seconds=0.1)
+    covered(covering, resolved([FACE], 0))
+    state = covering.tracks.of(0)
+    assert state.painted is not None
+    thin = dataclasses.replace(state.painted.patch, alpha=0.9 * state.painted.patch.alpha)
+    state.painted = dataclasses.replace(state.painted, patch=thin)
+    (measured,) = measure([resolved([FACE], 1)], covering.measurer, 0)
+    patch = covering.synthesiser.synthesise(covering.synthesiser.assign(measured)).patches[0]
+    assert measured.meshes[0] is not None
+    inner = inner_face(patch, measured.meshes[0].points, INNER_SHARE)
+    assert patch.alpha[inner].min() == 1
+    assert patch.alpha.min() == pytest.approx(0.9)  # it was not painted anew
 
 
 def test_a_painting_that_hides_nothing_is_not_moved() -> None:

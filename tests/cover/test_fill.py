@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamanon.cover.fill import GRAIN, fill, shade
+from streamanon.cover.fill import GRAIN, MARGIN_PX, fill, hidden_by, shade
 from streamanon.types import Float
 
 
@@ -25,6 +25,24 @@ def test_no_hidden_pixel_has_any_part_in_it(shape: tuple[int, int]) -> None:
     other = picture.copy()
     other[hidden] = np.random.default_rng(1).uniform(0, 255, (int(hidden.sum()), 3))
     np.testing.assert_array_equal(fill(picture, hidden, rng()), fill(other, hidden, rng()))
+
+
+def test_what_is_hidden_is_a_little_more_than_covers_faces_and_what_moves() -> None:
+    """Codecs and chroma samples carry a face's colours beyond its edge."""
+    nothing = np.zeros((0, 4), np.float32)
+    alpha = np.zeros((60, 80), np.float32)
+    alpha[20:31, 10:16] = 0.01
+    by_alpha = hidden_by(alpha, [], nothing, (0, 0))
+    rows, columns = np.flatnonzero(by_alpha.any(axis=1)), np.flatnonzero(by_alpha.any(axis=0))
+    assert (rows[0], rows[-1]) == (20 - MARGIN_PX, 30 + MARGIN_PX)
+    assert (columns[0], columns[-1]) == (10 - MARGIN_PX, 15 + MARGIN_PX)
+    moving = np.array([[110, 220, 115, 230], [-50, -50, -40, -40]], np.float32)
+    by_motion = hidden_by(np.zeros_like(alpha), [], moving, (100, 200))
+    np.testing.assert_array_equal(by_motion, by_alpha)
+    by_face = hidden_by(np.zeros_like(alpha), [moving[0]], nothing, (100, 200))
+    assert by_face[25, 12]
+    assert by_face[20 - 2, 12]
+    assert not (by_face & ~by_alpha).any()
 
 
 def test_what_is_not_hidden_stays() -> None:

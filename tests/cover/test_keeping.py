@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from streamanon.config import Config, CoverConfig
 from streamanon.cover.chosen_tracks import ChosenTracks
-from streamanon.cover.keeping import Area, Keeping, area_of, keep
+from streamanon.cover.keeping import FORGET_SECONDS, Area, Keeping, area_of, keep
 from streamanon.cover.measure import Measured
 from streamanon.errors import ConfigError
 from streamanon.identity.encoder import EMBEDDING, IdentityFeature
@@ -24,23 +25,28 @@ PICTURE = Picture((np.zeros((100, 200), np.uint8),), "gray")
 
 
 class Encoder:
-    def __init__(self, fails: bool = False) -> None:
-        self.fails = fails
+    """``fails``: whether it does, or from which call on."""
+
+    def __init__(self, fails: bool = False, fails_from: int | None = None) -> None:
+        self.fails_from = 0 if fails else fails_from
+        self.fails = self.fails_from is not None
+        self._calls = 0
 
     def describe(self, _picture: Picture, _points: Float) -> IdentityFeature:
-        if self.fails:
+        self._calls += 1
+        if self.fails_from is not None and self._calls > self.fails_from:
             raise RuntimeError("no")
         return IdentityFeature(OWN, np.zeros(256, np.float32), np.zeros(256, np.float32), 9.0)
 
 
 def frames(
-    middles: Sequence[tuple[float, float]], points: Float = POINTS, distance: int = 0
+    middles: Sequence[tuple[float, float]], points: Float = POINTS, distance: int = 0, track: int = 0
 ) -> Iterator[Measured]:
     """Frames at 25 a second with one face of 20 px around each middle."""
     for index, (x, y) in enumerate(middles):
         frame = RawFrame(index, index, Fraction(1, 25), PICTURE)
         box = np.array([x - 10, y - 10, x + 10, y + 10], np.float32) - np.float32(0.5)
-        target = Target(0, box, np.zeros((5, 2), np.float32), distance == 0, distance)
+        target = Target(track, box, np.zeros((5, 2), np.float32), distance == 0, distance)
         yield Measured(Resolved(frame, (target,)), [Geometry(points, 0.9)])
 
 
@@ -51,7 +57,7 @@ def visible(measured: Iterator[Measured], *areas: Area, encoder: Encoder | None 
     done = list(keep(measured, keeping))
     assert [one.resolved.frame.index for one in done] == list(range(len(done)))
     assert bool(faults.counts) == (encoder is not None and encoder.fails)
-    return [0 in one.visible for one in done]
+    return [bool(one.visible) for one in done]
 
 
 LEFT: Area = (0.0, 0.0, 0.5, 1.0)
@@ -69,6 +75,29 @@ def test_faces_that_are_small_or_far_from_a_detection_tell_nothing() -> None:
 
 def test_an_encoder_that_fails_shows_nobody() -> None:
     assert not any(visible(frames([(50, 50)] * 40), encoder=Encoder(fails=True)))
+
+
+def test_nothing_counts_that_was_seen_before_the_encoder_failed() -> None:
+    """The look-ahead is ten frames."""
+    found = visible(frames([(50, 50)] * 60), encoder=Encoder(fails_from=40))
+    assert found == [True] * 30 + [False] * 30
+
+
+def test_a_face_without_a_track_is_never_visible() -> None:
+    """It might be anybody's in each frame."""
+    assert not any(visible(frames([(50, 50)] * 40, track=-1), LEFT, encoder=Encoder()))
+
+
+def test_tracks_that_ended_are_forgotten() -> None:
+    keeping = Keeping(Keeper([], 0.4), None, [LEFT], ChosenTracks([]), 0.4, Faults("cover"))
+    for number in range(20):
+        measured = next(frames([(150, 50)], track=number))
+        frame = replace(measured.resolved.frame, pts=25 * number)
+        measured = replace(measured, resolved=replace(measured.resolved, frame=frame))
+        keeping.see(measured)
+        keeping.decided(measured)
+    known = {number for number in range(20) if number >= 19 - FORGET_SECONDS}
+    assert set(keeping._strays) == set(keeping._last_seen) == known
 
 
 def test_a_face_that_stays_in_a_region_is_visible() -> None:

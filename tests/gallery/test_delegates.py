@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamanon.gallery.delegates import DelegateGallery, load_delegates, read_fields, write_fields
+from streamanon.errors import ConfigError
+from streamanon.gallery.delegates import (
+    ROWS,
+    DelegateGallery,
+    gallery_of,
+    load_delegates,
+    open_gallery,
+    read_fields,
+    write_fields,
+)
 from streamanon.gallery.uv_chart import Chart, chart_of_gallery
 from streamanon.portraits.texture import flaws, tone_degrees
+from streamanon.runtime.models import Engines
 
 GALLERY = Path(__file__).parents[2] / "engines" / "delegates-v3.npz"
 TEXTURE_PX = 256
@@ -196,3 +207,54 @@ def test_what_is_written_is_read_again(tmp_path: Path, gallery: DelegateGallery)
     path = tmp_path / "copy.npz"
     write_fields(path, read_fields(GALLERY))
     assert path.read_bytes() == GALLERY.read_bytes()
+
+
+def _first(arrays: dict[str, NDArray[Any]], count: int) -> dict[str, NDArray[Any]]:
+    """A gallery's fields with its first delegates alone."""
+    few = {name: arrays[name][:count] for name in ROWS if name != "jpegs"}
+    return arrays | few | {"jpegs": arrays["jpegs"][: int(few["jpeg_sizes"].sum())]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"ids": np.array(["../../evil", "d001", "d002"])}, "ids"),
+        ({"ids": np.array(["d001", "d001", "d002"])}, "ids"),
+        ({"ids": np.array(["", "d001", "d002"])}, "ids"),
+        ({"masculine": np.zeros(2, np.float32)}, "masculine"),
+        ({"shapes": np.full((3, 478, 3), np.nan, np.float32)}, "shapes"),
+        ({"codes": np.zeros((3, 7), np.float32)}, "codes"),
+        ({"features": np.zeros((3, 9), np.float32)}, "features"),
+        ({"ages": np.array(["young", "old", "old"])}, "young"),
+        ({"triangles": np.full((4, 3), 478, np.int32)}, "triangles"),
+    ],
+)
+def test_fields_that_do_not_fit_are_no_gallery(
+    changes: dict[str, NDArray[Any]], told: str, tmp_path: Path
+) -> None:
+    """With some, each face would get a fill; and pictures of delegates are named after their ids."""
+    few = _first(read_fields(GALLERY), 3)
+    assert len(gallery_of(few)) == 3
+    write_fields(tmp_path / "own.npz", few | changes)
+    with pytest.raises(ValueError, match=told):
+        load_delegates(tmp_path / "own.npz")
+
+
+def test_a_gallery_of_nobody_is_none() -> None:
+    with pytest.raises(ValueError, match="ids"):
+        gallery_of(_first(read_fields(GALLERY), 0))
+
+
+@pytest.mark.parametrize("kind", ["array", "damaged"])
+def test_a_file_that_is_no_archive_is_no_gallery(kind: str, engines: Engines, tmp_path: Path) -> None:
+    path = tmp_path / "own.npz"
+    if kind == "array":
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    else:  # the first field's compressed bytes begin behind the local header
+        np.savez_compressed(path, allow_pickle=False, version=np.arange(4000))
+        content = bytearray(path.read_bytes())
+        content[60:100] = b"\xff" * 40
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match="is no gallery"):
+        open_gallery(engines, path)

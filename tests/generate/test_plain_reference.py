@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamanon.gallery.delegates import TEXTURE_PX, DelegateGallery, open_gallery
-from streamanon.generate import light
+from streamanon.generate import light, mouth
 from streamanon.generate.inputs import (
     GAPES,
     MOUTH_SHARES,
@@ -105,7 +105,7 @@ def plain_planes(
     soft = cv2.GaussianBlur(
         light.filled(mesh, INNER_LIPS, mask.shape).astype(np.float32), (0, 0), MOUTH_SOFT_PX
     )[..., None]
-    lit = lit + soft * (np.interp(light.gape(mesh), GAPES, MOUTH_SHARES) * field - lit)
+    lit = lit + soft * (np.interp(mouth.gape(mesh), GAPES, MOUTH_SHARES) * field - lit)
     lit = np.where(mask[..., None], lit, field)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING_PX + 1, 2 * RING_PX + 1))
     cut = cv2.dilate(mask.astype(np.uint8), kernel) > 0

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 
@@ -9,7 +9,7 @@ import pytest
 
 from streamanon.config import IdentityConfig
 from streamanon.gallery.delegates import DelegateGallery
-from streamanon.identity.assignment import VIEW_EVERY_FRAMES, Assigner, AssignerParts
+from streamanon.identity.assignment import SURE_VIEWS, VIEW_EVERY_FRAMES, Assigner, AssignerParts
 from streamanon.identity.encoder import EMBEDDING, IdentityFeature
 from streamanon.identity.reid_memory import MAX_PEOPLE, MAX_VIEWS, People, Person
 from streamanon.identity.rules import Rule
@@ -352,11 +352,65 @@ def test_who_is_known_too_late_is_counted_and_keeps_the_second_delegate() -> Non
     for n in range(105, 140):
         stage.in_view([1], n)
         assert stage.meet(1, face(0), n) == second
+        surely = n >= 100 + (SURE_VIEWS - 1) * VIEW_EVERY_FRAMES
+        assert stage.assigner.account.switches == int(surely)
     account = stage.assigner.account
     assert (account.draws, account.switches, account.most) == (2, 1, 2)
     stage.assigner.forget_tracks(set())
     assert stage.meet(2, face(0), 300) == second
     assert stage.assigner.account.switches == 1
+
+
+def test_who_is_still_followed_is_not_taken_for_somebody_who_looks_alike() -> None:
+    """Their face was missed for a while, and their look-alike's was not."""
+    stage = Stage()
+    first = stage.meet(0, face(0), 0)
+    stage.in_view([1], 20)
+    second = stage.meet(1, face(0, similarity=0.2, confidence=0.1), 20)
+    for n in range(25, 50):
+        stage.in_view([1], n)
+        stage.meet(1, face(0), n)
+    assert (len(stage.assigner._people), stage.assigner.account.switches) == (2, 0)
+    stage.in_view([0, 1], 50)
+    assert (stage.meet(0, face(0), 50), stage.meet(1, face(0), 50)) == (first, second)
+
+
+def test_who_is_followed_is_not_forgotten_while_they_are_missed() -> None:
+    stage = Stage(config=IdentityConfig(ttl_seconds=1, seed=0))
+    stage.meet(0, face(0), 0)
+    stage.in_view([], 2 * RATE)
+    assert len(stage.assigner._people) == 1
+    stage.assigner.forget_tracks(set())
+    stage.in_view([], 2 * RATE)
+    assert not len(stage.assigner._people)
+
+
+def test_features_that_are_no_numbers_give_the_delegates_own() -> None:
+    class Broken(Stage):
+        def describe(self, picture: Picture, points: Float) -> IdentityFeature:
+            return replace(super().describe(picture, points), pooled=np.full(256, np.nan, np.float32))
+
+    stage = Broken()
+    made = stage.assign(0, face(0), 0)
+    row = [one.id for one in stage.gallery.delegates].index(made.delegate.id)
+    np.testing.assert_array_equal(made.feature, stage.gallery.features[row])
+
+
+def test_a_later_view_that_is_no_number_does_not_count() -> None:
+    class Once(Stage):
+        def describe(self, picture: Picture, points: Float) -> IdentityFeature:
+            found = super().describe(picture, points)
+            return found if self.looks == 1 else feature(np.full(EMBEDDING, np.nan, np.float32))
+
+    for seed in range(10):
+        stages = [Once(fake_gallery(64), IdentityConfig(seed=seed, epsilon=50)) for _ in range(2)]
+        drawn = []
+        for stage, count in zip(stages, (0, 4), strict=True):
+            stage.seen = face(0)
+            sights = [(BLANK, face(0, age=70).measurement)] * count
+            made = stage.assigner.assign(frame(0), 0, stage.seen.measurement, partial(list, sights))
+            drawn.append(made.delegate.id)
+        assert drawn[0] == drawn[1]
 
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
@@ -371,6 +425,11 @@ def test_a_key_gives_the_same_person_the_same_delegate_in_every_run() -> None:
     assert [keyed(KEY, p) for p in people] == [keyed(KEY, p) for p in people]
     assert [keyed(KEY, p) for p in people] != [keyed(OTHER_KEY, p) for p in people]
     assert len({keyed(KEY, p) for p in people}) > 6
+
+
+def test_with_a_key_too_a_face_of_which_nothing_is_known_is_anybody() -> None:
+    broken = Face(face(0).measurement, np.full(EMBEDDING, np.nan, np.float32))
+    assert len({keyed(KEY, broken) for _ in range(10)}) > 1
 
 
 @pytest.mark.slow
@@ -412,6 +471,17 @@ def test_who_is_recognised_later_gets_their_rule_then() -> None:
     assert shown[0] != "d007"
     assert shown[-1] == "d007"
     assert len(set(shown)) == 2
+
+
+def test_a_rule_may_say_how_much_of_a_delegate_is_seen() -> None:
+    gallery = fake_gallery(40)
+    seventh = gallery.delegates[7]
+    shown = [
+        Stage(gallery, rules=(rule(0, delegate=seventh, appearance=one),)).assign(0, face(0), 0).delegate
+        for one in (1.0, 0.0)
+    ]
+    assert np.array_equal(shown[0].texture, seventh.texture)
+    assert not np.array_equal(shown[1].texture, seventh.texture)
 
 
 def test_less_appearance_brings_the_texture_nearer_to_the_mean() -> None:

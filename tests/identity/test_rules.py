@@ -116,3 +116,9 @@ def test_a_key_is_bytes_that_are_many_enough(tmp_path: Path) -> None:
         read_key(str(tmp_path / "short"))
     with pytest.raises(ConfigError, match="make one with"):
         read_key(str(tmp_path / "gone"))
+
+
+@pytest.mark.skipif(not Path("/dev/urandom").exists(), reason="needs a device without an end")
+def test_a_device_without_an_end_is_no_key() -> None:
+    with pytest.raises(ConfigError, match="make a file of 32"):
+        read_key("/dev/urandom")

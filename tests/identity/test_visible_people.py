@@ -7,7 +7,7 @@ import pytest
 
 from streamanon.identity.encoder import EMBEDDING, IdentityFeature
 from streamanon.identity.rules import Rule
-from streamanon.identity.visible_people import Keeper
+from streamanon.identity.visible_people import STILL_LIKE, STILL_VIEWS, Keeper
 from streamanon.types import Float
 
 RATE, AHEAD = 25, 1.0
@@ -89,6 +89,15 @@ def test_a_track_that_goes_on_to_somebody_else_is_covered_before() -> None:
         assert not any(visible[60:])
 
 
+def test_one_that_goes_on_little_by_little_is_covered_too() -> None:
+    """Each view is like the one before, and after a while none is like the photo."""
+    cosines = np.cos(np.linspace(0, np.pi / 2, 150))
+    visible = one([OWN] * 60 + [person(1, float(cosine)) for cosine in cosines] + [person(1, 0.0)] * 20)
+    assert all(visible[:60])
+    beyond = 60 + int((cosines > STILL_LIKE).sum()) + STILL_VIEWS
+    assert not any(visible[beyond:])
+
+
 def test_one_that_goes_on_while_turned_away_is_covered_too() -> None:
     visible = one([OWN] * 60 + [None] * 15 + [STRANGER] * 60)
     assert all(visible[:50])
@@ -112,6 +121,15 @@ def test_who_is_recognised_later_is_visible_from_then_on() -> None:
 def test_of_two_alike_one_is_visible() -> None:
     visible = shown([OWN] * 60, [OWN] * 60)
     assert visible == [[True, False]] * 60
+
+
+def test_somebody_else_may_be_the_person_once_the_first_one_left() -> None:
+    """Under another number, after a cut say."""
+    keeper = Keeper([RULE], 0.0, still=True)
+    for track_id in (0, 1):
+        keeper.see(track_id, 0.0, feature(OWN), 0.5)
+    assert keeper.shown([0, 1], 0.0) == {0}
+    assert keeper.shown([1], 0.04) == {1}
 
 
 def test_each_photo_has_its_person() -> None:

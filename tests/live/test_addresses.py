@@ -8,6 +8,7 @@ import socket
 import av.error
 import pytest
 
+from streamanon.live import publish
 from streamanon.live.addresses import why_no_device, why_not_opened, with_encoded_login
 from streamanon.live.backoff import HEALTHY_SECONDS, LONGEST_SECONDS, Backoff
 from streamanon.live.states import State, Status
@@ -108,3 +109,13 @@ def test_pauses_are_spread() -> None:
     low, high = Backoff(lambda: 0.0).pause(), Backoff(lambda: 1.0).pause()
     assert (low, high) == (0.8, 1.2)
     assert all(Backoff().pause() <= LONGEST_SECONDS for _ in range(50))
+
+
+def test_a_server_that_hangs_up_is_told_as_such() -> None:
+    assert publish._why(av.error.EOFError(1, "x")) == "the server closed the connection"
+
+
+def test_a_refusal_of_rtmp_says_what_to_check() -> None:
+    refused = OSError(errno.EIO, "Input/output error")
+    assert "check the application and the stream key" in publish._why(refused, "flv")
+    assert publish._why(refused, "matroska") == "Input/output error"

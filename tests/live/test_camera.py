@@ -31,12 +31,14 @@ from live_scenes import (
 
 import streamanon.live.backoff as backoff
 from streamanon.api import Anonymizer
+from streamanon.detect.detection_interval import Extent
+from streamanon.errors import FaultError
 from streamanon.live.camera import Camera, CameraSettings, live_config
 from streamanon.live.connection import Connection, SourceOptions, quiet_ffmpeg
 from streamanon.live.states import Journal, State
 from streamanon.live.targets import target_of
 from streamanon.mesh.smoothing import NEIGHBOURS
-from streamanon.types import RawFrame
+from streamanon.types import Faces, RawFrame
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -282,6 +284,28 @@ def test_giving_up(tmp_path: Path, stream: list[Chunk]) -> None:
         server.close()
         assert wait_for(lambda: run.camera.is_over, 40)
         assert run.camera.error is not None
+
+
+def test_a_camera_that_is_to_stop_at_a_fault_ends(tmp_path: Path, stream: list[Chunk]) -> None:
+    """By ``cover.on_error``; it was connected again and again."""
+
+    class Failing(ColourSearch):
+        passes = 0
+
+        def detect(self, frame: RawFrame, extent: Extent = "next") -> Faces:
+            self.passes += 1
+            if self.passes > 20:
+                raise FaultError("detection failed (ValueError) and cover.on_error is stop")
+            return super().detect(frame, extent)
+
+    source = tmp_path / "in.ts"
+    source.write_bytes(b"".join(chunk.data for chunk in stream))
+    with running(str(source), tmp_path / "a.mkv", FakeAnonymizer(search=Failing())) as run:
+        assert wait_for(lambda: run.camera.is_over, 20)
+        assert isinstance(run.camera.error, FaultError)
+        assert not run.camera.reconnects
+        assert any("cover.on_error is stop" in line for line in run.lines)
+        assert_safe(look_at(run.path), 1)
 
 
 @pytest.mark.slow

@@ -111,7 +111,7 @@ def test_a_camera_that_is_away_is_an_error_at_the_first_start(tmp_path: Path) ->
     with live(address, "--to", tmp_path / "out.mkv", "--log", "json") as process:
         _, said = process.communicate(timeout=60)
     assert process.returncode == 2
-    (line,) = said.splitlines()
+    *_, line = said.splitlines()
     assert "refuses the connection; check that the server runs" in json.loads(line)["reason"]
     assert "secret" not in said
     assert not list(tmp_path.iterdir())
@@ -191,9 +191,27 @@ def test_a_hanging_camera_does_not_keep_the_process(tmp_path: Path) -> None:
         live(server.address, "--to", tmp_path / "out.mkv") as process,
     ):
         assert wait_for(lambda: server.clients > 0, 60)
-        _, said, seconds = end(process)
+        code, said, seconds = end(process)
     assert seconds < 15
+    assert code == 2
+    assert "out.mkv: not written, as the end came before the first picture" in said
+    assert not list(tmp_path.iterdir())
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("target", "code"), [("x.mkv", 2), ("udp://127.0.0.1:9", 0)])
+def test_ctrl_c_while_models_are_loaded_ends_at_once(
+    target: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No camera has begun: nothing can be lost, but a recording that was asked for is not there."""
+    from streamanon.cli import main
+    from streamanon.commands import live as command
+    from streamanon.live.service import Service
+
+    monkeypatch.setattr(Service, "load", lambda _service, _plans: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(command, "_left", lambda _in_time, code: code)
+    assert main(["live", "rtsp://127.0.0.1:9/s", "--to", target]) == code
+    assert capsys.readouterr().err.splitlines()[-1] == "streamanon: all: stopped: before any camera began"
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -50,7 +51,44 @@ def test_prometheus_takes_its_file() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_other_files_are_yaml() -> None:
-    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+def _compose() -> dict[str, Any]:
+    made: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    return made
+
+
+def test_docker_compose_takes_its_file() -> None:
+    if shutil.which("docker-compose") is None:
+        pytest.skip("docker-compose is not installed")
+    command = ["docker-compose", "-f", str(DEPLOY / "compose.yaml"), "config"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load(done.stdout)["services"].keys() == _compose()["services"].keys()
+
+
+def test_the_user_of_the_image_may_write_into_the_volumes() -> None:
+    """A volume that is mounted where the image has no folder belongs to root."""
+    volumes = _compose()["services"]["streamanon"]["volumes"]
+    mounted = {one.split(":")[1] for one in volumes if not one.startswith(".")}
+    made = re.search(
+        r"^RUN mkdir -p (.*) && chown streamanon (.*)$", (DEPLOY / "Dockerfile").read_text(), re.M
+    )
+    assert made is not None
+    assert mounted == set(made[1].split()) == set(made[2].split())
+
+
+def test_each_file_that_is_mounted_is_there_and_read_by_its_reader() -> None:
+    compose = _compose()
+    mounted = {
+        source: target
+        for one in compose["services"].values()
+        for source, target in (volume.split(":")[:2] for volume in one["volumes"])
+        if source.startswith(".")
+    }
+    assert {name for name in mounted if not (DEPLOY / name).exists()} == {"./site.yaml"}  # the user's own
+    dashboards = yaml.safe_load((DEPLOY / "grafana-dashboards.yaml").read_text())
+    (provider,) = dashboards["providers"]
+    assert Path(mounted["./grafana.json"]).parent == Path(provider["options"]["path"])
+    (source,) = yaml.safe_load((DEPLOY / "grafana-datasource.yaml").read_text())["datasources"]
+    port = compose["services"]["prometheus"]["ports"][0].rpartition(":")[2]
+    assert source["url"] == f"http://prometheus:{port}"
     assert compose["services"]["streamanon"]["command"][0] == "live"
-    assert yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]

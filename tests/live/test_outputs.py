@@ -319,7 +319,12 @@ def test_old_files_of_an_archive_are_removed_and_no_others(tmp_path: Path) -> No
     kept.keep(5100)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cam-20260102-000000.mkv", "cam-notes.mkv"]
     kept.keep(5101 + EVERY_SECONDS * 100)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cam-notes.mkv"]
+    assert new.exists(), "the newest is being written"
+    newer = tmp_path / "cam-20260103-000000.mkv"
+    newer.write_bytes(b"")
+    os.utime(newer, (5001, 5001))
+    kept.keep(5102 + EVERY_SECONDS * 200)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [newer.name, "cam-notes.mkv"]
 
 
 @pytest.mark.parametrize(
@@ -346,6 +351,29 @@ def test_targets_that_cannot_be(text: str, said: str) -> None:
     sentence = str(raised.value)
     shown = redact_text(sentence)  # hides what looks like a query's value up to the next space
     assert shown.replace(":", "") == sentence.replace(":", ""), "its advice would be taken for an address"
+
+
+def test_a_folder_for_hls_is_one_that_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, file = tmp_path / "there", tmp_path / "file"
+    folder.mkdir()
+    file.touch()
+    with pytest.raises(ConfigError, match="file is no folder"):
+        target_of(f"hls://{file}/cam")
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != folder)
+    for name in ("there", "there/new/cam"):
+        with pytest.raises(ConfigError, match=f"cannot write into {folder}: choose a folder that you may"):
+            target_of(f"hls://{tmp_path}/{name}")
+
+
+def test_a_file_without_a_picture_is_none(tmp_path: Path) -> None:
+    sender = Sender(sound=False)
+    output = sender.open(str(tmp_path / "out.mkv"))
+    assert wait_for(lambda: output.status.state is State.RUNNING, 60)
+    finish(output)
+    assert output.failure == "no picture came"
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_cannot_be_finished_is_told(tmp_path: Path) -> None:

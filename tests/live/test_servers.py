@@ -4,7 +4,9 @@ shows no raw face.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,14 +19,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import av
+import av.error
 import pytest
 from live_scenes import RATE, Chunk, look_at, transport_stream, wait_for
 from live_servers import free_port, nginx, prometheus, rtsp, workers
 
+from streamanon.errors import SourceError
+from streamanon.live import connection
 from streamanon.live.acknowledged import ANSWER_PACKETS, SURE_ANSWERS
-from streamanon.live.connection import READ_SECONDS
+from streamanon.live.connection import READ_SECONDS, Connection, Got, SourceOptions
 
 pytestmark = pytest.mark.slow
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -272,6 +278,61 @@ def test_rtmp_out_and_in_again_and_hls_by_http(tmp_path: Path, recording: Path) 
     assert "app/key" not in str(first.lines)
 
 
+def test_rtmp_whose_next_key_frame_is_far(tmp_path: Path) -> None:
+    """Until then nginx sends sound alone. OBS makes a key frame every 10 s if it is left the choice."""
+    far = 4 * RATE
+    source = tmp_path / "in.flv"
+    chunks = transport_stream(3 * far, gop=far, audio=True, container="flv")
+    source.write_bytes(b"".join(chunk.data for chunk in chunks))
+    with nginx(tmp_path) as (port, _, _), _publishing(source, f"rtmp://127.0.0.1:{port}/app/key"):
+        time.sleep(1)
+        with Connection(SourceOptions(f"rtmp://127.0.0.1:{port}/app/key")) as opened:
+            assert opened.has_sound
+            first = next(got for got in opened.read(lambda: False) if isinstance(got, Got))
+    assert not first.damaged
+
+
+def test_rtmp_with_sound_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LATE_VIDEO_SECONDS", 1.0)
+    source = tmp_path / "in.flv"
+    chunks = transport_stream(8 * RATE, audio=True, container="flv")
+    source.write_bytes(b"".join(chunk.data for chunk in chunks))
+    address = "rtmp://127.0.0.1:{}/app/key"
+    with nginx(tmp_path) as (port, _, _), _publishing(source, address.format(port), "audio"):
+        time.sleep(1)
+        with pytest.raises(SourceError, match="sound but no picture for 1 seconds"):
+            Connection(SourceOptions(address.format(port)))
+
+
+@contextmanager
+def _publishing(source: Path, address: str, *kinds: Literal["video", "audio"]) -> Iterator[None]:
+    """Sends a file to a server at its own speed. ``kinds``: of streams, by default all."""
+    stop = threading.Event()
+
+    def run() -> None:
+        with (
+            suppress(av.error.FFmpegError),
+            av.open(str(source)) as read,
+            av.open(address, "w", format="flv") as sent,
+        ):
+            streams = [one for one in read.streams if not kinds or one.type in kinds]
+            made = {one.index: sent.add_stream_from_template(one) for one in streams}
+            begun = time.monotonic()
+            for packet in read.demux(streams):
+                if packet.dts is None or stop.wait(max(0, begun + packet.dts / 1000 - time.monotonic())):
+                    return
+                packet.stream = made[packet.stream_index]
+                sent.mux_one(packet)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(10)
+
+
 def test_a_frozen_server_costs_the_other_output_no_frame(tmp_path: Path, recording: Path) -> None:
     good = tmp_path / "good.mkv"
     with nginx(tmp_path) as (rtmp_port, _, server):
@@ -395,12 +456,26 @@ def test_prometheus_takes_the_metrics(tmp_path: Path, recording: Path) -> None:
             assert wait_for(lambda: ask("rate(streamanon_source_frames_total[10s]) > 5") != [], 60)
             assert wait_for(lambda: ask("streamanon_output_age_seconds < 5") != [], 30)
             assert len(ask("streamanon_waiting_frames")) == 2
+            unanswered = set(_dashboard_questions())
+
+            def all_answered() -> bool:
+                unanswered.difference_update([one for one in unanswered if ask(one)])
+                # What has no events has no series.
+                return all(re.search("reconnects|damage|load_steps", one) for one in unanswered)
+
+            assert wait_for(all_answered, 60), unanswered
         one.end()
     done = subprocess.run(
         ["promtool", "check", "metrics"], input=text, capture_output=True, timeout=60, check=False
     )
     assert b"error while linting" not in done.stderr, done.stderr
     assert b"parse" not in done.stderr.lower(), done.stderr
+
+
+def _dashboard_questions() -> list[str]:
+    dashboard = Path(__file__).parents[2] / "docs" / "deploy" / "grafana.json"
+    panels = json.loads(dashboard.read_text())["panels"]
+    return [target["expr"].replace("$camera", ".*") for panel in panels for target in panel["targets"]]
 
 
 def test_g711_becomes_aac(tmp_path: Path) -> None:

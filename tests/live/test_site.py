@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,26 @@ def test_a_good_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("section", "audio"),
+    [
+        (CameraSection(profile="cctv"), "drop"),
+        (CameraSection(profile="dashcam"), "keep"),
+        (CameraSection(), "keep"),
+        (CameraSection(profile="cctv", audio="keep"), "keep"),
+        (CameraSection(profile="cctv", audio="mask"), "mask"),
+        (CameraSection(set=("output.audio=drop",)), "drop"),
+        (CameraSection(audio="drop"), "drop"),
+    ],
+)
+def test_sound_goes_out_only_where_the_profile_or_the_camera_says_so(
+    section: CameraSection, audio: str, tmp_path: Path
+) -> None:
+    one = plan("a", replace(section, source="rtsp://c/s", to=(str(tmp_path / "a.mkv"),)))
+    assert one.settings.audio == audio
+    assert one.settings.source.sound == (audio != "drop")
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("cameras: {}", "contains no camera"),
@@ -94,6 +115,10 @@ def test_a_good_file(tmp_path: Path) -> None:
         ("cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', loop: true}}", "only apply to files"),
         ("cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1', audio: loud}}", "must be one of"),
         ("cameras: {a: {source: nofile.mp4, to: 'udp://h:1'}}", "no file nofile.mp4"),
+        (
+            "cameras: {a: {source: 'rtmp://h/in/key', to: 'udp://h:1', rtsp_transport: udp}}",
+            "leave rtsp_transport out: it has no effect on rtmp://h/***",
+        ),
         ("cameras: {'a b': {source: 'rtsp://c/s', to: 'udp://h:1'}}", "may only contain letters"),
         ("status: here\ncameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1'}}", "takes HOST:PORT"),
         (
@@ -150,6 +175,11 @@ def test_a_source_is_not_overwritten_by_its_own_output(tmp_path: Path) -> None:
     text = "cameras: {a: {source: TMP/video.mkv, to: TMP/link.mkv, overwrite: true}}"
     (fault,) = check_site(write(tmp_path, text))
     assert "is the source, too" in fault
+    (fault,) = check_site(
+        write(tmp_path, "cameras: {a: {source: 'rtmp://h/in/key', to: 'rtmp://h/in/key'}}")
+    )
+    assert "is the source, too" in fault
+    assert "key" not in fault
 
 
 def test_a_missing_program_is_told_before_anything_starts(

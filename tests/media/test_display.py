@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -14,10 +15,17 @@ from clips import pass_through, write_clip
 from odd_media import Clip, Sound, join, write
 
 from streamanon.config import OutputConfig
+from streamanon.cover.chosen_tracks import moment_of
+from streamanon.cover.keeping import area_of
 from streamanon.media.decode import read_frames
-from streamanon.media.display import HdrLight
+from streamanon.media.display import HdrLight, as_shown, is_mirrored, rotation_of
 from streamanon.media.probe import probe
 
+#: The linear parts of all display matrices of quarter turns, mirrored and not: a, b, c, d.
+EVERY_TURN = [
+    *((a, 0, 0, d) for a in (1, -1) for d in (1, -1)),
+    *((0, b, c, 0) for b in (1, -1) for c in (1, -1)),
+]
 LIGHT = HdrLight(
     primaries=tuple(
         Fraction(n, 50_000) for n in (34_000, 16_000, 13_250, 34_500, 7_500, 3_000, 15_635, 16_450)
@@ -186,3 +194,54 @@ def test_the_first_video_that_can_be_decoded_is_taken(tmp_path: Path) -> None:
     assert found.codec == "h264"
     assert found.dropped == ("stream 0: video, unknown codec",)
     assert len(list(read_frames(path, found))) == 3
+
+
+@pytest.mark.parametrize(
+    ("numbers", "shown"),
+    [
+        ((1, 0, 0, 1), [[0, 1, 2], [3, 4, 5]]),
+        ((-1, 0, 0, 1), [[2, 1, 0], [5, 4, 3]]),
+        ((1, 0, 0, -1), [[3, 4, 5], [0, 1, 2]]),
+        ((0, 1, 1, 0), [[0, 3], [1, 4], [2, 5]]),
+        ((0, 1, -1, 0), [[3, 0], [4, 1], [5, 2]]),  # a quarter clockwise, as phones say
+        ((0, -1, 1, 0), [[2, 5], [1, 4], [0, 3]]),
+    ],
+)
+def test_pictures_are_turned_and_mirrored_as_shown(
+    numbers: tuple[int, int, int, int], shown: list[list[int]]
+) -> None:
+    a, b, c, d = (number << 16 for number in numbers)
+    stored = np.repeat(np.arange(6, dtype=np.uint8).reshape(2, 3, 1), 3, axis=2)
+    assert as_shown(stored, (a, b, 0, c, d, 0, 0, 0, 1 << 30))[..., 0].tolist() == shown
+    assert as_shown(stored, None) is stored
+
+
+@pytest.mark.parametrize("numbers", EVERY_TURN)
+def test_rotation_and_mirroring_show_what_the_matrix_does(numbers: tuple[int, int, int, int]) -> None:
+    """A selfie that is mirrored left to right does not stand on its head, and one mirrored upside down
+    does.
+    """
+    a, b, c, d = (number << 16 for number in numbers)
+    matrix = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    stored = np.repeat(np.arange(6, dtype=np.uint8).reshape(2, 3, 1), 3, axis=2)
+    turned = np.rot90(stored, rotation_of(matrix) // 90 % 4)
+    shown = turned[:, ::-1] if is_mirrored(matrix) else turned
+    assert np.array_equal(shown, as_shown(stored, matrix))
+
+
+@pytest.mark.parametrize("numbers", EVERY_TURN)
+def test_what_is_chosen_lies_where_players_show_it(
+    numbers: tuple[int, int, int, int], tmp_path: Path
+) -> None:
+    """Else somebody else would be left visible."""
+    a, b, c, d = (number << 16 for number in numbers)
+    info = probe(write_clip(tmp_path / "a.mp4", matrix=(a, b, 0, c, d, 0, 0, 0, 1 << 30)))
+    stored = np.zeros((info.height, info.width, 3), np.uint8)
+    stored[4:14, 40:60] = 255
+    rows, columns = np.nonzero(as_shown(stored, info.display_matrix)[..., 0])
+    turns = (info.width, info.height, info.rotation, info.mirrored)
+    left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    area = area_of(f"{left},{top},{right},{bottom}", *turns)
+    assert area == pytest.approx((40 / 64, 4 / 48, 60 / 64, 14 / 48))
+    moment = moment_of(f"0@{columns[0]},{rows[0]}", *turns)
+    assert stored[int(moment.y * info.height), int(moment.x * info.width), 0] == 255

@@ -172,3 +172,11 @@ def test_a_folder_that_must_not_be_written_is_told_before_the_work(
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path or mode != os.W_OK)
     with pytest.raises(ConfigError, match=r"a\.mkv: choose a folder that you may write to"):
         check(tmp_path / "a.mkv")
+
+
+def test_a_file_that_is_replaced_keeps_who_may_read_it(tmp_path: Path) -> None:
+    target = tmp_path / "r.json"
+    write_file(target, b"{}")
+    target.chmod(0o600)
+    write_file(target, b"[]", overwrite=True)
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"[]", 0o600)

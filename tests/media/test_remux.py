@@ -347,3 +347,11 @@ def test_names_and_files_within_ass_do_not_reach_the_output(tmp_path: Path) -> N
         b"Format",
     ]
     assert packets(tmp_path / "b.mkv", "subtitles") == packets(tmp_path / "a.mkv", "subtitles")
+
+
+@pytest.mark.parametrize("version", ["4", "4+", "4++"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_styles_of_every_version_of_ass_stay(version: str, end: str) -> None:
+    plain = f"[V{version} Styles]{end}Format: Name{end}Style: Default{end}"
+    assert without_tags("ass", f"{plain}[Graphics]{end}filename: a.png{end}".encode()) == plain.encode()
+    assert without_tags("ass", b"of no such kind") is None

@@ -37,10 +37,10 @@ def by_swscale(rgb: NDArray[np.uint8], fmt: str, matrix: str, full_range: bool) 
     return Picture(tuple(planes), fmt, matrix, full_range)
 
 
-def noise(fmt: str, width: int, height: int) -> Picture:
+def noise(fmt: str, width: int, height: int, seed: int = 7) -> Picture:
     """Random planes."""
     step_x, step_y, bits = PIXEL_FORMATS[fmt]
-    random = np.random.default_rng(7)
+    random = np.random.default_rng(seed)
     dtype = np.uint8 if bits == 8 else np.uint16
     shapes = [(height, width)] + [(-(-height // step_y), -(-width // step_x))] * 2
     count = 1 if fmt.startswith("gray") else 3
@@ -104,6 +104,33 @@ def test_nothing_changes_where_alpha_is_zero(fmt: str) -> None:
         assert changed_y.max() <= (4 + 8) // sy
         assert (8 + 3) // sx <= changed_x.min()
         assert changed_x.max() <= (8 + 10) // sx
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_nothing_of_the_old_shows_beneath_what_is_opaque(fmt: str) -> None:
+    """Not even in how a value is rounded: an average over many frames would bring it out."""
+    rgb = np.random.default_rng(5).integers(0, 255, (32, 40, 3)).astype(np.float32) + np.float32(0.5)
+    opaque = np.ones((32, 40), np.float32)
+    written = []
+    for seed in range(3):
+        picture = noise(fmt, 40, 32, seed)
+        planes = tuple(plane.copy() for plane in picture.planes)
+        pixels.write_rgb(planes, picture, 0, 0, rgb, opaque)
+        written.append(planes)
+    for planes in written[1:]:
+        for one, other in zip(planes, written[0], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -0.5])
+def test_an_alpha_that_is_no_share_is_refused(wrong: float) -> None:
+    """It would leave what is beneath."""
+    picture = noise("yuv420p", 40, 32)
+    planes = tuple(plane.copy() for plane in picture.planes)
+    alpha = np.ones((16, 16), np.float32)
+    alpha[3, 3] = wrong
+    with pytest.raises(ValueError, match="an alpha is"):
+        pixels.write_rgb(planes, picture, 8, 4, np.full((16, 16, 3), 90, np.float32), alpha)
 
 
 def test_half_covered_chroma_moves_half_way_to_the_covered_colour() -> None:

@@ -182,3 +182,12 @@ def test_the_real_model_is_steady_and_unsure_of_nothing(engines: Engines) -> Non
     first, second = mesh.measure(wall, [target, target])
     np.testing.assert_array_equal(first.points, second.points)
     assert first.confidence < 0.4
+
+
+def test_a_large_face_is_averaged_before_it_is_shrunk() -> None:
+    """Skipping pixels would make a pattern of stripes, here of black or white alone."""
+    stripes = np.zeros((1200, 1200, 3), np.uint8)
+    stripes[:, ::2] = 255
+    corners = np.array([[100, 100, 1100, 1100]], np.float32)
+    crop = aligned_crop(from_rgb(stripes), alignment(faces_at(corners).keypoints[0]))
+    assert np.abs(crop[16:-16, 16:-16] - 127.5).max() < 32

@@ -89,3 +89,15 @@ def test_the_plans_used_last_are_kept(tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == ["engine.other", "used.plan"]
     keep_recent(tmp_path / "none", ".plan", 0)
     mark_used(tmp_path / "none")
+
+
+def test_storing_that_is_interrupted_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_number: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store_plan(tmp_path / "a.plan", b"plan")
+    assert not list(tmp_path.iterdir())

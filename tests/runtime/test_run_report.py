@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -121,6 +123,26 @@ def test_the_clock_tells_work_from_waiting() -> None:
     assert clock.items("unknown") == 0
     assert 0.01 < clock.stages()["b"] < 0.5
     assert "b/wait" not in clock.stages()
+
+
+def test_the_clock_can_be_read_while_stages_begin() -> None:
+    """As when metrics are asked for while a camera starts."""
+    clock, switching = StageClock(), sys.getswitchinterval()
+
+    def begin() -> None:
+        for number in range(3000):
+            list(clock.watch((), f"stage {number}"))
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            beginning = pool.submit(begin)
+            while not beginning.done():
+                clock.stages()
+            beginning.result()
+    finally:
+        sys.setswitchinterval(switching)
+    assert len(clock.stages()) == 3000
 
 
 def test_watching_closes_what_it_watches() -> None:

@@ -76,8 +76,9 @@ def test_every_view_of_usual_pictures_has_a_profile(size: tuple[int, int], engin
 
 
 def test_a_detector_of_ones_own_sees_one_picture_at_a_time() -> None:
-    own = profiles_of([Port("images", "float32", (None, 3, None, None))])
-    assert fitting(own, shapes((1, 3, 640, 640))) == len(own) - 1
+    for channels in (3, None):
+        own = profiles_of([Port("images", "float32", (None, channels, None, None))])
+        assert fitting(own, shapes((1, 3, 640, 640))) == len(own) - 1
     assert fitting(own, shapes((2, 3, 640, 640))) is None
 
 

@@ -102,6 +102,26 @@ def test_it_is_done_once_and_again_for_other_settings(
     assert stands["openvino"].loads == 3 * len(trials.MODELS)
 
 
+def test_one_that_fails_while_it_is_timed_is_passed_over(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Exhausted(Stand):
+        def run(self, *inputs: Array) -> list[Array]:
+            if clock.now > 0.05:
+                self.value = RuntimeError("out of memory")
+            return super().run(*inputs)
+
+    stands = {
+        "openvino": Exhausted("openvino", clock, 0.01),
+        "onnxruntime": Stand("onnxruntime", clock, 0.02),
+    }
+    install(monkeypatch, dict(stands))
+    choice = choose_backend(ComputeConfig())
+    assert choice.backend.name == "onnxruntime"
+    reasons = {one.name: one.reason for one in choice.passed_over}
+    assert reasons["openvino"] == "fails: out of memory"
+
+
 def test_other_models_are_timed_anew(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     stands = {"openvino": Stand("openvino", clock, 0.03), "onnxruntime": Stand("onnxruntime", clock, 0.01)}
     install(monkeypatch, dict(stands))

@@ -60,7 +60,18 @@ def a_result() -> AuditResult:
     utility = Utility(Interval(0.98, 0.9, 1.0, 40), 0.03, 2.0, 0.9, None, 0.05, 4.2, 44.0, 0.001)
     over_time = OverTime("dlib", 0.7, 0.72, 1, 1.1)
     container = ContainerFacts(
-        100, 100, (640, 360), (640, 360), 0.0, ("video", "audio"), ("video", "audio"), (), (), "identical"
+        100,
+        100,
+        (640, 360),
+        (640, 360),
+        0.0,
+        0.0,
+        0.0,
+        ("video", "audio"),
+        ("video", "audio"),
+        (),
+        (),
+        "identical",
     )
     return AuditResult(
         "in.mp4", "out.mp4", ("own", "CenterFace"), leaks, (dlib, own), utility, over_time, container,

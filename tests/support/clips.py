@@ -42,6 +42,7 @@ def write_clip(
     audio: Sequence[str] = (),
     subtitle: str | None = None,
     rotation: int = 0,
+    matrix: tuple[int, ...] | None = None,
     aspect: Fraction | None = None,
     colour: tuple[int, int, int, int] | None = None,
     tags: dict[str, str] | None = None,
@@ -65,6 +66,8 @@ def write_clip(
             context.color_primaries, context.color_trc, context.colorspace, context.color_range = colour
         if rotation:
             video.set_display_rotation(rotation)
+        if matrix:
+            video.set_display_matrix(matrix)
         sounds = [_add_audio(output, name, number) for number, name in enumerate(audio)]
         text = _add_subtitle(output, subtitle) if subtitle else None
         if cover:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamanon.track.evidence import FIND_PROBABILITY, LIKELY_PROBABILITY, MAX_SUM, MIN_SUM, Evidence
+from streamanon.track.evidence import COVERED_PROBABILITY, LIKELY_PROBABILITY, MAX_SUM, MIN_SUM, Evidence
 
 SURE = 0.9
 RATE = 25
@@ -19,9 +19,9 @@ def after(seen: list[float | None], denied: float | None = None) -> Evidence:
     evidence = Evidence()
     for n, probability in enumerate(seen):
         if probability is None:
-            evidence.miss(n, 1 / RATE, denied)
+            evidence.missed(n, 1 / RATE, denied)
         else:
-            evidence.find(probability, n, n / RATE)
+            evidence.detected(probability, n, n / RATE)
     return evidence
 
 
@@ -71,7 +71,7 @@ def test_what_the_verifier_sees_where_a_missed_face_went_counts() -> None:
         evidence = after(seen)
         for n, one in enumerate(seen):
             if one is None:
-                evidence.look_again(n, probability)
+                evidence.verified(n, probability)
         found = {n for n in range(len(seen)) if evidence.is_sure(SURE, n)}
         assert set(range(30, 34)) <= found
         assert found <= set(expected) if probability < 0.5 else found == set(expected)
@@ -84,17 +84,17 @@ def test_who_is_denied_between_two_detections_is_still_there() -> None:
     evidence = after(seen)
     before = [evidence.log_odds_at(n) for n in range(len(seen))]
     for n in range(4, 34):
-        evidence.look_again(n, 0.01)
+        evidence.verified(n, 0.01)
     assert [evidence.log_odds_at(n) for n in range(len(seen))] == before
 
 
 def test_a_second_look_changes_no_detection_and_nothing_at_the_edge() -> None:
     evidence = Evidence()
-    evidence.find(0.95, 0, 0.0)
-    evidence.miss(1, 0.04, cut=True)
+    evidence.detected(0.95, 0, 0.0)
+    evidence.missed(1, 0.04, cut=True)
     before = [evidence.log_odds_at(n) for n in range(3)]
     for n in range(3):
-        evidence.look_again(n, 0.01)
+        evidence.verified(n, 0.01)
     assert [evidence.log_odds_at(n) for n in range(3)] == before
 
 
@@ -104,10 +104,12 @@ def test_a_miss_before_a_face_came_does_not_count_against_it() -> None:
 
 def test_what_the_edge_cuts_is_no_evidence_against_a_face() -> None:
     evidence = Evidence()
-    evidence.find(0.95, 0, 0.0, cut=True)
+    evidence.detected(0.95, 0, 0.0, cut=True)
     before = evidence.log_odds_at(0)
     for n in range(1, 50):
-        evidence.find(0.05, n, n / RATE, cut=True) if n % 2 else evidence.miss(n, 1 / RATE, 0.02, cut=True)
+        evidence.detected(0.05, n, n / RATE, cut=True) if n % 2 else evidence.missed(
+            n, 1 / RATE, 0.02, cut=True
+        )
     assert evidence.log_odds_at(49) == before
     assert evidence.likely == [0]
 
@@ -115,9 +117,9 @@ def test_what_the_edge_cuts_is_no_evidence_against_a_face() -> None:
 def test_misses_weigh_by_time_whatever_the_interval_of_detection() -> None:
     often, seldom = Evidence(), Evidence()
     for one, step in ((often, 1), (seldom, 4)):
-        one.find(0.95, 0, 0.0)
+        one.detected(0.95, 0, 0.0)
         for n in range(step, 13, step):
-            one.miss(n, step / RATE)
+            one.missed(n, step / RATE)
     assert abs(often.log_odds_at(12) - seldom.log_odds_at(12)) < 1e-6
 
 
@@ -150,7 +152,7 @@ def test_what_was_forgotten_changes_nothing_later(seen: list[float | None], inde
 def test_likely_finds_are_covered_as_far_as_the_next_detection(
     seen: list[float | None], index: int, frames: int
 ) -> None:
-    likely = [n for n, p in enumerate(seen) if p is not None and p >= FIND_PROBABILITY]
+    likely = [n for n, p in enumerate(seen) if p is not None and p >= COVERED_PROBABILITY]
     is_likely = any(p is not None and p >= LIKELY_PROBABILITY for p in seen)
     expected = is_likely and any(abs(n - index) <= frames for n in likely)
     assert after(seen).is_near(index, frames) == expected

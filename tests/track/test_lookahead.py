@@ -18,7 +18,7 @@ from streamanon.detect.detection_interval import DetectionInterval
 from streamanon.detect.search import observe
 from streamanon.testing.fakes import Box, FakeDetector, FakeSource, faces_at, moving
 from streamanon.track import lookahead
-from streamanon.track.evidence import FIND_PROBABILITY, LIKELY_PROBABILITY, Evidence
+from streamanon.track.evidence import COVERED_PROBABILITY, LIKELY_PROBABILITY, Evidence
 from streamanon.track.hold import MOST_HELD_FRAMES
 from streamanon.track.lookahead import resolve
 from streamanon.track.optical_flow import Motion
@@ -459,9 +459,9 @@ class Scenario:
             mine = look.faces.scores[look.faces.track_ids == track_id]
             if len(mine):
                 finds[n] = float(mine[0])
-                evidence.find(finds[n], n, n / RATE)
+                evidence.detected(finds[n], n, n / RATE)
             else:
-                evidence.miss(n, (n - looks[-1]) / RATE if looks else 0.0)
+                evidence.missed(n, (n - looks[-1]) / RATE if looks else 0.0)
             looks.append(n)
         sure = evidence.is_sure(self.config.sure, index)
         if not any(n >= index - coast for n in finds):
@@ -469,7 +469,7 @@ class Scenario:
         stride = max((b - a for a, b in itertools.pairwise(looks)), default=0)
         near = max(stride, index - looks[-1])
         likely = any(p >= LIKELY_PROBABILITY for p in finds.values())
-        near_find = any(p >= FIND_PROBABILITY and abs(n - index) <= near for n, p in finds.items())
+        near_find = any(p >= COVERED_PROBABILITY and abs(n - index) <= near for n, p in finds.items())
         return sure or (likely and near_find)
 
 
@@ -659,7 +659,7 @@ def test_a_face_is_followed_through_a_long_gap(monkeypatch: pytest.MonkeyPatch) 
 def test_a_detector_that_finds_nothing_gives_no_targets() -> None:
     source = FakeSource(10, 64, 64)
     tracked = track(observe(source, FakeDetector({}), DetectionInterval(0.04)), DetectConfig())
-    assert all(not r.targets and not r.cover_all for r in resolve(tracked, CONFIG))
+    assert [(r.targets, r.cover_all) for r in resolve(tracked, CONFIG)] == [((), False)] * 10
 
 
 def test_empty_faces_are_fine() -> None:

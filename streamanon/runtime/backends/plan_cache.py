@@ -47,9 +47,11 @@ def store_plan(path: Path, plan: bytes) -> bool:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError:
-        if beside is not None:
-            beside.unlink(missing_ok=True)
         return False
+    finally:  # also where the user interrupts it: nothing else would remove the part
+        if beside is not None:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
     return True
 
 

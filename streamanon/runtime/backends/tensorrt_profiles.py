@@ -17,6 +17,8 @@ BATCHES = (1, 4, 8)
 VIEW_SIDES = ((128, 224), (224, 384), (320, 576), (576, 1024))
 #: All other views, tiles and close-ups: from the network's grid to the largest square.
 VIEW_RANGE = ((32, 32), (576, 1024), (1024, 1024))
+#: Of pictures, in whose models they may be free.
+COLOURS = 3
 #: Of inputs whose sides are fixed.
 NO_SIDES = ((), (), ())
 
@@ -67,10 +69,10 @@ def _takes(limits: Range, shape: tuple[int, ...]) -> bool:
 def _range(
     shape: tuple[int | None, ...], batches: tuple[int, ...], sides: tuple[tuple[int, ...], ...] = NO_SIDES
 ) -> Range:
-    """``shape`` with its free lengths filled in: batch first, then the sides."""
+    """``shape`` with its free lengths filled in: batch, the three colours of a picture, and its sides."""
     least, best, most = (
         tuple(
-            length if length is not None else batch if axis == 0 else side[axis - len(shape)]
+            length if length is not None else (batch, COLOURS, *side)[axis]
             for axis, length in enumerate(shape)
         )
         for batch, side in zip(batches, sides, strict=True)

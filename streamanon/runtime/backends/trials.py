@@ -117,6 +117,25 @@ def timed(backends: Mapping[str, Backend], engines: Engines) -> tuple[dict[str, 
     """
     paths = [engines.path(name) for name in MODELS]
     given = [example(read_onnx_header(path).inputs, 1) for path in paths]
+    loaded, faults = _loaded(backends, paths, given)
+    best = {name: [float("inf")] * len(paths) for name in loaded}
+    for _ in range(ROUNDS):
+        for name, models in list(loaded.items()):
+            try:
+                for number, (model, values) in enumerate(zip(models, given, strict=True)):
+                    begun = time.perf_counter()
+                    model.run(*values)
+                    best[name][number] = min(best[name][number], 1000 * (time.perf_counter() - begun))
+            except Exception as error:  # of a GPU whose memory another program took meanwhile, say
+                faults[name] = f"fails: {first_line(error)}"
+                del loaded[name], best[name]
+    return {name: round(sum(values), 2) for name, values in best.items()}, faults
+
+
+def _loaded(
+    backends: Mapping[str, Backend], paths: Sequence[Path], given: Sequence[Sequence[Array]]
+) -> tuple[dict[str, list[Model]], dict[str, str]]:
+    """The models of the backends whose results are right, and what is wrong with the others."""
     loaded: dict[str, list[Model]] = {}
     results: dict[str, list[Array]] = {}
     faults: dict[str, str] = {}
@@ -135,14 +154,7 @@ def timed(backends: Mapping[str, Backend], engines: Engines) -> tuple[dict[str, 
         if not _agree(results[name], reference):
             faults[name] = "its results are wrong on this machine"
             del loaded[name]
-    best = {name: [float("inf")] * len(paths) for name in loaded}
-    for _ in range(ROUNDS):
-        for name, models in loaded.items():
-            for number, (model, values) in enumerate(zip(models, given, strict=True)):
-                begun = time.perf_counter()
-                model.run(*values)
-                best[name][number] = min(best[name][number], 1000 * (time.perf_counter() - begun))
-    return {name: round(sum(values), 2) for name, values in best.items()}, faults
+    return loaded, faults
 
 
 def _agree(one: Sequence[Array], other: Sequence[Array]) -> bool:
