@@ -21,7 +21,16 @@ from ultralytics.nn.tasks import PoseModel
 
 from streamanon.training.detector_samples import CropSampler
 from streamanon.training.scenes import Labels
-from streamanon.training.session import Student, batches_of, export_onnx, options, restore, run, steps
+from streamanon.training.session import (
+    Student,
+    batches_of,
+    blend_into,
+    export_onnx,
+    options,
+    restore,
+    run,
+    steps,
+)
 
 Batch = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
@@ -125,6 +134,8 @@ def train(args: argparse.Namespace) -> None:
         criterion.bce.mute = muted_anchors(batch["ignored"], len(images), args.crop, strides).to(device)
         loss, items = criterion(outputs, {k: v.to(device) for k, v in batch.items()})
         student.learn(step, loss.sum(), items, every=100)
+    if args.mean_with is not None:
+        blend_into(student.average, build_model(args.mean_with).to(device), 0.5)
     student.save()
 
 
@@ -171,6 +182,7 @@ def main() -> None:
     parser.add_argument("--frozen", type=int, default=0, help="how many of the first layers do not learn")
     parser.add_argument("--mined", type=Path, help="folder of what verifier_mining wrote, rescored")
     parser.add_argument("--turned", type=Path, help="folder of what verifier_turned wrote")
+    parser.add_argument("--mean-with", type=Path, help="earlier weights: their mean with the new is saved")
     parser.add_argument("--half", action="store_true", help="bfloat16 autocast, where the processor has it")
     run(parser.parse_args(), train, export)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def scene() -> Scene:
 def mined(folder: Path, name: str, judge: float, hard: float) -> Mined:
     """One detection apart from both labels, and one of the first label, with a score of 0.4."""
     nothing = np.array([150, 150, 170, 175], np.float32)
-    rows = {
+    rows: dict[str, Any] = {
         "names": np.array([name]),
         "picture": np.zeros(2, int),
         "turn": np.zeros(2, int),
@@ -42,7 +43,8 @@ def mined(folder: Path, name: str, judge: float, hard: float) -> Mined:
         "hard": np.array([hard, 0.9], np.float32),
     }
     np.savez(folder / "scenes_more.npz", **rows)
-    np.savez(folder / "faces.npz", **{name: np.array([0.1, 0.2, 0.9], np.float32)})
+    doubts: dict[str, Any] = {name: np.array([0.1, 0.2, 0.9], np.float32)}
+    np.savez(folder / "faces.npz", **doubts)
     return read_mined(folder)[name]
 
 
@@ -73,7 +75,8 @@ def test_profiles_and_missed_faces_are_shown_more_often_and_ignored_ones_never()
     front, profile, ignored = _face_weights(scene(), None)
     assert profile > 2 * front > 0
     assert ignored == 0
-    missed = Mined(np.zeros((0, 4)), np.zeros((0, 4)), np.array([1, 0, 0], np.float32))
+    none = np.zeros((0, 4), np.float32)
+    missed = Mined(none, none, np.array([1, 0, 0], np.float32))
     assert _face_weights(scene(), missed)[0] > 2 * front
 
 
