@@ -175,7 +175,7 @@ CONDITIONS: dict[str, Callable[[Footage], Footage]] = {
     "interlaced": interlaced,
     "dark": dark,
 }
-QUICK_ONES = ("dissolved", "dark")
+QUICK_ONES = ("dark",)
 
 
 def bare(resolved: Resolved, boxes: Float) -> list[float]:

@@ -214,7 +214,13 @@ def test_boxes_that_tremble_are_covered(method: Method) -> None:
         assert all(shimmer(frame.picture, box) < 0.1 for box in boxes)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [
+        one if one in ("fill", "synthesize") else pytest.param(one, marks=pytest.mark.slow)
+        for one in METHODS
+    ],
+)
 @pytest.mark.parametrize("spacing", [54, *(pytest.param(one, marks=pytest.mark.slow) for one in (70, 100))])
 def test_neighbours_do_not_lose_their_covers_to_one_another(spacing: int, method: Method) -> None:
     """Every third detection is missed, side by side: the tracker must not take one for the other."""
