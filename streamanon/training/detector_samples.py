@@ -14,10 +14,15 @@ from streamanon.training.mined import Mined, read_mined
 from streamanon.training.occluders import Occluders
 from streamanon.training.portraits import read_portraits
 from streamanon.training.scenes import Labels, Scene, degrade, read_scenes, transform_labels
-from streamanon.training.verifier_samples import TURN_WEIGHTS, UNKNOWN_WEIGHT, read_heads, turn_of
+from streamanon.training.verifier_samples import (
+    PORTRAIT_SETS,
+    TURN_WEIGHTS,
+    UNKNOWN_WEIGHT,
+    read_heads,
+    turn_of,
+)
 from streamanon.training.verifier_turned import turned_meshes
 
-PORTRAIT_SETS = ("lfw", "generated", "utk", "congress", "faker", "masked")
 #: How often pictures of a set are drawn, beside 1.
 SET_WEIGHTS = {
     "facemask-cc0": 0.4,
