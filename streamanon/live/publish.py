@@ -33,7 +33,7 @@ from av.stream import Stream
 
 from streamanon.errors import SinkError, StreamanonError
 from streamanon.live.acknowledged import Acknowledged
-from streamanon.live.retention import Retention, remove_empty
+from streamanon.live.retention import Retention, new_file, remove_empty
 from streamanon.live.srt import transmit
 from streamanon.live.wire import CLOCK_HZ, VIDEO, Encoded, Hello, packets
 from streamanon.media.output_file import OutputFile
@@ -114,8 +114,12 @@ def _open(hello: Hello, stack: contextlib.ExitStack) -> tuple[OutputContainer, C
         _clear_playlist(Path(hello.target).parent)
         # Another name each time: players and caches keep what has the same one.
         options["hls_fmp4_init_filename"] = f"init-{time.time_ns() // 1_000_000}.mp4"
-    output = av.open(target, "w", format=hello.muxer, options=options)
-    return output, finish
+    opener = _open_in_archive if hello.kind == "archive" else None
+    return av.open(target, "w", format=hello.muxer, options=options, io_open=opener), finish
+
+
+def _open_in_archive(path: str, _flags: int, _options: dict[str, str]) -> BinaryIO:
+    return new_file(Path(path))
 
 
 def _nothing(_: bool) -> None: ...

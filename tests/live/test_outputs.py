@@ -25,7 +25,7 @@ from streamanon.config import OutputConfig
 from streamanon.errors import ConfigError
 from streamanon.live.encode import AAC_SAMPLES, Encoder
 from streamanon.live.outputs import ChildOutput, OutputCounts, PacketQueue
-from streamanon.live.retention import EVERY_SECONDS, Retention, remove_empty
+from streamanon.live.retention import EVERY_SECONDS, Retention, new_file, remove_empty
 from streamanon.live.sound import SoundTrack
 from streamanon.live.states import State
 from streamanon.live.targets import Archiving, target_of
@@ -147,7 +147,9 @@ def finish(*some: ChildOutput) -> None:
 
 def test_files_archives_and_playlists(tmp_path: Path) -> None:
     sender = Sender()
-    names = ["a.mkv", "b.mp4", "c.ts", "part-%Y%m%d-%H%M%S-%s.mkv"]
+    names = ["a.mkv", "b.mp4", "c.ts", "part-%S.mkv"]
+    for second in range(60):  # none of which is replaced
+        (tmp_path / f"part-{second:02}.mkv").write_bytes(b"")
     some = [sender.open(str(tmp_path / name)) for name in names]
     some.append(sender.open(f"hls://{tmp_path / 'hls'}"))
     sender.send(75, *some)
@@ -160,7 +162,7 @@ def test_files_archives_and_playlists(tmp_path: Path) -> None:
     assert playlist.count("#EXTINF") == 3
     assert "PROGRAM-DATE-TIME" in playlist
     assert "init-" in playlist
-    assert sum(len(look_at(path)) for path in tmp_path.glob("part-*.mkv")) == 75
+    assert sum(len(look_at(path)) for path in tmp_path.glob("part-*_2.mkv")) == 75
     assert {state for state, _ in sender.told} == {State.RUNNING, State.ENDED}
 
 
@@ -325,6 +327,37 @@ def test_old_files_of_an_archive_are_removed_and_no_others(tmp_path: Path) -> No
     os.utime(newer, (5001, 5001))
     kept.keep(5102 + EVERY_SECONDS * 200)
     assert sorted(path.name for path in tmp_path.iterdir()) == [newer.name, "cam-notes.mkv"]
+
+
+def test_old_files_are_removed_when_the_clock_was_set_back(tmp_path: Path) -> None:
+    kept = Retention(tmp_path / "cam-%S.mkv", 600)
+    kept.keep(2e9)
+    for second in (1, 2):
+        (tmp_path / f"cam-0{second}.mkv").write_bytes(b"x")
+        os.utime(tmp_path / f"cam-0{second}.mkv", (second, second))
+    kept.keep(1e9)
+    assert [path.name for path in tmp_path.iterdir()] == ["cam-02.mkv"]
+
+
+def test_long_files_of_an_archive(tmp_path: Path) -> None:
+    """FFmpeg takes no 2.592e+06."""
+    target = target_of(str(tmp_path / "cam-%S.mkv"), Archiving(30 * 86400.0))
+    with av.open(target.address, "w", format=target.muxer, options=target.options) as output:
+        output.add_stream("libx264", rate=RATE)
+        output.start_encoding()
+
+
+def test_a_file_of_an_archive_replaces_none(tmp_path: Path) -> None:
+    """As its name comes again when summer time ends."""
+    path = tmp_path / "cam-02.mkv"
+    for content in (b"1", b"2", b"3"):
+        with new_file(path) as file:
+            file.write(content)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["cam-02.mkv", "cam-02_2.mkv", "cam-02_3.mkv"]
+    assert path.read_bytes() == b"1"
+    kept = Retention(tmp_path / "cam-%S.mkv", 600)
+    kept.keep(time.time() + 1000)
+    assert len(list(tmp_path.iterdir())) == 1, "those with a number are the archive's, too"
 
 
 @pytest.mark.parametrize(
