@@ -39,6 +39,8 @@ from streamanon.live.wire import CLOCK_HZ, VIDEO, Encoded, Hello, packets
 from streamanon.media.output_file import OutputFile
 
 _PR_SET_PDEATHSIG = 1
+#: FFmpeg writes times of 31 bits, in milliseconds, into FLV: after 24.8 days they would be 0 again, s.
+FLV_SECONDS = 2**31 // 1000
 #: A server that acknowledges nothing for so long is given up, s.
 UNACKNOWLEDGED_SECONDS = 5.0
 
@@ -88,6 +90,8 @@ def _publish(hello: Hello, source: BinaryIO, tell: Callable[..., None]) -> None:
             if base is None:
                 base = packet.dts
             if packet.dts >= base:
+                if hello.muxer == "flv" and packet.dts - base >= FLV_SECONDS * CLOCK_HZ:
+                    raise SinkError("RTMP's times would begin anew; it is connected again")
                 output.mux(_packet(packet, base, streams))
             if server.is_stuck():
                 raise _FrozenServerError

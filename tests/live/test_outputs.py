@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -17,12 +19,13 @@ from typing import Any, Literal
 
 import av
 import pytest
-from live_scenes import RATE, an_info, look_at, scene, wait_for
+from live_scenes import RATE, an_info, look_at, no_thread, scene, wait_for
 
 import streamanon.live.backoff as backoff
 import streamanon.live.outputs as outputs
+import streamanon.live.publish as publish
 from streamanon.config import OutputConfig
-from streamanon.errors import ConfigError
+from streamanon.errors import ConfigError, SinkError
 from streamanon.live.encode import AAC_SAMPLES, Encoder
 from streamanon.live.outputs import ChildOutput, OutputCounts, PacketQueue
 from streamanon.live.retention import EVERY_SECONDS, Retention, new_file, remove_empty
@@ -512,6 +515,50 @@ def test_a_child_that_cannot_be_started_is_tried_again(
     finish(output)
     assert [state for state, _ in sender.told] == [State.LOST, State.RUNNING, State.ENDED]
     assert "cannot be started" in sender.told[0][1]
+
+
+def test_a_child_for_which_no_thread_can_be_started_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.01)
+    with no_thread("output watch"):
+        sender = Sender(sound=False)
+        output = sender.open(str(tmp_path / "out-%s.mkv"))
+        assert wait_for(lambda: bool(sender.told), 60)
+    assert sender.told == [(State.LOST, "its process cannot be started (Resource temporarily unavailable)")]
+    assert wait_for(lambda: output._child is not None, 60)
+    sender.send(5, output)
+    finish(output)
+    assert sender.told[1:] == [(State.RUNNING, ""), (State.ENDED, "")]
+
+
+def test_a_file_in_the_working_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one])  # as of the installed command
+    sender = Sender(sound=False)
+    output = sender.open("out.mkv")
+    sender.send(5, output)
+    finish(output)
+    assert len(look_at(tmp_path / "out.mkv")) == 5
+
+
+def test_rtmp_is_connected_again_before_its_times_are_used_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg begins at 0 again after 24.8 days, which servers and players take for the past."""
+    target = replace(target_of(str(tmp_path / "x.mkv")), muxer="flv", kind="network", options={})
+    encoder = Sender(sound=False).encoder
+    made = []
+    for pts in (0, publish.FLV_SECONDS * 90_000 - 3600, publish.FLV_SECONDS * 90_000):
+        raw = RawFrame(0, pts, TICK, next(iter(scene(1))).picture)
+        made += encoder.video(unchecked_safe_frame(raw))
+    hello = Hello("network", target.address, "flv", {}, encoder.header, encoder.setup)
+    pipe = io.BytesIO(b"".join(one.to_bytes() for one in made))
+    told: list[dict[str, Any]] = []
+    with pytest.raises(SinkError, match="begin anew"):
+        publish._publish(hello, pipe, lambda **what: told.append(what))
+    assert told[-1] == {"done": 2}
 
 
 def test_a_file_whose_child_cannot_be_started_is_told(
