@@ -160,7 +160,15 @@ def test_what_is_wrong_is_told(tmp_path: Path, text: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["udp://:9000", "udp://@239.0.0.1:9000", "srt://:9000?mode=listener", "rtsp://u:p@s/:#@c/s"]
+    "address",
+    [
+        "udp://:9000",
+        "udp://@239.0.0.1:9000",
+        "srt://:9000?mode=listener",
+        "srt://c:9000?streamid=read:path",
+        "srt://c:9000?streamid=#!::m=request,u=name,r=path",
+        "rtsp://u:p@s/:#@c/s",
+    ],
 )
 def test_addresses_that_are_right(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _program: "/usr/bin/srt-live-transmit")
