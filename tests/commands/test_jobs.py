@@ -142,6 +142,10 @@ def test_an_output_within_the_input_is_not_gone_into(folder: Path) -> None:
 def test_recursive_is_for_folders() -> None:
     with pytest.raises(ConfigError, match="--recursive is for folders"):
         find_jobs("a.mp4", Path("b.mp4"), recursive=True)
+    with pytest.raises(ConfigError) as told:
+        find_jobs("rtsp://u:hunter2@camera", Path("b.mp4"), recursive=True)
+    assert "camera" in str(told.value)
+    assert "hunter2" not in str(told.value)
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.png", "out.WMV"])
