@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import re
@@ -50,6 +51,7 @@ _OF_DRAWS = ("identity.epsilon", "identity.seed", "identity.key", "identity.ttl_
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code. Errors print one sentence and give 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _print_any_character()
     try:
         _check_none_empty(given)
         lines = [line for argument in given for line in _lines_of(argument)]
@@ -130,6 +132,12 @@ def _open_standard_streams() -> None:
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
+
+
+def _print_any_character() -> None:
+    """What standard output cannot encode is escaped, as on standard error: names of files may hold it."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _forbid_core_dumps() -> None:
