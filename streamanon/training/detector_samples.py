@@ -36,6 +36,8 @@ SET_WEIGHTS = {
     "lobby": 0.5,
 }
 FILL = 114
+#: A face of which less lies in the crop is ignored.
+LEAST_INSIDE = 0.4
 MIN_FACE_PX = 5.0
 #: How many of the crops show something that was taken for a face.
 LOOKALIKES = 0.12
@@ -49,6 +51,8 @@ FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRI
 TURNED, HEADS = 0.3, 0.08
 #: How many pasted portraits have something before the face, and how many a cap's peak.
 OCCLUDED, PEAKS = 0.2, 0.06
+#: How many pasted heads are cut by an edge, as of people who walk in, and how much of the face is left.
+CUT, CUT_INSIDE = 0.12, (0.45, 0.9)
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,7 @@ class CropSampler:
             wanted = min(wanted, 30.0)
         scale = wanted / float(np.sqrt((box[2] - box[0]) * (box[3] - box[1])))
         centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2], np.float64)
-        target = rng.uniform(0.03, 0.97, 2) * size
+        target = _middle(wanted, size, rng)
         matrix, flipped = self._affine(centre, scale, target, spread=16)
         alpha = self._alpha(head.image, box)
         if scale < 0.6:
@@ -256,8 +260,17 @@ class CropSampler:
         outside = ((labels.keypoints[..., :2] < 0) | (labels.keypoints[..., :2] >= size)).any(-1)
         keypoints = labels.keypoints.copy()
         keypoints[outside] = 0
-        ignore = labels.ignore | (inside < 0.5) | (labels.sizes < MIN_FACE_PX)
+        ignore = labels.ignore | (inside < LEAST_INSIDE) | (labels.sizes < MIN_FACE_PX)
         return Labels(clipped, keypoints, ignore).pick(inside > 0.05)
+
+
+def _middle(face_px: float, size_px: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Where the middle of a pasted face lies: anywhere, or so near an edge that this cuts the face."""
+    middle = rng.uniform(0.03, 0.97, 2) * size_px
+    if rng.random() < CUT:
+        to_edge = face_px * (rng.uniform(*CUT_INSIDE) - 0.5)
+        middle[rng.integers(2)] = to_edge if rng.random() < 0.5 else size_px - to_edge
+    return middle
 
 
 def _covered(labels: Labels, weight: NDArray[np.float32]) -> Labels:

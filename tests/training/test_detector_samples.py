@@ -11,7 +11,14 @@ import pytest
 pytest.importorskip("scipy", reason="pip install 'streamanon[train]'")
 
 from streamanon.mesh.landmarks import mesh_keypoints
-from streamanon.training.detector_samples import Pasted, _face_weights, _under_peak, _with_mined
+from streamanon.training.detector_samples import (
+    CUT_INSIDE,
+    Pasted,
+    _face_weights,
+    _middle,
+    _under_peak,
+    _with_mined,
+)
 from streamanon.training.mined import Mined, read_mined
 from streamanon.training.scenes import Labels, Scene
 
@@ -78,6 +85,15 @@ def test_profiles_and_missed_faces_are_shown_more_often_and_ignored_ones_never()
     none = np.zeros((0, 4), np.float32)
     missed = Mined(none, none, np.array([1, 0, 0], np.float32))
     assert _face_weights(scene(), missed)[0] > 2 * front
+
+
+def test_some_faces_are_cut_by_an_edge_but_not_by_more_than_half() -> None:
+    rng = np.random.default_rng(0)
+    middles = np.array([_middle(40, 200, rng) for _ in range(2000)])
+    left = np.minimum(0.5 + middles / 40, 0.5 + (200 - middles) / 40).min(axis=1)
+    assert left.min() >= CUT_INSIDE[0] - 1e-6
+    near = (left < CUT_INSIDE[1]).mean()  # some of those that lie anywhere, too
+    assert 0.2 < near < 0.45
 
 
 def test_a_peak_hides_the_brow_and_leaves_the_mouth() -> None:
