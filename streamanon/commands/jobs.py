@@ -165,6 +165,8 @@ def check_jobs(
             if is_same_file(output, one):
                 raise ConfigError(f"the output {output} is a file that this run reads; give another name")
     if report is not None:
+        if skip_existing and os.path.isfile(report):  # with which --overwrite does not go
+            raise ConfigError(f"the report {report} exists already; give another name, or remove it")
         check_free(report, overwrite)
     if not (overwrite or skip_existing):
         _check_all_free(jobs)

@@ -232,9 +232,10 @@ def _open_output(file: OutputFile, path: Path, config: OutputConfig) -> OutputCo
 
 
 def _refused(path: Path, error: Exception) -> SinkError:
-    remedy = (
-        "keep the program that reads it running" if is_stdout(path) else "check the disk and the folder"
-    )
+    if isinstance(error, BrokenPipeError):
+        remedy = "keep the program that reads it running"
+    else:
+        remedy = "check where it goes" if is_stdout(path) else "check the disk and the folder"
     return SinkError(f"cannot write {shown(path)}: {_reason(error)}; {remedy}")
 
 

@@ -169,3 +169,13 @@ def test_outputs_that_exist_are_refused_before_the_work(folder: Path, tmp_path: 
             check_jobs(jobs, overwrite=False)
     check_jobs(jobs, overwrite=True)
     check_jobs(jobs, overwrite=False, skip_existing=True)
+
+
+def test_a_report_that_exists_is_told_with_a_remedy_that_works(tmp_path: Path) -> None:
+    report = tmp_path / "r.json"
+    report.touch()
+    jobs = [Job("a.mp4", tmp_path / "b.mp4")]
+    with pytest.raises(ConfigError, match="--overwrite to replace it"):
+        check_jobs(jobs, overwrite=False, report=report)
+    with pytest.raises(ConfigError, match="give another name, or remove it"):
+        check_jobs(jobs, overwrite=False, report=report, skip_existing=True)

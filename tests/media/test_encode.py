@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import subprocess
 import sys
@@ -284,3 +285,23 @@ def test_rows_from_bottom_to_top_are_copied(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.mkv"
         written.append(to_rgb(next(iter(read_frames(path, probe(path)))).picture))
     np.testing.assert_array_equal(written[0], written[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "remedy"),
+    [
+        ("b.ts", OSError(errno.ENOSPC, "No space left on device"), "check the disk and the folder"),
+        ("-.ts", OSError(errno.ENOSPC, "No space left on device"), "check where it goes"),
+        ("-.ts", BrokenPipeError(errno.EPIPE, "Broken pipe"), "keep the program that reads it running"),
+    ],
+)
+def test_the_remedy_fits_what_cannot_be_written(
+    name: str, error: OSError, remedy: str, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> int:
+        raise error
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("streamanon.media.output_file.OutputFile.write", fails)
+    with pytest.raises(SinkError, match=f"{error.strerror}; {remedy}"):
+        pass_through(clip, Path(name))
