@@ -9,6 +9,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -305,3 +306,22 @@ def test_the_remedy_fits_what_cannot_be_written(
     monkeypatch.setattr("streamanon.media.output_file.OutputFile.write", fails)
     with pytest.raises(SinkError, match=f"{error.strerror}; {remedy}"):
         pass_through(clip, Path(name))
+
+
+@pytest.mark.parametrize(
+    ("codec", "frames", "suffix"), [("h264", 40, ".mp4"), ("h264", 41, ".mov"), ("hevc", 14, ".mp4")]
+)
+def test_the_last_pictures_are_shown(codec: Any, frames: int, suffix: str, tmp_path: Path) -> None:
+    """Those are decoded in the last fragment but one, and shown after the last packet of all."""
+    source, output = write_clip(tmp_path / "a.mkv", pts=frames), tmp_path / f"b{suffix}"
+    pass_through(source, output, OutputConfig(codec=codec, preset="veryfast"))
+    with av.open(str(output)) as opened:
+        assert sum(1 for _ in opened.decode(video=0)) == frames
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_pictures_just_before_zero_are_shown(suffix: str, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mkv", pts=range(-1, 11))
+    pass_through(source, tmp_path / f"b{suffix}")
+    with av.open(str(tmp_path / f"b{suffix}")) as opened:
+        assert [frame.time for frame in opened.decode(video=0)] == [i / 25 for i in range(12)]
