@@ -206,7 +206,8 @@ class Target:
 @dataclass(frozen=True, eq=False)
 class Resolved:
     """A frame whose faces are settled. ``cover_all``: nothing is known, so the whole frame is covered.
-    ``moving`` [N, 4] xyxy px: what else is covered.
+    ``moving`` [N, 4] xyxy px: what else is covered. ``hidden``: faces that need no cover of their own, as
+    those of other targets hide them; where one of these is left visible they become targets.
     """
 
     frame: RawFrame
@@ -214,6 +215,7 @@ class Resolved:
     cut: bool = False
     cover_all: bool = False
     moving: Float = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    hidden: tuple[Target, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

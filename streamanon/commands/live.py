@@ -57,7 +57,7 @@ def run_live(args: argparse.Namespace, config: Config) -> int:
     journal = Journal(args.log == "json", lambda line: tell(line, sys.stderr))
     service = Service(journal)
     with ExitStack() as stack:
-        flags = stack.enter_context(_signals())
+        flags = stack.enter_context(_signals(reloads=site is not None))
         if status is not None:
             server = StatusServer(*parse_status(status), service.cameras)
             stack.callback(server.close)
@@ -106,7 +106,7 @@ def record(args: argparse.Namespace, config: Config, output: Path) -> int:
     quiet_ffmpeg()
     journal = Journal(False, _nothing if args.quiet else tell)
     service = Service(journal)
-    with _signals() as flags:
+    with _signals(reloads=False) as flags:
         if not _load(service, [one], flags, journal):
             return _left(False, 128 + flags.stop)
         service.start([one])
@@ -186,8 +186,10 @@ class _Flags:
 
 
 @contextmanager
-def _signals() -> Iterator[_Flags]:
-    """SIGTERM and Ctrl-C stop, a second one at once; SIGHUP reloads."""
+def _signals(reloads: bool) -> Iterator[_Flags]:
+    """SIGTERM and Ctrl-C stop, a second one at once. SIGHUP, which also comes when a terminal is closed,
+    reloads or else stops, too, unless it is ignored as by nohup.
+    """
     flags = _Flags()
 
     def stop(number: int, _frame: object) -> None:
@@ -201,8 +203,8 @@ def _signals() -> Iterator[_Flags]:
         flags.reload = True
 
     wanted: dict[int, Callable[[int, object], None]] = {signal.SIGINT: stop, signal.SIGTERM: stop}
-    if hasattr(signal, "SIGHUP"):
-        wanted[signal.SIGHUP] = reload
+    if hasattr(signal, "SIGHUP") and (reloads or signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN):
+        wanted[signal.SIGHUP] = reload if reloads else stop
     before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:
         yield flags

@@ -17,7 +17,7 @@ from streamanon.identity.encoder import IdentityModel
 from streamanon.identity.visible_people import LEAST_KEPT_PX, Keeper
 from streamanon.runtime.faults import Faults
 from streamanon.track.hold import is_due
-from streamanon.types import Float, Resolved
+from streamanon.types import Float, Resolved, Target
 
 #: How long a track is remembered that is in no frame, s: longer than the tracker does.
 FORGET_SECONDS = 10.0
@@ -58,13 +58,14 @@ class Keeping:
         self._chosen = chosen
         self._strays: dict[int, float] = {}  # by track: when it was last outside all areas, s
         self._last_seen: dict[int, float] = {}
+        self._visible: frozenset[int] = frozenset()  # in the last frame that was decided
 
     def see(self, measured: Measured) -> None:
         """What a frame tells, before it is decided on."""
         resolved = measured.resolved
         now = resolved.frame.pts_seconds
         self._chosen.see(resolved)
-        for target in resolved.targets:
+        for target in (*resolved.targets, *resolved.hidden):
             self._last_seen[target.track_id] = now
             if not self._is_inside(target.box, resolved):
                 self._strays[target.track_id] = now
@@ -75,15 +76,24 @@ class Keeping:
             self._keeper.doubt(target.track_id for target in resolved.targets)
 
     def decided(self, measured: Measured) -> Measured:
-        """The frame with the tracks that are left visible in it."""
+        """The frame with the tracks that are left visible in it. Whom a visible face was to hide becomes a
+        target, but for what was visible itself: likely the same face, under its number before.
+        """
         resolved = measured.resolved
         now = resolved.frame.pts_seconds
-        tracks = [target.track_id for target in resolved.targets if target.track_id >= 0]
+        tracks, hidden = _tracks_of(resolved.targets), _tracks_of(resolved.hidden)
         visible = set(self._keeper.shown(tracks, now)) | self._chosen.shown(tracks, now)
+        visible |= self._visible.intersection(hidden)
         if self._areas:
-            visible |= {track for track in tracks if track not in self._strays}
+            visible |= {track for track in (*tracks, *hidden) if track not in self._strays}
         self._forget(now)
-        return replace(measured, visible=frozenset(visible))
+        self._visible = frozenset(visible)
+        if visible:
+            targets = (*resolved.targets, *resolved.hidden)
+            meshes = [*measured.meshes, *(None for _ in resolved.hidden)]
+            resolved = replace(resolved, targets=targets, hidden=())
+            measured = replace(measured, resolved=resolved, meshes=meshes)
+        return replace(measured, visible=self._visible)
 
     def _describe(self, measured: Measured) -> None:
         frame = measured.resolved.frame
@@ -111,6 +121,10 @@ class Keeping:
         self._last_seen = {track: seen for track, seen in self._last_seen.items() if track in kept}
         self._strays = {track: seen for track, seen in self._strays.items() if track in kept}
         self._keeper.forget(kept)
+
+
+def _tracks_of(targets: Iterable[Target]) -> list[int]:
+    return [target.track_id for target in targets if target.track_id >= 0]
 
 
 def keep(frames: Iterable[Measured], keeping: Keeping | None) -> Iterator[Measured]:

@@ -19,9 +19,9 @@ from streamanon.detect.stillness import Stillness
 from streamanon.detect.tiling import PADDING
 from streamanon.detect.verifier import Verifier
 from streamanon.detect.view_schedule import Look, ViewSchedule
-from streamanon.detect.yolo import FaceDetector, best, merge
+from streamanon.detect.yolo import FaceDetector, best, merge, shares_of
 from streamanon.errors import DetectionError
-from streamanon.geometry import invert, overlap, transform
+from streamanon.geometry import invert, transform
 from streamanon.media.coloured_light import without_cast
 from streamanon.media.yuv import crop, from_rgb, small_rgb
 from streamanon.types import Faces, Float, Observation, Picture, RawFrame, Status
@@ -34,6 +34,9 @@ MOVED_LEVELS = 4.0
 DETECTOR_WEIGHT = 0.5
 #: Faces in another orientation count from this probability.
 OTHER_ORIENTATION_PROBABILITY = 0.6
+#: And if no likely face of the present orientation shares more than this part of the area of either box:
+#: parts of a face that look like one another way up share 0.4 and more, heads side by side up to 0.2.
+OTHER_FACE_SHARE = 0.3
 #: Probability assumed where the verifier failed, for detections whose score is enough to start a track.
 UNVERIFIED_PROBABILITY = 0.95
 #: A lost face is still in its expected place if the verifier gives it this probability there.
@@ -233,7 +236,7 @@ def _ranks(probabilities: Float, scores: Float) -> Float:
 
 def by_orientation(found: Mapping[int, Faces], turn: int, declared: int) -> tuple[Faces, dict[int, Faces]]:
     """The faces of the present orientation ``turn``, and those of others by turn, each face once. Others
-    count if they overlap no likely one of these and have ``OTHER_ORIENTATION_PROBABILITY``; those of
+    count if they are none of the likely ones of these and have ``OTHER_ORIENTATION_PROBABILITY``; those of
     ``declared`` need no probability.
     """
     faces, turned = found[turn], {}
@@ -249,10 +252,11 @@ def by_orientation(found: Mapping[int, Faces], turn: int, declared: int) -> tupl
 
 
 def elsewhere(faces: Faces, known: Faces) -> Faces:
-    """The faces that overlap none of the ``known`` ones. Their orientation is uncertain, so all their
-    keypoints are set to the box centre.
+    """The faces that share at most ``OTHER_FACE_SHARE`` with each of the ``known`` ones. Their orientation
+    is uncertain, so all their keypoints are set to the box centre.
     """
-    free = faces[~(overlap(faces.boxes, known.boxes) > 0).any(axis=1)]
+    shared = np.maximum(shares_of(faces.boxes, known.boxes), shares_of(known.boxes, faces.boxes).T)
+    free = faces[~(shared > OTHER_FACE_SHARE).any(axis=1)]
     middles = (free.boxes[:, :2] + free.boxes[:, 2:]) / np.float32(2)
     points = np.repeat(middles[:, None], free.keypoints.shape[1], axis=1)
     return Faces(free.boxes, free.scores, points, free.track_ids)

@@ -234,16 +234,10 @@ class Camera:
         shown = self.settings.source.shown
         if self._sound is not None:
             self._sound.forget()
-        feed = self._feed = Feed(
-            self.settings.source,
-            self.feed_counts,
-            self._origin,
-            self._index,
-            self.info,
-            self._sound.hear if self._sound is not None else None,
-            self._clock,
-            self._connect,
-        )
+        try:
+            feed = self._feed = self._make_feed()
+        except RuntimeError as error:  # too many threads: perhaps not for long
+            return "open", f"{shown} cannot be read ({error})", 0.0
         if self._stop.is_set():
             feed.stop()
         try:
@@ -261,6 +255,18 @@ class Camera:
         if feed.first_frame is None:
             return "open", f"{shown} ended without a picture; check that it plays", healthy
         return "ended", f"{shown} ended", healthy
+
+    def _make_feed(self) -> Feed:
+        return Feed(
+            self.settings.source,
+            self.feed_counts,
+            self._origin,
+            self._index,
+            self.info,
+            self._sound.hear if self._sound is not None else None,
+            self._clock,
+            self._connect,
+        )
 
     def _end(self, feed: Feed) -> float:
         feed.stop()

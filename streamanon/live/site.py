@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -179,7 +180,7 @@ def _targets(section: CameraSection, config: Config) -> tuple[Target, ...]:
         SEGMENT_SECONDS if section.segment is None else seconds_of(section.segment, "segment"),
         None if section.keep is None else seconds_of(section.keep, "keep"),
     )
-    targets = tuple(target_of(_from_file(to), archiving, section.overwrite) for to in section.to)
+    targets = _told_apart(target_of(_from_file(to), archiving, section.overwrite) for to in section.to)
     places = set()
     for target in targets:
         if config.output.codec == "hevc" and target.muxer == "flv":
@@ -195,6 +196,17 @@ def _targets(section: CameraSection, config: Config) -> tuple[Target, ...]:
             " them out"
         )
     return targets
+
+
+def _told_apart(targets: Iterable[Target]) -> tuple[Target, ...]:
+    """Outputs whose addresses differ in what is hidden alone, such as a stream key, are numbered."""
+    seen: Counter[str] = Counter()
+    made = []
+    for target in targets:
+        seen[target.shown] += 1
+        number = seen[target.shown]
+        made.append(target if number == 1 else replace(target, shown=f"{target.shown} ({number})"))
+    return tuple(made)
 
 
 def _place(target: Target) -> str:

@@ -2,8 +2,9 @@
 
 The promise, for every track within one shot: each frame in which it is sure, and that lies at most
 ``seconds`` before one of its detections or at most ``coast_seconds`` after one, has a target for it, unless
-the covers of detected faces hide that target, or it would lie wholly outside the picture, or it went out of
-the picture and came in again: then it is covered for ``coast_seconds`` from either side.
+the covers of detected faces hide that target (``Resolved.hidden``), or it would lie wholly outside the
+picture, or it went out of the picture and came in again: then it is covered for ``coast_seconds`` from
+either side.
 
 In which frames a track is sure decides :mod:`streamanon.track.evidence`, with all passes in held frames
 included. Elsewhere it may be no face, and has targets only in frames of probable detections and in those no
@@ -94,7 +95,8 @@ def _settle(observation: Observation, shot: _Shot) -> Resolved:
     targets = [t for t in detected if t.track_id < 0 or shot.reaches(t.track_id, index)]
     there = _boxes(targets)
     faces = _boxes(t for t in targets if shot.is_sure(t.track_id, index))
-    targets = [t for t in targets if shot.is_sure(t.track_id, index) or not _is_within(t, faces)]
+    hidden = [t for t in targets if not shot.is_sure(t.track_id, index) and _is_within(t, faces)]
+    targets = [t for t in targets if t not in hidden]
     filled = [t for t in shot.fill(observation.frame) if t.track_id not in seen]
     filled = [t for t in filled if shot.reaches(t.track_id, index)]
     # Without detection in this frame the faces of the nearest passes count as detected.
@@ -105,15 +107,11 @@ def _settle(observation: Observation, shot: _Shot) -> Resolved:
     for target, one in zip(filled, known, strict=True):
         # What is surely a face is hidden only by covers of such, which are larger.
         others = surely if shot.is_sure(target.track_id, index) else there
-        if one or not _is_within(target, others):
-            targets.append(target)
-    inside = tuple(
-        replace(t, sure=shot.is_sure(t.track_id, index), later=shot.later(t.track_id, index))
-        for t in targets
-        if _touches(t.box, observation.frame.picture)
-    )
+        (targets if one or not _is_within(target, others) else hidden).append(target)
+    inside, behind = (shot.settled(ones, observation.frame) for ones in (targets, hidden))
     shot.forget(observation.frame)
-    return Resolved(observation.frame, inside, observation.cut, cover_all=observation.status == "failed")
+    failed = observation.status == "failed"
+    return Resolved(observation.frame, inside, observation.cut, cover_all=failed, hidden=behind)
 
 
 def _boxes(targets: Iterable[Target]) -> Float:
@@ -358,12 +356,20 @@ class _Shot:
         """Whether a target is surely a face, and was detected in the pass before or after."""
         return target.distance <= self._interval_at(index) and self.is_sure(target.track_id, index)
 
-    def later(self, track_id: int, index: int) -> tuple[View, ...]:
-        """Some of the track's detections after frame ``index``, in frames that are not settled yet."""
+    def settled(self, targets: Iterable[Target], frame: RawFrame) -> tuple[Target, ...]:
+        """Those of a frame's targets that lie on it, with what is known of their tracks."""
+        index = frame.index
+        return tuple(
+            replace(one, sure=self.is_sure(one.track_id, index), later=self._later(one.track_id, frame))
+            for one in targets
+            if _touches(one.box, frame.picture)
+        )
+
+    def _later(self, track_id: int, now: RawFrame) -> tuple[View, ...]:
+        """Some of the track's detections after a frame, in frames that are not settled yet."""
         sightings = self._tracks.get(track_id, [])
-        after = [
-            one for one in sightings[bisect_left(sightings, index + 1, key=_index_of) :] if one.detected
-        ]
+        place = bisect_left(sightings, now.index + 1, key=_index_of)
+        after = [one for one in sightings[place:] if one.detected]
         if not after:
             return ()
         rows = np.linspace(0, len(after) - 1, min(_LATER_VIEWS, len(after))).round().astype(int)

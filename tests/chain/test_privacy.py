@@ -19,12 +19,15 @@ from hypothesis.strategies import DrawFn
 
 import streamanon
 from streamanon.config import Config, CoverConfig, DetectConfig, LookaheadConfig
+from streamanon.cover.chosen_tracks import ChosenTracks
 from streamanon.cover.composite import Compositor
 from streamanon.cover.covering import Covering
+from streamanon.cover.keeping import Keeping
 from streamanon.cover.synthesis import Synthesis, Synthesised
 from streamanon.detect.detection_interval import DetectionInterval
 from streamanon.detect.search import observe
 from streamanon.errors import SynthesisError
+from streamanon.identity.visible_people import Keeper
 from streamanon.pipeline import anonymise
 from streamanon.testing.fakes import (
     KEY_COLOUR,
@@ -270,6 +273,22 @@ def test_a_cover_that_lets_light_through_is_found_out() -> None:
         veiled = Picture(planes, "yuv420p")
         assert leaked_pixels(veiled, [box]) == 0
         assert shimmer(veiled, box) > 0.5
+
+
+def test_a_visible_face_hides_nobody_before_it() -> None:
+    """A child before somebody who is left visible, and whom the detector misses for a while, is covered as
+    anywhere else.
+    """
+    truth = {0: moving((20, 10, 100, 110), (0, 0), COUNT), 1: moving((60, 60, 84, 90), (0, 0), COUNT)}
+    misses = {(n, 1) for n in range(14, 24)}
+    config = Config(DetectConfig(interval_seconds=0), cover=CoverConfig("solid"))
+    scene = Scene(FakeSource(COUNT, 160, 120, truth), FakeDetector(truth, misses), config)
+    chosen, covering = ChosenTracks([]), Covering(config.cover, None)
+    keeper, area = Keeper([], config.lookahead.seconds), (0.0, 0.0, 1.0, 0.55)
+    covering.keeping = Keeping(keeper, None, [area], chosen, config.lookahead.seconds, covering.faults)
+    for frame in scene.run(covering):
+        assert [one.track_id for one in frame.report.covers if one.method == "kept"] == [0]
+        assert leaked_pixels(frame.picture, [(60, 60, 84, 90)]) == 0
 
 
 def test_a_late_face_leaks_without_lookahead_and_not_with_it() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamanon.config import Config, CoverConfig
-from streamanon.cover.chosen_tracks import ChosenTracks
+from streamanon.cover.chosen_tracks import ChosenTracks, Moment
 from streamanon.cover.keeping import FORGET_SECONDS, Area, Keeping, area_of, keep
 from streamanon.cover.measure import Measured
 from streamanon.errors import ConfigError
@@ -109,6 +109,31 @@ def test_a_face_that_stays_in_a_region_is_visible() -> None:
 def test_a_face_that_leaves_a_region_is_covered_before_and_for_good() -> None:
     found = visible(frames([(50, 50)] * 40 + [(110, 50)] * 5 + [(50, 50)] * 40), LEFT)
     assert found == [True] * 30 + [False] * 55
+
+
+def test_whom_a_visible_face_hides_has_a_cover_and_nobody_else_does() -> None:
+    """Where nobody is visible, the covers hide them."""
+    for x, shown, covered in ((50, {0}, [0, 1]), (150, set(), [0])):
+        (measured,) = frames([(x, 50)])
+        (target,) = measured.resolved.targets
+        hidden = replace(target, track_id=1, box=target.box + np.float32(60))
+        measured = replace(measured, resolved=replace(measured.resolved, hidden=(hidden,)))
+        keeping = Keeping(Keeper([], 0.4), None, [LEFT], ChosenTracks([]), 0.4, Faults("cover"))
+        (done,) = keep([measured], keeping)
+        assert [one.track_id for one in done.resolved.targets] == covered
+        assert done.visible == shown
+        assert len(done.meshes) == len(covered)
+
+
+def test_a_visible_face_under_its_number_before_has_no_cover() -> None:
+    """The detector's track of it began anew, and the old one is carried on for a while."""
+    one, other = frames([(50, 50), (50, 50)], track=0)
+    (target,) = other.resolved.targets
+    again = replace(other.resolved, targets=(replace(target, track_id=1),), hidden=(target,))
+    chosen = ChosenTracks([Moment(0.0, 0.25, 0.5)])
+    keeping = Keeping(Keeper([], 0.0), None, [], chosen, 0.0, Faults("cover"))
+    done = list(keep([one, replace(other, resolved=again)], keeping))
+    assert [frame.visible for frame in done] == [{0}, {0}]
 
 
 def test_an_error_upstream_rises_after_the_frames_held() -> None:

@@ -284,12 +284,21 @@ def test_faces_that_are_hardly_any_do_not_turn_a_camera() -> None:
 
 def test_faces_upright_in_another_orientation_count_where_no_other_is() -> None:
     known = faces_at(np.array([[10, 10, 50, 50]], np.float32))
-    others = faces_at(np.array([[40, 40, 90, 90], [100, 10, 140, 60]], np.float32))
+    others = faces_at(np.array([[20, 30, 60, 70], [15, 40, 30, 70], [100, 10, 140, 60]], np.float32))
     found = elsewhere(others, known)
-    np.testing.assert_array_equal(found.boxes, others.boxes[1:])
+    np.testing.assert_array_equal(found.boxes, others.boxes[2:])
     assert (found.keypoints == [120, 35]).all()
-    assert len(elsewhere(others, Faces.empty())) == 2
+    assert len(elsewhere(others, Faces.empty())) == 3
     assert len(elsewhere(Faces.empty(), known)) == 0
+
+
+@pytest.mark.parametrize("apart", [30.0, 39.0])
+def test_somebody_who_lies_beside_an_upright_face_is_found(apart: float) -> None:
+    """A baby held to a cheek: their boxes overlap."""
+    detector = Seen(0.9, 0.9, None, None)
+    detector.places[1] = WHERE + np.array([apart, 5, apart, 5], np.float32)
+    search = FaceSearch(cast(FaceDetector, detector), None)
+    assert [len(search.detect(frame_of(SMALL, n), "all")) for n in range(3)] == [2, 2, 2]
 
 
 def test_the_declared_orientation_is_taken(

@@ -24,6 +24,7 @@ from live_scenes import (
     Seen,
     StreamServer,
     look_at,
+    no_thread,
     transport_stream,
     wait_for,
     without_packets,
@@ -99,6 +100,19 @@ def running(
         looking.set()
         camera.stop()
         camera.join(10)
+
+
+def test_a_source_for_which_no_thread_can_be_started_is_tried_again(
+    tmp_path: Path, stream: list[Chunk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.01)
+    with (
+        StreamServer(stream) as server,
+        no_thread("source"),
+        running(server.address, tmp_path / "o.mkv") as one,
+    ):
+        assert wait_for(lambda: one.camera.reconnects["open"] > 1)
+        assert one.camera.status.state is State.LOST
 
 
 def assert_safe(seen: list[Seen], least: int) -> None:

@@ -20,6 +20,8 @@ import pytest
 from live_scenes import RATE, Chunk, StreamServer, look_at, transport_stream, wait_for
 from prometheus_client.parser import text_string_to_metric_families
 
+from streamanon.commands.live import _signals
+
 SUPPORT = Path(__file__).parents[1] / "support"
 
 
@@ -182,6 +184,24 @@ def test_check_starts_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path
     assert "1 camera, no fault found" in capsys.readouterr().out
     path.write_text("cameras: {a: {source: 'rtsp://c/s', too: x}, b: {}}")
     assert main(["live", "--check", str(path)]) == 2
+
+
+def test_a_terminal_that_is_closed_ends_one_camera_and_reloads_many() -> None:
+    """It went on, sending a camera's picture to the net with nobody to see."""
+    before = signal.getsignal(signal.SIGHUP)
+    with _signals(reloads=False) as flags:
+        signal.raise_signal(signal.SIGHUP)
+        assert flags.stop == signal.SIGHUP
+    with _signals(reloads=True) as flags:
+        signal.raise_signal(signal.SIGHUP)
+        assert (flags.stop, flags.reload) == (0, True)
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+        with _signals(reloads=False) as flags:
+            signal.raise_signal(signal.SIGHUP)
+            assert flags.stop == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.slow

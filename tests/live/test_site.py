@@ -60,7 +60,7 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert gate.settings.give_up_after == 600
     assert door.settings.source.address == "rtsp://u:secret@door/s"
     assert door.settings.targets[0].more == {"keep_seconds": 7 * 86400}
-    assert door.settings.targets[0].options["segment_time"] == "60"
+    assert door.settings.targets[0].options["segment_time"] == "60.000000"
     assert "secret" not in repr(door)
     assert "p@ss" not in repr(gate)
 
@@ -166,6 +166,14 @@ def test_addresses_that_are_right(tmp_path: Path, address: str, monkeypatch: pyt
     monkeypatch.setattr(shutil, "which", lambda _program: "/usr/bin/srt-live-transmit")
     text = f"cameras: {{a: {{source: '{address}', to: 'hls://TMP/a'}}}}"
     assert check_site(write(tmp_path, text)) == []
+
+
+def test_outputs_that_differ_in_what_is_hidden_are_told_apart(tmp_path: Path) -> None:
+    """Else the state of one stood for both: /readyz said that all was well while one was away."""
+    to = ("rtmp://server/app/one", "rtmp://server/app/two", str(tmp_path / "x.mkv"))
+    made = plan("gate", CameraSection("rtsp://camera/s", to))
+    shown = [target.shown for target in made.settings.targets]
+    assert shown == ["rtmp://server/***", "rtmp://server/*** (2)", str(tmp_path / "x.mkv")]
 
 
 def test_a_source_is_not_overwritten_by_its_own_output(tmp_path: Path) -> None:

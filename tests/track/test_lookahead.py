@@ -388,7 +388,9 @@ def test_a_carried_face_that_the_covers_of_found_ones_hide_has_none_of_its_own()
     for second, hidden in (({1: faces[1]}, True), ({}, False)):
         clip = [observation(n, {0: faces[0], **second}) for n in range(8)]
         clip[6] = observation(6, {0: faces[0], **second, 2: between})
-        assert (covered(list(resolve(clip, CONFIG)), 2) == {6}) == hidden
+        done = list(resolve(clip, CONFIG))
+        assert (covered(done, 2) == {6}) == hidden
+        assert {one.track_id for frame in done for one in frame.hidden} == ({2} if hidden else set())
 
 
 def test_a_lost_track_in_a_face_has_no_cover_in_frames_without_detection_either() -> None:
