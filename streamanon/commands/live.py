@@ -28,8 +28,7 @@ from streamanon.live.site import (
 )
 from streamanon.live.states import Journal
 from streamanon.live.status_server import StatusServer
-from streamanon.media.address import is_address, redact_text
-from streamanon.media.output_file import check_free
+from streamanon.media.address import redact_text
 from streamanon.runtime.run_report import write_reports
 
 EXIT_ERROR = 2
@@ -95,8 +94,6 @@ def _is_recording(one: Plan) -> bool:
 
 def record(args: argparse.Namespace, config: Config, output: Path) -> int:
     """``streamanon run ADDRESS -o FILE --duration TIME``: one camera into one file, by one connection."""
-    if not is_address(args.input) and not args.input.startswith("/dev/"):
-        raise ConfigError("--duration is for cameras: give an address or /dev/video0, or leave it out")
     section = CameraSection(
         source=args.input,
         to=(str(output),),
@@ -106,8 +103,6 @@ def record(args: argparse.Namespace, config: Config, output: Path) -> int:
     one = plan("camera", section, True, seconds_of(args.duration, "--duration"), config)
     if one.settings.targets[0].kind != "file":
         raise ConfigError("-o takes one file here: give a name without % that ends with .mp4, .mkv or .ts")
-    if args.report is not None:
-        check_free(args.report, args.overwrite)
     quiet_ffmpeg()
     journal = Journal(False, _nothing if args.quiet else tell)
     service = Service(journal)

@@ -320,3 +320,25 @@ def test_a_duration_is_for_cameras(capsys: pytest.CaptureFixture[str], tmp_path:
 
     assert main(["run", "in.mp4", "-o", "out.mp4", "--duration", "5s"]) == 2
     assert "--duration is for cameras" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--recursive",), "--recursive has no effect on the recording of a camera"),
+        (("--skip-existing",), "--skip-existing has no effect on the recording of a camera"),
+        (("--subtitles", "copy"), "--subtitles has no effect on the recording of a camera"),
+        (("--keep-metadata",), "--keep-metadata has no effect on the recording of a camera"),
+        (("-o", "-", "--format", "mpegts"), "--duration records into a file: give -o FILE"),
+        (("--report", "out.mp4"), "the report out.mp4 is out.mp4 itself"),
+        (("--identity-key", "out.mp4"), "the output out.mp4 is a file that this run reads"),
+    ],
+)
+def test_a_recording_refuses_what_it_cannot_do(
+    options: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from streamanon.cli import main
+
+    command = ["run", "rtsp://127.0.0.1:1/x", "-o", "out.mp4", "--duration", "5s"]
+    assert main([*command, *options]) == 2
+    assert words in capsys.readouterr().err
