@@ -910,7 +910,8 @@ of these tables and compare the decoded output with the tables.
 
 | part of the file | in the output |
 |---|---|
-| frames, their times, rotation, pixel aspect, colour tags | kept |
+| frames, their times, rotation, colour tags | kept |
+| pixel aspect | kept, except with VP9, AV1 and FFV1 in .mkv and .webm; reported |
 | time stamps that jump back, wrap around or jump ahead (10 s in MPEG-TS, MPEG-PS, FLV and streams, half an hour in others) | picture and sound continue without the jump; reported |
 | time stamps that do not begin at zero (MPEG-TS, MPEG-PS, FLV) | begin at zero, with picture and sound in sync as before; in .ts at 1.4 s, as usual with FFmpeg |
 | parts that an edit list cuts away, and an encoder's priming | removed, or marked as not to be played |

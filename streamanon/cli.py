@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import re
@@ -39,6 +40,8 @@ _STREAMED = {"mpegts": ".ts", "matroska": ".mkv", "mp4": ".mp4", "mov": ".mov", 
 
 #: Settings that a live output does not have: it is always H.264 and AAC.
 _NOT_LIVE = ("output.codec", "output.audio", "output.subtitles", "output.keep_metadata")
+#: Settings without effect on the recording of a camera.
+_NOT_RECORDED = ("output.subtitles", "output.keep_metadata")
 #: The demo's people, who are nobody, become the same in every run, unless options say otherwise.
 DEMO_SEED = 1219
 #: Settings of the draw of a delegate, which there is none of where one is given for everybody.
@@ -48,6 +51,7 @@ _OF_DRAWS = ("identity.epsilon", "identity.seed", "identity.key", "identity.ttl_
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code. Errors print one sentence and give 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _print_any_character()
     try:
         _check_none_empty(given)
         lines = [line for argument in given for line in _lines_of(argument)]
@@ -128,6 +132,12 @@ def _open_standard_streams() -> None:
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
+
+
+def _print_any_character() -> None:
+    """What standard output cannot encode is escaped, as on standard error: names of files may hold it."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _forbid_core_dumps() -> None:
@@ -507,12 +517,14 @@ def _run(args: argparse.Namespace) -> int:
     output = _output(args)
     _check_source(args.input)
     if args.duration is not None:
-        from streamanon.commands.live import record
-
-        return record(args, config, output)
+        _check_recording(args, output)
     found = find_jobs(args.input, output, args.recursive)
     jobs = found.jobs
     check_jobs(jobs, args.overwrite, args.report, _files_of(config, args.profile), args.skip_existing)
+    if args.duration is not None:
+        from streamanon.commands.live import record
+
+        return record(args, config, jobs[0].output)
     asked = _asked(args, *_OF_VIDEOS)
     if asked and all(job.is_image for job in jobs):
         raise ConfigError(f"{asked[0]} has no effect on an image; leave it out")
@@ -529,6 +541,21 @@ def _run(args: argparse.Namespace) -> int:
     if outcome.failed:
         return EXIT_SOME_FAILED if outcome.done or outcome.there else EXIT_ERROR
     return 0
+
+
+def _check_recording(args: argparse.Namespace, output: Path) -> None:
+    """What ``--duration`` goes with: one camera, and one file."""
+    from streamanon.media.address import is_address
+    from streamanon.media.output_file import is_stdout
+
+    if not is_address(args.input) and not args.input.startswith("/dev/"):
+        raise ConfigError("--duration is for cameras: give an address or /dev/video0, or leave it out")
+    if is_stdout(output):
+        raise ConfigError("--duration records into a file: give -o FILE, or leave --duration out")
+    flags = [("--recursive", args.recursive), ("--skip-existing", args.skip_existing)]
+    idle = [flag for flag, given in flags if given] + _asked(args, *_NOT_RECORDED)
+    if idle:
+        raise ConfigError(f"{idle[0]} has no effect on the recording of a camera; leave it out")
 
 
 def _output(args: argparse.Namespace) -> Path:

@@ -682,3 +682,15 @@ def test_the_demo(run_command: Command, tmp_path: Path, engines: Engines) -> Non
     assert content["frames"]["out"] == 200
     assert content["face_frames"]["by_method"]["synthesize"] > 200
     assert content["settings"]["identity"]["seed"] == "given"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_output_that_cannot_hold_a_character_gets_it_escaped(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding))
+    with pytest.raises(SystemExit):
+        main(["live", "--help"])
+    tell("no\udcff.mp4: done", sys.stdout)  # a file's name that is no UTF-8, as Python has it
+    assert b"no\\udcff.mp4: done" in written.getvalue()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamanon.errors import ConfigError, SourceError
-from streamanon.media.address import is_address
+from streamanon.media.address import is_address, redact_url
 from streamanon.media.formats import WRITABLE_VIDEOS
 from streamanon.media.images import IMAGES
 from streamanon.media.output_file import check_free, is_same_file, partial_path
@@ -66,9 +66,8 @@ def find_jobs(source: str, output: Path, recursive: bool = False) -> Found:
     folder = Path(source)
     if not os.path.isdir(folder):  # unlike Path's, this takes an address of any length
         if recursive:
-            raise ConfigError(
-                f"--recursive is for folders and has no effect on {folder.name}; leave it out"
-            )
+            named = redact_url(source) if is_address(source) else folder.name
+            raise ConfigError(f"--recursive is for folders and has no effect on {named}; leave it out")
         # An address may hold secrets, so nothing is named after it.
         name = Path("stream") if is_address(source) or source == STDIN else folder
         return Found([Job(source, output / _name(name) if os.path.isdir(output) else output)])
@@ -166,6 +165,8 @@ def check_jobs(
             if is_same_file(output, one):
                 raise ConfigError(f"the output {output} is a file that this run reads; give another name")
     if report is not None:
+        if skip_existing and os.path.isfile(report):  # with which --overwrite does not go
+            raise ConfigError(f"the report {report} exists already; give another name, or remove it")
         check_free(report, overwrite)
     if not (overwrite or skip_existing):
         _check_all_free(jobs)

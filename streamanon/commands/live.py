@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from streamanon.config import Config
-from streamanon.errors import ConfigError, StreamanonError, sentence, tell
+from streamanon.errors import ConfigError, sentence, tell
 from streamanon.live.camera import Camera
 from streamanon.live.connection import quiet_ffmpeg
 from streamanon.live.service import Service
@@ -28,8 +28,7 @@ from streamanon.live.site import (
 )
 from streamanon.live.states import Journal
 from streamanon.live.status_server import StatusServer
-from streamanon.media.address import is_address, redact_text
-from streamanon.media.output_file import check_free
+from streamanon.media.address import redact_text
 from streamanon.runtime.run_report import write_reports
 
 EXIT_ERROR = 2
@@ -58,7 +57,7 @@ def run_live(args: argparse.Namespace, config: Config) -> int:
     journal = Journal(args.log == "json", lambda line: tell(line, sys.stderr))
     service = Service(journal)
     with ExitStack() as stack:
-        flags = stack.enter_context(_signals())
+        flags = stack.enter_context(_signals(reloads=site is not None))
         if status is not None:
             server = StatusServer(*parse_status(status), service.cameras)
             stack.callback(server.close)
@@ -95,8 +94,6 @@ def _is_recording(one: Plan) -> bool:
 
 def record(args: argparse.Namespace, config: Config, output: Path) -> int:
     """``streamanon run ADDRESS -o FILE --duration TIME``: one camera into one file, by one connection."""
-    if not is_address(args.input) and not args.input.startswith("/dev/"):
-        raise ConfigError("--duration is for cameras: give an address or /dev/video0, or leave it out")
     section = CameraSection(
         source=args.input,
         to=(str(output),),
@@ -106,12 +103,10 @@ def record(args: argparse.Namespace, config: Config, output: Path) -> int:
     one = plan("camera", section, True, seconds_of(args.duration, "--duration"), config)
     if one.settings.targets[0].kind != "file":
         raise ConfigError("-o takes one file here: give a name without % that ends with .mp4, .mkv or .ts")
-    if args.report is not None:
-        check_free(args.report, args.overwrite)
     quiet_ffmpeg()
     journal = Journal(False, _nothing if args.quiet else tell)
     service = Service(journal)
-    with _signals() as flags:
+    with _signals(reloads=False) as flags:
         if not _load(service, [one], flags, journal):
             return _left(False, 128 + flags.stop)
         service.start([one])
@@ -191,8 +186,10 @@ class _Flags:
 
 
 @contextmanager
-def _signals() -> Iterator[_Flags]:
-    """SIGTERM and Ctrl-C stop, a second one at once; SIGHUP reloads."""
+def _signals(reloads: bool) -> Iterator[_Flags]:
+    """SIGTERM and Ctrl-C stop, a second one at once. SIGHUP, which also comes when a terminal is closed,
+    reloads or else stops, too, unless it is ignored as by nohup.
+    """
     flags = _Flags()
 
     def stop(number: int, _frame: object) -> None:
@@ -206,8 +203,8 @@ def _signals() -> Iterator[_Flags]:
         flags.reload = True
 
     wanted: dict[int, Callable[[int, object], None]] = {signal.SIGINT: stop, signal.SIGTERM: stop}
-    if hasattr(signal, "SIGHUP"):
-        wanted[signal.SIGHUP] = reload
+    if hasattr(signal, "SIGHUP") and (reloads or signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN):
+        wanted[signal.SIGHUP] = reload if reloads else stop
     before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:
         yield flags
@@ -274,7 +271,7 @@ class _Reloading:
         status = self._site.status
         try:
             plans = self._site.plans()
-        except StreamanonError as error:
+        except Exception as error:  # also of a bug: the cameras go on
             self._journal.note("all", "not reloaded", reason=redact_text(sentence(error)))
             return
         if self._site.status != status:

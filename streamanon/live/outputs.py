@@ -7,6 +7,7 @@ whole groups of pictures, which are counted. A child that makes no progress is k
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -209,7 +210,7 @@ class ChildOutput:
             self._queue.restart()
             try:
                 child = self._child = _Child(self._hello, self)
-            except OSError as error:  # too many processes or open files: perhaps not for long
+            except OSError as error:  # too many processes, threads or files: perhaps not for long
                 why = f"its process cannot be started ({error.strerror})"
                 if self._is_lost(why, backoff.pause()) or self._stop.is_set():
                     break
@@ -254,12 +255,23 @@ class _Child:
         self._under_way: deque[tuple[int, float]] = deque()
         self._ended = threading.Event()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "streamanon.live.publish"],
+            # -P: a file in the working folder that is called like a module would be run. It imports from
+            # where this process does.
+            [sys.executable, "-P", "-m", "streamanon.live.publish"],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # with what it starts itself it can be killed as one group
         )
+        self._watcher = threading.Thread(target=self._watch, name="output watch", daemon=True)
+        try:
+            self._watcher.start()
+        except RuntimeError:  # too many threads
+            self.kill()
+            with self._process:  # closes its pipes
+                pass
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None
 
     @property
     def opened(self) -> bool:
@@ -268,8 +280,6 @@ class _Child:
 
     def serve(self, queue: PacketQueue) -> float:
         """Send packets until the child ends, or the queue; returns for how long it was healthy, s."""
-        watcher = threading.Thread(target=self._watch, name="output watch", daemon=True)
-        watcher.start()
         pipe = self._process.stdin
         assert pipe is not None
         try:
@@ -289,7 +299,7 @@ class _Child:
             pipe.close()
         self.wait_for(self._ended.wait, CLOSE_SECONDS)
         self.kill()
-        watcher.join(1)
+        self._watcher.join(1)
         return 0.0 if self._opened is None or self.stalled else begun_to_close - self._opened
 
     def _send(self, packet: Encoded) -> None:

@@ -33,12 +33,14 @@ from av.stream import Stream
 
 from streamanon.errors import SinkError, StreamanonError
 from streamanon.live.acknowledged import Acknowledged
-from streamanon.live.retention import Retention, remove_empty
+from streamanon.live.retention import Retention, new_file, remove_empty
 from streamanon.live.srt import transmit
 from streamanon.live.wire import CLOCK_HZ, VIDEO, Encoded, Hello, packets
 from streamanon.media.output_file import OutputFile
 
 _PR_SET_PDEATHSIG = 1
+#: FFmpeg writes times of 31 bits, in milliseconds, into FLV: after 24.8 days they would be 0 again, s.
+FLV_SECONDS = 2**31 // 1000
 #: A server that acknowledges nothing for so long is given up, s.
 UNACKNOWLEDGED_SECONDS = 5.0
 
@@ -88,6 +90,8 @@ def _publish(hello: Hello, source: BinaryIO, tell: Callable[..., None]) -> None:
             if base is None:
                 base = packet.dts
             if packet.dts >= base:
+                if hello.muxer == "flv" and packet.dts - base >= FLV_SECONDS * CLOCK_HZ:
+                    raise SinkError("RTMP's times would begin anew; it is connected again")
                 output.mux(_packet(packet, base, streams))
             if server.is_stuck():
                 raise _FrozenServerError
@@ -114,8 +118,12 @@ def _open(hello: Hello, stack: contextlib.ExitStack) -> tuple[OutputContainer, C
         _clear_playlist(Path(hello.target).parent)
         # Another name each time: players and caches keep what has the same one.
         options["hls_fmp4_init_filename"] = f"init-{time.time_ns() // 1_000_000}.mp4"
-    output = av.open(target, "w", format=hello.muxer, options=options)
-    return output, finish
+    opener = _open_in_archive if hello.kind == "archive" else None
+    return av.open(target, "w", format=hello.muxer, options=options, io_open=opener), finish
+
+
+def _open_in_archive(path: str, _flags: int, _options: dict[str, str]) -> BinaryIO:
+    return new_file(Path(path))
 
 
 def _nothing(_: bool) -> None: ...

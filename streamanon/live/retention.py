@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 #: The folder is looked through this often, s.
 EVERY_SECONDS = 10.0
@@ -32,7 +33,7 @@ class Retention:
 
     def keep(self, now: float) -> None:
         """``now``: s since 1970. A file that cannot be removed is tried again later."""
-        if now - self._looked < EVERY_SECONDS:
+        if 0 <= now - self._looked < EVERY_SECONDS:  # negative: the clock was set back
             return
         self._looked = now
         with contextlib.suppress(OSError):
@@ -59,9 +60,25 @@ _MARKS = {"Y": r"\d{4}", "m": r"\d\d", "d": r"\d\d", "H": r"\d\d", "M": r"\d\d",
 _MARKS |= {"j": r"\d{3}", "s": r"\d+", "y": r"\d\d", "F": r"\d{4}-\d\d-\d\d", "T": r"\d\d:\d\d:\d\d"}
 
 
+def new_file(path: Path) -> BinaryIO:
+    """A file of an archive, open for writing. It replaces none: a name comes again where the clock is set
+    back, as at the end of summer time, and then gets a number. Raises OSError.
+    """
+    wanted = path
+    for number in itertools.count(2):
+        try:
+            return open(path, "xb")
+        except FileExistsError:
+            path = wanted.with_name(f"{wanted.stem}_{number}{wanted.suffix}")
+    raise AssertionError
+
+
 def _expression(name: str) -> str:
-    parts = re.split(r"%(.)", name)
+    """What the names of an archive's files look like, also those that :func:`new_file` gave a number."""
+    stem, suffix = os.path.splitext(name)
+    parts = re.split(r"%(.)", stem)
     marks = [_MARKS.get(mark, ".*?") if mark != "%" else "%" for mark in parts[1::2]]
-    return "".join(
+    plain = "".join(
         text for pair in zip([re.escape(p) for p in parts[::2]], [*marks, ""], strict=True) for text in pair
     )
+    return plain + r"(_\d+)?" + re.escape(suffix)

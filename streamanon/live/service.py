@@ -94,7 +94,6 @@ class Service:
         self._plans: dict[str, Plan] = {}
         self._changing = threading.Lock()
         self.cameras: dict[str, Camera] = {}
-        self.wanted = 0
 
     def load(self, plans: Sequence[Plan]) -> None:
         """Load what these cameras need, which takes seconds. Raises what loading does."""
@@ -108,7 +107,6 @@ class Service:
         with self._changing:
             for one, made, anonymizer in zip(plans, shared, anonymizers, strict=True):
                 self._begin(one, made, anonymizer)
-            self.wanted = len(self._plans)
 
     def reload(self, plans: Sequence[Plan]) -> None:
         """Stop cameras that are gone or changed, start those that are new or changed, or had ended by an
@@ -130,8 +128,6 @@ class Service:
             self._journal.note(name, "reloaded" if name in old else "added")
             with self._changing:
                 self._begin(one, made, anonymizer)
-        with self._changing:
-            self.wanted = len(self._plans)
         self._models.keep_only([with_threads(p, len(new), self._cores).config for p in plans])
 
     def _loaded(self, plans: Sequence[Plan], cameras: int) -> Iterator[tuple[Plan, Plan, Anonymizer]]:

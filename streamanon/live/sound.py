@@ -90,11 +90,15 @@ class SoundTrack:
 
     def until(self, end: float, size: int) -> list[tuple[int, Float]]:
         """Pieces of ``size`` samples [2, size], each with the number of its first sample, up to a time, s.
-        Unbroken from one call to the next: where there is no sound, silence.
+        Unbroken from one call to the next: where there is no sound, silence. What is longer ago than
+        :data:`MOST_WAITING` is left out.
         """
         last = round(end * RATE)
+        earliest = last - round(MOST_WAITING * RATE)
         if self._position is None:
             self._position = last
+        elif self._position < earliest:  # the process was stopped for so long
+            self._position, self._left = earliest, self._left[:, :0]
         parts = [self._left]
         have = self._position + self._left.shape[1]
         while have < last:

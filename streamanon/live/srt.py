@@ -30,5 +30,5 @@ def transmit(
 ) -> subprocess.Popen[bytes]:
     """Start it. ``file://con`` stands for the pipe that is given. Raises :class:`ConfigError`."""
     check_installed()
-    command = [sys.executable, "-S", "-c", _BOUND, PROGRAM, "-q", "-a:no", source, target]
+    command = [sys.executable, "-P", "-S", "-c", _BOUND, PROGRAM, "-q", "-a:no", source, target]
     return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=subprocess.DEVNULL)

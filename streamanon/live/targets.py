@@ -151,7 +151,7 @@ def _archive(path: Path, shown: str, muxer: str, archiving: Archiving) -> Target
             f"{path.name} must contain the second, or files would overwrite each other: add %S"
         )
     options = {
-        "segment_time": f"{archiving.segment_seconds:g}",
+        "segment_time": f"{archiving.segment_seconds:f}",
         "strftime": "1",
         "reset_timestamps": "1",
         "segment_format": muxer,

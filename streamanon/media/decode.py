@@ -29,6 +29,9 @@ from streamanon.types import PIXEL_FORMATS, Picture, Plane, RawFrame
 
 #: So many sizes are named.
 _MOST_SIZES = 3
+#: A frame of another size is stretched to the picture's shape if that makes it wider or higher by less than
+#: this factor; else bars are beside it.
+_MOST_STRETCHED = 1.1
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +50,8 @@ def read_frames(
 
     Planes are read-only views of the decoder's memory wherever the format allows it. Packets that cannot
     be decoded are left out and told to ``on_skipped``. Times that jump are mended, and frames whose size or
-    format differs from the first one's are scaled to it; both are told to ``on_note`` at the end. Raises
+    format differs from the first one's are scaled to it, with black bars where their shape differs; both
+    are told to ``on_note`` at the end. Raises
     :class:`SourceError`, after the frames so far, if reading fails.
 
     ``gpu``: the number of the GPU that decodes, as :mod:`streamanon.media.gpu_decoder` chose it. Where that
@@ -154,11 +158,14 @@ def to_picture(frame: VideoFrame, info: SourceInfo) -> Picture:
     if _is_semi_planar(frame, info):
         matrix = _matrix_name(frame.colorspace, info.height)
         return Picture(_separated(frame), info.picture_format, matrix, full_range)
+    size = _shown_size(frame, info)
     if not _is_delivered_as_is(frame, info):
-        frame = _convert(frame, info, full_range)
+        frame = _convert(frame, *size, info.picture_format, full_range)
     count = 1 if info.picture_format.startswith("gray") else 3
     depth = np.dtype(np.uint8 if PIXEL_FORMATS[info.picture_format][2] == 8 else np.uint16)
     planes = tuple(_view(plane, depth) for plane in frame.planes[:count])
+    if size != (info.width, info.height):
+        planes = _with_bars(planes, info, full_range)
     return Picture(planes, info.picture_format, _matrix_name(frame.colorspace, info.height), full_range)
 
 
@@ -228,13 +235,46 @@ def _separated(frame: VideoFrame) -> tuple[Plane, ...]:
     return tuple(planes)
 
 
-def _convert(frame: VideoFrame, info: SourceInfo, full_range: bool) -> VideoFrame:
+def _shown_size(frame: VideoFrame, info: SourceInfo) -> tuple[int, int]:
+    """Width and height, px, that the frame takes up in the picture. It is stretched to all of it, unless
+    that changed its shape much: the detector does not find faces that are pressed flat.
+    """
+    aspect = float(info.sample_aspect_ratio or 1)
+    wanted, own = info.width * aspect / info.height, frame.width / frame.height
+    # Pixels of another size may be square or as they were: the frame does not tell.
+    if any(max(shape / wanted, wanted / shape) < _MOST_STRETCHED for shape in (own, own * aspect)):
+        return info.width, info.height
+    if own < wanted:
+        return max(2, round(info.width * own / wanted / 2) * 2), info.height
+    return info.width, max(2, round(info.height * wanted / own / 2) * 2)
+
+
+def _with_bars(planes: tuple[Plane, ...], info: SourceInfo, full_range: bool) -> tuple[Plane, ...]:
+    """The planes in the middle of a black picture of ``info``'s size."""
+    step_x, step_y, bits = PIXEL_FORMATS[info.picture_format]
+    height, width = planes[0].shape
+    left, top = (info.width - width) // 4 * 2, (info.height - height) // 4 * 2
+    rgb = info.picture_format.startswith("gbrp")
+    black = 0 if full_range or rgb else 16 << (bits - 8)
+    made = []
+    for number, plane in enumerate(planes):
+        across, down = (step_x, step_y) if number else (1, 1)
+        shape = (-(-info.height // down), -(-info.width // across))
+        whole = np.full(shape, 1 << (bits - 1) if number and not rgb else black, plane.dtype)
+        y, x = top // down, left // across
+        whole[y : y + plane.shape[0], x : x + plane.shape[1]] = plane
+        whole.flags.writeable = False
+        made.append(whole)
+    return tuple(made)
+
+
+def _convert(frame: VideoFrame, width: int, height: int, layout: str, full_range: bool) -> VideoFrame:
     """By swscale, at the same range: values move between planes but keep their meaning."""
     colour_range = ColorRange.JPEG if full_range else ColorRange.MPEG
     return frame.reformat(
-        info.width,
-        info.height,
-        info.picture_format,
+        width,
+        height,
+        layout,
         src_color_range=colour_range,
         dst_color_range=colour_range,
         interpolation="BICUBIC",

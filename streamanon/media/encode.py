@@ -176,11 +176,16 @@ class VideoSink:
         return file
 
     def _encode(self, frame: VideoFrame | None) -> None:
-        for packet in self._video.encode(frame):
+        """Write what is ready by a frame; None: all that is left."""
+        packets = self._video.encode(frame)
+        for packet in packets:
             duration = self._durations.pop(packet.pts or 0, None)
             if duration:  # encoders forget it, and players need the last one
                 packet.duration = duration
-            self._muxer.put(packet)
+            if frame is None and packet is packets[-1]:
+                self._muxer.put_last(packet)
+            else:
+                self._muxer.put(packet)
 
     def _guard(self, step: Callable[[], None]) -> None:
         try:
@@ -232,9 +237,10 @@ def _open_output(file: OutputFile, path: Path, config: OutputConfig) -> OutputCo
 
 
 def _refused(path: Path, error: Exception) -> SinkError:
-    remedy = (
-        "keep the program that reads it running" if is_stdout(path) else "check the disk and the folder"
-    )
+    if isinstance(error, BrokenPipeError):
+        remedy = "keep the program that reads it running"
+    else:
+        remedy = "check where it goes" if is_stdout(path) else "check the disk and the folder"
     return SinkError(f"cannot write {shown(path)}: {_reason(error)}; {remedy}")
 
 

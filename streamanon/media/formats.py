@@ -115,6 +115,7 @@ def choose_encoding(path: Path, info: SourceInfo, config: OutputConfig, gpu: int
     interlaced = info.field_order if encoder.name in _INTERLACING else ""
     if interlaced == "bottom first" and encoder.name == "libx264":  # does not take it from the frames
         options["x264-params"] = ":".join([*filter(None, [options.get("x264-params")]), "bff=1"])
+    notes += _aspect_notes(path, codec, info)
     if info.field_order and not interlaced:
         notes += (f"the video is interlaced; {codec} stores it as progressive, without deinterlacing",)
     return Encoding(
@@ -138,6 +139,20 @@ def _pixel_note(pixel_format: str, info: SourceInfo) -> str:
     if "420" not in pixel_format:
         return f"{note}, which some players do not show"
     return note
+
+
+def _aspect_notes(path: Path, codec: str, info: SourceInfo) -> tuple[str, ...]:
+    """Where pixels that are not square are lost: H.264 and HEVC tell their shape themselves, and MP4 does
+    for all; PyAV cannot have Matroska's muxer write it.
+    """
+    aspect = info.sample_aspect_ratio or Fraction(1)
+    if aspect == 1 or codec in ("h264", "hevc") or has_edit_list(path):
+        return ()
+    remedy = "write .mp4" if codec in CODECS[".mp4"] else "set output.codec to h264 or hevc"
+    lost = (
+        f"the pixel aspect ratio {aspect.numerator}:{aspect.denominator} cannot be stored with {codec} in"
+    )
+    return (f"{lost} {path.suffix.lower()}, and players show another shape; to keep it, {remedy}",)
 
 
 def _add_hdr(options: dict[str, str], encoder: str, info: SourceInfo) -> tuple[str, ...]:

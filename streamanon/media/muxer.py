@@ -92,6 +92,18 @@ class Muxer:
         self._count(stream.index, packet.pts * stream.time_base, packet.duration * stream.time_base)
         self._listen(lambda: self.container.mux(packet))
 
+    def put_last(self, packet: Packet[Stream]) -> None:
+        """Write the last packet of a stream, which lasts until all of that stream has ended.
+
+        FFmpeg's MP4 muxer ends its edit list where the last fragment ends, so that players would leave out
+        pictures that are decoded in the fragment before it and shown later.
+        """
+        so_far = self.written.get(packet.stream.index)
+        if so_far is not None and packet.pts is not None and self.container.format.name in ("mp4", "mov"):
+            left = so_far.end - packet.pts * packet.time_base - (self._later or 0)
+            packet.duration = max(packet.duration or 0, round(left / packet.time_base))
+        self.put(packet)
+
     def close(self) -> None:
         """Finish the file."""
         self._listen(self.container.close)

@@ -37,7 +37,7 @@ from streamanon.media.file_parts import is_cut_off, unread_from
 from streamanon.media.standard_input import STDIN
 
 #: What begins later was cut out of something longer, and its clock not set back. What begins earlier is no
-#: encoder's priming, which may lie before zero: containers would take it for cut away.
+#: encoder's priming, which may lie before zero; pictures may not: containers would take them for cut away.
 _EARLIEST_START_SECONDS, _LATEST_START_SECONDS = Fraction(-1, 10), 60
 #: So many packets are read to find where every audio stream begins.
 _MOST_PACKETS = 500
@@ -149,7 +149,8 @@ def picture_format(name: str) -> str:
 def _start(container: InputContainer, stream: VideoStream, clock: Clock) -> Fraction:
     """Where a clock begins that starts anywhere: the first time of any stream. Reads on for it."""
     begin = min(clock.begins.values(), default=Fraction(0))
-    if not clock.starts_anywhere and _EARLIEST_START_SECONDS < begin < _LATEST_START_SECONDS:
+    is_meant = _EARLIEST_START_SECONDS < begin < _LATEST_START_SECONDS
+    if not clock.starts_anywhere and is_meant and clock.begins.get(stream.index, 0) >= 0:
         return Fraction(0)
     wanted = 1 + len(container.streams.audio)
     try:

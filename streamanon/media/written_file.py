@@ -52,7 +52,8 @@ def _read(path: Path) -> list[tuple[str, Written]]:
     found: dict[int, Written] = {}
     with open_input(path) as opened:
         for packet in packets_of(opened, *opened.streams.video, *opened.streams.audio):
-            if not packet.size or packet.pts is None:
+            is_hidden = packet.is_discard and packet.stream.type == "video"  # of sound, it is priming
+            if not packet.size or packet.pts is None or is_hidden:
                 continue
             at = packet.pts * packet.time_base
             one = found.setdefault(packet.stream_index, Written(0, at, at, at))

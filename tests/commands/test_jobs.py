@@ -142,6 +142,10 @@ def test_an_output_within_the_input_is_not_gone_into(folder: Path) -> None:
 def test_recursive_is_for_folders() -> None:
     with pytest.raises(ConfigError, match="--recursive is for folders"):
         find_jobs("a.mp4", Path("b.mp4"), recursive=True)
+    with pytest.raises(ConfigError) as told:
+        find_jobs("rtsp://u:hunter2@camera", Path("b.mp4"), recursive=True)
+    assert "camera" in str(told.value)
+    assert "hunter2" not in str(told.value)
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.png", "out.WMV"])
@@ -165,3 +169,13 @@ def test_outputs_that_exist_are_refused_before_the_work(folder: Path, tmp_path: 
             check_jobs(jobs, overwrite=False)
     check_jobs(jobs, overwrite=True)
     check_jobs(jobs, overwrite=False, skip_existing=True)
+
+
+def test_a_report_that_exists_is_told_with_a_remedy_that_works(tmp_path: Path) -> None:
+    report = tmp_path / "r.json"
+    report.touch()
+    jobs = [Job("a.mp4", tmp_path / "b.mp4")]
+    with pytest.raises(ConfigError, match="--overwrite to replace it"):
+        check_jobs(jobs, overwrite=False, report=report)
+    with pytest.raises(ConfigError, match="give another name, or remove it"):
+        check_jobs(jobs, overwrite=False, report=report, skip_existing=True)

@@ -20,6 +20,8 @@ import pytest
 from live_scenes import RATE, Chunk, StreamServer, look_at, transport_stream, wait_for
 from prometheus_client.parser import text_string_to_metric_families
 
+from streamanon.commands.live import _signals
+
 SUPPORT = Path(__file__).parents[1] / "support"
 
 
@@ -184,6 +186,24 @@ def test_check_starts_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path
     assert main(["live", "--check", str(path)]) == 2
 
 
+def test_a_terminal_that_is_closed_ends_one_camera_and_reloads_many() -> None:
+    """It went on, sending a camera's picture to the net with nobody to see."""
+    before = signal.getsignal(signal.SIGHUP)
+    with _signals(reloads=False) as flags:
+        signal.raise_signal(signal.SIGHUP)
+        assert flags.stop == signal.SIGHUP
+    with _signals(reloads=True) as flags:
+        signal.raise_signal(signal.SIGHUP)
+        assert (flags.stop, flags.reload) == (0, True)
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+        with _signals(reloads=False) as flags:
+            signal.raise_signal(signal.SIGHUP)
+            assert flags.stop == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.slow
 def test_a_hanging_camera_does_not_keep_the_process(tmp_path: Path) -> None:
     with (
@@ -300,3 +320,25 @@ def test_a_duration_is_for_cameras(capsys: pytest.CaptureFixture[str], tmp_path:
 
     assert main(["run", "in.mp4", "-o", "out.mp4", "--duration", "5s"]) == 2
     assert "--duration is for cameras" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--recursive",), "--recursive has no effect on the recording of a camera"),
+        (("--skip-existing",), "--skip-existing has no effect on the recording of a camera"),
+        (("--subtitles", "copy"), "--subtitles has no effect on the recording of a camera"),
+        (("--keep-metadata",), "--keep-metadata has no effect on the recording of a camera"),
+        (("-o", "-", "--format", "mpegts"), "--duration records into a file: give -o FILE"),
+        (("--report", "out.mp4"), "the report out.mp4 is out.mp4 itself"),
+        (("--identity-key", "out.mp4"), "the output out.mp4 is a file that this run reads"),
+    ],
+)
+def test_a_recording_refuses_what_it_cannot_do(
+    options: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from streamanon.cli import main
+
+    command = ["run", "rtsp://127.0.0.1:1/x", "-o", "out.mp4", "--duration", "5s"]
+    assert main([*command, *options]) == 2
+    assert words in capsys.readouterr().err

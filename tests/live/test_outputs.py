@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -17,15 +19,16 @@ from typing import Any, Literal
 
 import av
 import pytest
-from live_scenes import RATE, an_info, look_at, scene, wait_for
+from live_scenes import RATE, an_info, look_at, no_thread, scene, wait_for
 
 import streamanon.live.backoff as backoff
 import streamanon.live.outputs as outputs
+import streamanon.live.publish as publish
 from streamanon.config import OutputConfig
-from streamanon.errors import ConfigError
+from streamanon.errors import ConfigError, SinkError
 from streamanon.live.encode import AAC_SAMPLES, Encoder
 from streamanon.live.outputs import ChildOutput, OutputCounts, PacketQueue
-from streamanon.live.retention import EVERY_SECONDS, Retention, remove_empty
+from streamanon.live.retention import EVERY_SECONDS, Retention, new_file, remove_empty
 from streamanon.live.sound import SoundTrack
 from streamanon.live.states import State
 from streamanon.live.targets import Archiving, target_of
@@ -147,7 +150,9 @@ def finish(*some: ChildOutput) -> None:
 
 def test_files_archives_and_playlists(tmp_path: Path) -> None:
     sender = Sender()
-    names = ["a.mkv", "b.mp4", "c.ts", "part-%Y%m%d-%H%M%S-%s.mkv"]
+    names = ["a.mkv", "b.mp4", "c.ts", "part-%S.mkv"]
+    for second in range(60):  # none of which is replaced
+        (tmp_path / f"part-{second:02}.mkv").write_bytes(b"")
     some = [sender.open(str(tmp_path / name)) for name in names]
     some.append(sender.open(f"hls://{tmp_path / 'hls'}"))
     sender.send(75, *some)
@@ -160,7 +165,7 @@ def test_files_archives_and_playlists(tmp_path: Path) -> None:
     assert playlist.count("#EXTINF") == 3
     assert "PROGRAM-DATE-TIME" in playlist
     assert "init-" in playlist
-    assert sum(len(look_at(path)) for path in tmp_path.glob("part-*.mkv")) == 75
+    assert sum(len(look_at(path)) for path in tmp_path.glob("part-*_2.mkv")) == 75
     assert {state for state, _ in sender.told} == {State.RUNNING, State.ENDED}
 
 
@@ -327,6 +332,37 @@ def test_old_files_of_an_archive_are_removed_and_no_others(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == [newer.name, "cam-notes.mkv"]
 
 
+def test_old_files_are_removed_when_the_clock_was_set_back(tmp_path: Path) -> None:
+    kept = Retention(tmp_path / "cam-%S.mkv", 600)
+    kept.keep(2e9)
+    for second in (1, 2):
+        (tmp_path / f"cam-0{second}.mkv").write_bytes(b"x")
+        os.utime(tmp_path / f"cam-0{second}.mkv", (second, second))
+    kept.keep(1e9)
+    assert [path.name for path in tmp_path.iterdir()] == ["cam-02.mkv"]
+
+
+def test_long_files_of_an_archive(tmp_path: Path) -> None:
+    """FFmpeg takes no 2.592e+06."""
+    target = target_of(str(tmp_path / "cam-%S.mkv"), Archiving(30 * 86400.0))
+    with av.open(target.address, "w", format=target.muxer, options=target.options) as output:
+        output.add_stream("libx264", rate=RATE)
+        output.start_encoding()
+
+
+def test_a_file_of_an_archive_replaces_none(tmp_path: Path) -> None:
+    """As its name comes again when summer time ends."""
+    path = tmp_path / "cam-02.mkv"
+    for content in (b"1", b"2", b"3"):
+        with new_file(path) as file:
+            file.write(content)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["cam-02.mkv", "cam-02_2.mkv", "cam-02_3.mkv"]
+    assert path.read_bytes() == b"1"
+    kept = Retention(tmp_path / "cam-%S.mkv", 600)
+    kept.keep(time.time() + 1000)
+    assert len(list(tmp_path.iterdir())) == 1, "those with a number are the archive's, too"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -343,6 +379,10 @@ def test_old_files_of_an_archive_are_removed_and_no_others(tmp_path: Path) -> No
         ("srt://host", "names no port"),
         ("hls://", "names no folder"),
         ("srt://host:9000?passphrase=hush", "would be visible in the process list"),
+        ("srt://user:hush@host:9000", "would be visible in the process list"),
+        ("srt://host:9000?streamid=publish:path:user:hush", "would be visible in the process list"),
+        ("srt://host:9000?streamid=#!::m=publish,u=user,s=hush", "would be visible in the process list"),
+        ("srt://host:9000?streamid=%23!::s=hush,r=path", "would be visible in the process list"),
     ],
 )
 def test_targets_that_cannot_be(text: str, said: str) -> None:
@@ -479,6 +519,50 @@ def test_a_child_that_cannot_be_started_is_tried_again(
     finish(output)
     assert [state for state, _ in sender.told] == [State.LOST, State.RUNNING, State.ENDED]
     assert "cannot be started" in sender.told[0][1]
+
+
+def test_a_child_for_which_no_thread_can_be_started_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.01)
+    with no_thread("output watch"):
+        sender = Sender(sound=False)
+        output = sender.open(str(tmp_path / "out-%s.mkv"))
+        assert wait_for(lambda: bool(sender.told), 60)
+    assert sender.told == [(State.LOST, "its process cannot be started (Resource temporarily unavailable)")]
+    assert wait_for(lambda: output._child is not None, 60)
+    sender.send(5, output)
+    finish(output)
+    assert sender.told[1:] == [(State.RUNNING, ""), (State.ENDED, "")]
+
+
+def test_a_file_in_the_working_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one])  # as of the installed command
+    sender = Sender(sound=False)
+    output = sender.open("out.mkv")
+    sender.send(5, output)
+    finish(output)
+    assert len(look_at(tmp_path / "out.mkv")) == 5
+
+
+def test_rtmp_is_connected_again_before_its_times_are_used_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg begins at 0 again after 24.8 days, which servers and players take for the past."""
+    target = replace(target_of(str(tmp_path / "x.mkv")), muxer="flv", kind="network", options={})
+    encoder = Sender(sound=False).encoder
+    made = []
+    for pts in (0, publish.FLV_SECONDS * 90_000 - 3600, publish.FLV_SECONDS * 90_000):
+        raw = RawFrame(0, pts, TICK, next(iter(scene(1))).picture)
+        made += encoder.video(unchecked_safe_frame(raw))
+    hello = Hello("network", target.address, "flv", {}, encoder.header, encoder.setup)
+    pipe = io.BytesIO(b"".join(one.to_bytes() for one in made))
+    told: list[dict[str, Any]] = []
+    with pytest.raises(SinkError, match="begin anew"):
+        publish._publish(hello, pipe, lambda **what: told.append(what))
+    assert told[-1] == {"done": 2}
 
 
 def test_a_file_whose_child_cannot_be_started_is_told(

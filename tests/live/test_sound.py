@@ -38,6 +38,15 @@ def test_silence_without_sound() -> None:
     assert not samples.any()
 
 
+def test_a_stop_of_an_hour_is_not_made_up_for() -> None:
+    """The process was stopped by a signal, or its container was: an hour of samples is 1.4 GB."""
+    track = SoundTrack()
+    track.until(0.0, 1024)
+    pieces = track.until(3600.0, 1024)
+    assert 59 < sum(samples.shape[1] for _, samples in pieces) / RATE <= 60
+    assert pieces[-1][0] == pytest.approx(3600 * RATE, abs=2048)
+
+
 def test_a_gap_is_silence_and_what_follows_stays_in_place() -> None:
     track = SoundTrack()
     track.until(0.0, 1024)

@@ -136,6 +136,39 @@ def test_a_change_of_size_is_scaled_to_the_first(tmp_path: Path) -> None:
     assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))
 
 
+def _shown(size: tuple[int, int], info: SourceInfo) -> tuple[int, int]:
+    """Width and height of what is not black of a white frame of that size."""
+    frame = VideoFrame.from_ndarray(np.full((size[1], size[0], 3), 255, np.uint8), format="rgb24")
+    luma = source.to_picture(frame.reformat(format=info.picture_format), info).planes[0]
+    assert luma.shape == (info.height, info.width)
+    assert not luma.flags.writeable
+    white = luma > luma.max() / 2
+    return int(white.any(axis=0).sum()), int(white.any(axis=1).sum())
+
+
+@pytest.mark.parametrize("layout", sorted(PIXEL_FORMATS))
+def test_another_shape_is_not_pressed_flat(layout: str) -> None:
+    """A camera that is turned upright: a detector of faces does not find them at a third of their width."""
+    info = replace(info_for(VideoFrame(160, 90, layout)), picture_format=layout)
+    assert _shown((90, 160), info) == (50, 90)
+    assert _shown((200, 50), info) == (160, 40)
+    assert _shown((320, 184), info) == (160, 90)  # nearly the same
+
+
+def test_bars_are_black() -> None:
+    info = info_for(VideoFrame(161, 91, "yuv420p"))
+    white = VideoFrame.from_ndarray(np.full((160, 90, 3), 255, np.uint8), format="rgb24")
+    picture = source.to_picture(white.reformat(format="yuv420p"), info)
+    assert [int(plane[0, 0]) for plane in picture.planes] == [16, 128, 128]
+    assert [int(plane[-1, -1]) for plane in picture.planes] == [16, 128, 128]
+
+
+def test_pixels_that_are_not_square_may_become_so() -> None:
+    info = replace(info_for(VideoFrame(144, 116, "yuv420p")), sample_aspect_ratio=Fraction(64, 45))
+    assert _shown((320, 180), info) == (144, 116)
+    assert _shown((140, 116), info) == (144, 116)
+
+
 #: Supplemental information (ITU-T H.264, 7.3.2.3) of one closed caption, and of HDR10+.
 CAPTION = b"\xb5\x00\x31GA94\x03\x41\xff\xfc\x80\x80\xff"
 HDR10_PLUS = b"\xb5\x00\x3c\x00\x01\x04\x01\x40"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -284,3 +286,42 @@ def test_rows_from_bottom_to_top_are_copied(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.mkv"
         written.append(to_rgb(next(iter(read_frames(path, probe(path)))).picture))
     np.testing.assert_array_equal(written[0], written[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "remedy"),
+    [
+        ("b.ts", OSError(errno.ENOSPC, "No space left on device"), "check the disk and the folder"),
+        ("-.ts", OSError(errno.ENOSPC, "No space left on device"), "check where it goes"),
+        ("-.ts", BrokenPipeError(errno.EPIPE, "Broken pipe"), "keep the program that reads it running"),
+    ],
+)
+def test_the_remedy_fits_what_cannot_be_written(
+    name: str, error: OSError, remedy: str, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> int:
+        raise error
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("streamanon.media.output_file.OutputFile.write", fails)
+    with pytest.raises(SinkError, match=f"{error.strerror}; {remedy}"):
+        pass_through(clip, Path(name))
+
+
+@pytest.mark.parametrize(
+    ("codec", "frames", "suffix"), [("h264", 40, ".mp4"), ("h264", 41, ".mov"), ("hevc", 14, ".mp4")]
+)
+def test_the_last_pictures_are_shown(codec: Any, frames: int, suffix: str, tmp_path: Path) -> None:
+    """Those are decoded in the last fragment but one, and shown after the last packet of all."""
+    source, output = write_clip(tmp_path / "a.mkv", pts=frames), tmp_path / f"b{suffix}"
+    pass_through(source, output, OutputConfig(codec=codec, preset="veryfast"))
+    with av.open(str(output)) as opened:
+        assert sum(1 for _ in opened.decode(video=0)) == frames
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_pictures_just_before_zero_are_shown(suffix: str, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mkv", pts=range(-1, 11))
+    pass_through(source, tmp_path / f"b{suffix}")
+    with av.open(str(tmp_path / f"b{suffix}")) as opened:
+        assert [frame.time for frame in opened.decode(video=0)] == [i / 25 for i in range(12)]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
-from clips import pass_through, times
+from clips import pass_through, times, write_clip
 
 from streamanon.config import OutputConfig
 from streamanon.errors import ConfigError
@@ -41,3 +44,25 @@ def test_every_pair_that_is_offered_works(tmp_path: Path, clip: Path, suffix: st
     target = tmp_path / f"b{suffix}"
     pass_through(clip, target, OutputConfig(codec=codec, preset="ultrafast"))  # type: ignore[arg-type]
     assert len(times(target)) == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "remedy"),
+    [
+        ("b.mp4", "h264", None),
+        ("b.mkv", "h264", None),
+        ("b.mkv", "hevc", None),
+        ("b.mp4", "vp9", None),
+        ("b.webm", "vp9", r"write \.mp4"),
+        ("b.mkv", "av1", r"write \.mp4"),
+        ("b.mkv", "ffv1", "set output.codec to h264 or hevc"),
+    ],
+)
+def test_pixels_that_are_not_square_stay_or_are_told(
+    tmp_path: Path, name: str, codec: Any, remedy: str | None
+) -> None:
+    source = write_clip(tmp_path / "a.mp4", pts=2, aspect=Fraction(4, 3))
+    sink = pass_through(source, tmp_path / name, OutputConfig(codec=codec, preset="ultrafast"))
+    notes = [note for note in sink.notes if "pixel aspect ratio 4:3" in note]
+    assert (probe(tmp_path / name).sample_aspect_ratio == Fraction(4, 3)) == (not notes)
+    assert [bool(re.search(remedy or "", note)) for note in notes] == [True] * (remedy is not None)

@@ -352,6 +352,23 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
     return condition()
 
 
+@contextlib.contextmanager
+def no_thread(name: str) -> Iterator[None]:
+    """No thread of that name can be started, as where a system has too many."""
+    start = threading.Thread.start
+
+    def refuse(self: threading.Thread) -> None:
+        if self.name == name:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    threading.Thread.start = refuse  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        threading.Thread.start = start  # type: ignore[method-assign]
+
+
 def an_info(size: tuple[int, int] = SIZE) -> SourceInfo:
     return SourceInfo(
         "camera", "mpegts", "h264", *size, "yuv420p", "yuv420p", Fraction(1, 90000), Fraction(RATE)
