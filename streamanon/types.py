@@ -165,7 +165,7 @@ class Observation:
     ``status``: "seen" (``faces`` holds the detections, perhaps none), "skipped" (no detection, by the
     detection interval) or "failed". ``cut``: whether this frame is the first of a new shot. ``denied``:
     tracks that were found in no face of this frame, but in something that is probably none, with its
-    probability 0..1.
+    probability 0..1. ``near_only``: only near faces were looked for.
     """
 
     frame: RawFrame
@@ -173,6 +173,7 @@ class Observation:
     status: Status
     cut: bool = False
     denied: dict[int, float] = field(default_factory=dict)
+    near_only: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -335,7 +335,7 @@ def observe(
             stillness.searched(small, faces, size, near_only=extent == "near")
             if extent != "near":
                 steadiness.searched(faces, frame.pts_seconds)
-        yield Observation(frame, faces, status, cut)
+        yield Observation(frame, faces, status, cut, near_only=extent == "near")
 
 
 def _moved(before: NDArray[np.uint8], small: NDArray[np.uint8]) -> bool:

@@ -183,8 +183,10 @@ class _Shot:
         self._config, self._look_again = config, look_again
         self._tracks: dict[int, list[_Sighting]] = {}
         self._evidence: dict[int, Evidence] = {}
-        #: The longest detection interval so far, frames.
+        #: The longest detection interval so far, frames, and the last frame in which all faces were looked
+        #: for: a pass for near faces alone shortens no other one's interval.
         self._longest_interval = 0
+        self._last_complete: int | None = None
         #: The frames not settled yet, from the last one with detection on; and the frames with detection,
         #: with the seconds since the last one.
         self._frames: deque[RawFrame] = deque()
@@ -210,9 +212,11 @@ class _Shot:
                 followed[on.index].append((track_id, on))
         for index, missed in followed.items():
             self._verify(index, missed)
-        if self._detected_frames:
-            self._longest_interval = max(self._longest_interval, frame.index - self._detected_frames[-1])
         self._detected_frames.append(frame.index)
+        if not observation.near_only:
+            last, self._last_complete = self._last_complete, frame.index
+            if last is not None:
+                self._longest_interval = max(self._longest_interval, frame.index - last)
 
     def _weigh(self, observation: Observation) -> None:
         """Add what a pass says of each track to its evidence; for a new track earlier passes, too."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +97,7 @@ class Tracker:
                 seen.seconds = now
         unlikely = observation.faces[observation.faces.scores < self._config.revive_score]
         denied = self._denied(unlikely, index, diagonal)
-        return Observation(observation.frame, faces, observation.status, observation.cut, denied)
+        return replace(observation, faces=faces, denied=denied)
 
     def _denied(self, unlikely: Faces, index: int, diagonal: float) -> dict[int, float]:
         """The tracks without a face in this frame at whose place there is a detection that is probably

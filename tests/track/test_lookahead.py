@@ -422,6 +422,16 @@ def test_a_carried_face_is_not_hidden_by_covers_in_doubt() -> None:
         assert (6 not in covered(list(resolve(clip, CONFIG)), 0)) == hidden
 
 
+def test_passes_for_near_faces_alone_do_not_shorten_the_interval_of_others() -> None:
+    """At a high frame rate, while much moves, they come between: a face in doubt is covered up to the next
+    pass all the same.
+    """
+    box: Box = (20, 20, 40, 45)
+    clip = [observation(n, {0: box} if n % 5 == 0 else {}, score=0.55) for n in range(21)]
+    clip = [replace(o, near_only=o.frame.index % 5 > 0) for o in clip]
+    assert covered(list(resolve(clip, CONFIG))) == set(range(21))
+
+
 def test_doubt_ends_with_a_cut_and_begins_anew() -> None:
     clip = doubted({2}, 12, 0.99) + [
         observation(n, {0: (20, 20, 120, 120)} if n == 20 else {}, score=0.55) for n in range(12, 30)

@@ -223,6 +223,15 @@ def test_tracks_do_not_pile_up() -> None:
     assert len(tracker._tracks) <= MAX_LOST_SECONDS * 25 + 1
 
 
+def test_passes_for_near_faces_alone_are_told() -> None:
+    """A pan at 50 frames a second: the look-ahead goes by what was looked for."""
+    grey = np.random.default_rng(0).integers(0, 255, (20, 36), np.uint8).repeat(10, 0).repeat(10, 1)
+    pictures = [Picture((np.roll(grey, 8 * n, axis=1),), "gray") for n in range(9)]
+    pan = [RawFrame(n, n, Fraction(1, 50), one) for n, one in enumerate(pictures)]
+    done = track(observe(pan, FakeDetector({}), DetectionInterval(0.08, 1.8)), CONFIG)
+    assert [one.near_only for one in done] == [n % 4 > 0 for n in range(9)]
+
+
 def test_degenerate_boxes_are_kept() -> None:
     clip = [observation(n, [(5, 5, 5, 5), (9, 9, 3, 3)]) for n in range(3)]
     assert all(len(found) == 2 for found in ids(clip))
