@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from streamanon.config import Config
-from streamanon.errors import ConfigError, StreamanonError, sentence, tell
+from streamanon.errors import ConfigError, sentence, tell
 from streamanon.live.camera import Camera
 from streamanon.live.connection import quiet_ffmpeg
 from streamanon.live.service import Service
@@ -271,7 +271,7 @@ class _Reloading:
         status = self._site.status
         try:
             plans = self._site.plans()
-        except StreamanonError as error:
+        except Exception as error:  # also of a bug: the cameras go on
             self._journal.note("all", "not reloaded", reason=redact_text(sentence(error)))
             return
         if self._site.status != status:

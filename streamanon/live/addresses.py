@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import socket
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import av.error
 
@@ -43,6 +43,11 @@ def with_encoded_login(address: str) -> str:
     return f"{scheme}://{_encoded(user)}{colon}{_encoded(password)}@{rest[at + 1 :]}"
 
 
+#: A passphrase; a login before the server; in a stream id the password, as in publish:PATH:USER:PASSWORD or
+#: #!::u=USER,s=PASSWORD.
+_SRT_SECRET = re.compile(
+    r"(?i)passphrase|://[^/?]*@|streamid=(?!#!::)[^:&]*:[^:&]*:[^:&]*:|streamid=#!::(?:[^&]*,)?(?:s|p|pass\w*|token|key)="
+)
 #: Schemes that have no usual port, and those that may be listened at, without a server's name.
 _NEED_PORT, _MAY_LISTEN = ("udp", "tcp", "srt"), re.compile(r"(?i)(udp|tcp|srt|https?|rtmp)://")
 
@@ -63,15 +68,15 @@ def check_server(address: str, shown: str, listens: bool) -> None:
 
 
 def check_srt(address: str, shown: str) -> None:
-    """Raises :class:`ConfigError` where the program that speaks SRT here is missing, and for a passphrase:
-    it takes that only as an argument, which every user of the machine can read.
+    """Raises :class:`ConfigError` where the program that speaks SRT here is missing, and for a passphrase
+    or password: it takes them only as an argument, which every user of the machine can read.
     """
     if not re.match(r"(?i)srt:", address):
         return
-    if "passphrase" in address.lower():
+    if _SRT_SECRET.search(unquote(address)):
         raise ConfigError(
-            f"{shown}: an SRT passphrase would be visible in the process list; let a gateway such as"
-            " MediaMTX speak SRT, and use its rtsp:// address"
+            f"{shown}: an SRT passphrase or password would be visible in the process list; let a gateway"
+            " such as MediaMTX speak SRT, and use its rtsp:// address"
         )
     check_installed()
 

@@ -48,11 +48,11 @@ AHEAD_FRAMES = 1
 BEHIND_SECONDS = 0.1
 #: A stage that is silent for so long hangs, s; at first a backend may have models to compile.
 CHAIN_STALL_SECONDS = 30.0
-#: Without a frame for so long a source is stalled, s.
-STALLED_SECONDS = 2.0
+#: Without a frame for so long a source is stalled, s, until it was not for the longer time.
+STALLED_SECONDS, STEADY_SECONDS = 2.0, 10.0
 #: A camera is blocked when it dropped so many frames within the window, s, until none was for the longer
-#: one.
-BLOCKED_DROPS, BLOCKED_WINDOW, UNBLOCKED_SECONDS = 5, 2.0, 5.0
+#: one: where the load is just too much, each change would be a line in the log.
+BLOCKED_DROPS, BLOCKED_WINDOW, UNBLOCKED_SECONDS = 5, 2.0, 30.0
 #: At the end the source is waited for so long, s: one that allows one client must be free for the next.
 RELEASE_SECONDS = 1.0
 #: While a pause lasts, a server that was away is knocked at this often, s: one that is back is not waited
@@ -133,6 +133,8 @@ class Camera:
         self._origin, self._index = clock(), 0
         self._chains = 0
         self._drops: list[tuple[float, int]] = []
+        #: When it was last seen to be stalled, and the time of the frame before; s.
+        self._stalled_at = self._stalled_frame = float("-inf")
         self._healthy_at = clock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"camera {settings.name}", daemon=True)
@@ -177,10 +179,12 @@ class Camera:
         now = self._clock()
         silent = now - feed.last_frame
         if silent > max(STALLED_SECONDS, feed.flush_seconds) and not self.settings.source.can_wait:
-            self.stalls += self.status.be(State.STALLED, f"no frame for {silent:.1f} seconds", state)
+            self.stalls += self._stalled_frame != feed.last_frame
+            self._stalled_frame, self._stalled_at = feed.last_frame, now
+            self.status.be(State.STALLED, f"no frame for {silent:.1f} seconds", state)
         elif self._is_blocked(now, feed, state):
             self.status.be(State.BLOCKED, "frames arrive faster than they can be processed", state)
-        else:
+        elif state is not State.STALLED or now - self._stalled_at >= STEADY_SECONDS:
             self.status.be(State.RUNNING, only_from=state)
 
     def _is_blocked(self, now: float, feed: Feed, state: State) -> bool:

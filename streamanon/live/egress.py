@@ -140,6 +140,8 @@ class Egress:
     def _show(self, frame: SafeFrame, born: float) -> None:
         if self._last is not None and frame.pts < self._last.pts + LEAST_STEP * CLOCK_HZ:
             self.counts.late += 1
+            # The source is back, later than before: another stub would make the next frame late, too.
+            self._written, self._shows_stub = self._clock(), False
             return
         if self._last is not None and not self._shows_stub:
             self._step += 0.1 * (min((frame.pts - self._last.pts) / CLOCK_HZ, 5.0) - self._step)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -34,6 +35,10 @@ from streamanon.media.output_file import is_same_file
 
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+#: No duration is longer, s: ten years.
+_LONGEST_SECONDS = 3650 * 86_400.0
+#: A time at which strftime's marks give different texts.
+_SOME_TIME = time.struct_time((2033, 11, 22, 14, 55, 36, 1, 326, 0))
 #: Size of the pictures with which a GPU's encoder is tried before a camera's are known, px.
 _TRIAL_SIZE = (640, 360)
 #: Where the state of all cameras is served if the file does not say so.
@@ -125,6 +130,8 @@ def plan(
     _check_settings(config)
     if not section.source:
         raise ConfigError(f"camera {name} has no source: give it an address, a device or a file")
+    if any(re.search(r"[\x00-\x1f\x7f]", text) for text in (section.source, *section.to)):
+        raise ConfigError(f"camera {name}: an address or path holds a control character; leave it out")
     if not section.to:
         raise ConfigError(f"camera {name} has no output: give it at least one, e.g. hls:///srv/hls/{name}")
     audio = _audio(section, config)
@@ -213,7 +220,10 @@ def _place(target: Target) -> str:
     """The same for outputs that would be in each other's way."""
     if target.kind == "mjpeg":
         return f"port {urlsplit(target.address).port}"
-    return target.address if is_address(target.address) else os.path.realpath(target.address)
+    if is_address(target.address):
+        return target.address
+    path = os.path.realpath(target.address)
+    return time.strftime(path, _SOME_TIME) if target.kind == "archive" else path  # %F is %Y-%m-%d
 
 
 def _check_settings(config: Config) -> None:
@@ -273,15 +283,16 @@ def _check_source(source: SourceOptions, section: CameraSection) -> None:
 def seconds_of(text: str, name: str) -> float:
     """A duration like 90, 90s, 10m, 6h or 7d."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip())
-    if not found or float(found[1]) <= 0:
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if not 0 < seconds <= _LONGEST_SECONDS:
         raise ConfigError(f"{name} takes a duration like 90s, 10m, 6h or 7d, not {text!r}")
-    return float(found[1]) * _UNITS[found[2]]
+    return seconds
 
 
 def parse_status(text: str) -> tuple[str, int]:
     """HOST:PORT, or a port alone, which means this machine only."""
     host, _, port = text.rpartition(":")
-    if not port.isdigit() or int(port) > 65535:
+    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         raise ConfigError(f"status takes HOST:PORT or a port, not {text!r}")
     return host.strip("[]") or "127.0.0.1", int(port)
 

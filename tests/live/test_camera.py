@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -193,6 +194,32 @@ def test_a_server_that_dies_is_reconnected(tmp_path: Path, stream: list[Chunk]) 
     assert changes[:2] == ["running", "lost"], run.lines
     assert "running" in changes[2:], run.lines
     assert max(b.seconds - a.seconds for a, b in pairwise(seen)) < 4
+
+
+@pytest.mark.parametrize(("pause", "drops", "state"), [(3, 0, "stalled"), (0, 5, "blocked")])
+def test_a_trouble_that_comes_and_goes_is_not_told_each_time(
+    tmp_path: Path, pause: int, drops: int, state: str
+) -> None:
+    """A source that pauses, or too much load, every few seconds: for weeks that is a flood of lines."""
+    now = 0.0
+    lines: list[str] = []
+    settings = CameraSettings("camera", SourceOptions("rtsp://c/s"), (target_of(str(tmp_path / "o.mkv")),))
+    fake = cast(Anonymizer, FakeAnonymizer())
+    camera = Camera(settings, fake, Journal(False, lines.append), clock=lambda: now)
+    feed = SimpleNamespace(last_frame=0.0, last_drop=float("-inf"), flush_seconds=0.7)
+    camera._feed = cast(Any, feed)
+    camera.status.be(State.RUNNING)
+    while now < 100:
+        now += 0.25
+        if now % 7 >= pause or now > 60:
+            feed.last_frame = now
+        if drops and now % 7 == 0 and now < 60:
+            camera.feed_counts.dropped += drops
+            feed.last_drop = now
+        camera.look()
+    told = [line.split(": ")[2] for line in lines]
+    assert told == ["running", state, "running"]
+    assert camera.stalls == (9 if pause else 0)
 
 
 @pytest.mark.slow

@@ -51,6 +51,13 @@ def test_prometheus_takes_its_file() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_images_first_process_waits_for_orphans() -> None:
+    """A killed output's child of its own would stay as a zombie: they filled the table of processes."""
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert re.search(r"^RUN apt-get .* tini ", text, re.M)
+    assert 'ENTRYPOINT ["tini", "--", "streamanon"]' in text
+
+
 def _compose() -> dict[str, Any]:
     made: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     return made

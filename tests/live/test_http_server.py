@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 from live_scenes import wait_for
 
+import streamanon.live.http_server as http_server
 from streamanon.live.http_server import HttpServer
 from streamanon.live.mjpeg import MjpegOutput
 from streamanon.live.status_server import StatusServer
@@ -43,6 +44,25 @@ def test_clients_that_hang_up_are_not_told(sent: bytes, capsys: pytest.CaptureFi
         view.close()
         view.join(5)
     assert capsys.readouterr().err == ""
+
+
+def test_a_flood_of_connections_takes_no_more_than_its_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "MOST_CONNECTIONS", 3)
+    status = StatusServer("127.0.0.1", 0, {})
+    threads = threading.active_count()
+    clients = [socket.create_connection(("127.0.0.1", status.port)) for _ in range(5)]
+    try:
+        for client in clients[3:]:
+            client.settimeout(10)
+            assert client.recv(1) == b""
+        assert threading.active_count() <= threads + 3
+        for client in clients:
+            client.close()
+        assert wait_for(lambda: threading.active_count() == threads)
+        with urllib.request.urlopen(f"http://127.0.0.1:{status.port}/healthz", timeout=10) as answer:
+            assert answer.status == 200
+    finally:
+        status.close()
 
 
 def test_an_error_of_ours_is_told(capsys: pytest.CaptureFixture[str]) -> None:

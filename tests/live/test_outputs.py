@@ -379,6 +379,10 @@ def test_a_file_of_an_archive_replaces_none(tmp_path: Path) -> None:
         ("srt://host", "names no port"),
         ("hls://", "names no folder"),
         ("srt://host:9000?passphrase=hush", "would be visible in the process list"),
+        ("srt://user:hush@host:9000", "would be visible in the process list"),
+        ("srt://host:9000?streamid=publish:path:user:hush", "would be visible in the process list"),
+        ("srt://host:9000?streamid=#!::m=publish,u=user,s=hush", "would be visible in the process list"),
+        ("srt://host:9000?streamid=%23!::s=hush,r=path", "would be visible in the process list"),
     ],
 )
 def test_targets_that_cannot_be(text: str, said: str) -> None:

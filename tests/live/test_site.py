@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from streamanon.commands.live import _Site
+from streamanon.commands.live import _Flags, _Reloading, _Site
 from streamanon.errors import ConfigError, SourceError
 from streamanon.live.connection import Connection, SourceOptions
+from streamanon.live.service import Service
 from streamanon.live.site import (
     CameraSection,
     check_site,
@@ -21,6 +22,7 @@ from streamanon.live.site import (
     seconds_of,
     with_threads,
 )
+from streamanon.live.states import Journal
 from streamanon.live.targets import target_of
 
 
@@ -120,6 +122,14 @@ def test_sound_goes_out_only_where_the_profile_or_the_camera_says_so(
             "leave rtsp_transport out: it has no effect on rtmp://h/***",
         ),
         ("cameras: {'a b': {source: 'rtsp://c/s', to: 'udp://h:1'}}", "may only contain letters"),
+        ("cameras: {a: {source: 'rtsp://c/s', to: \"x\\0.mkv\"}}", "holds a control character"),
+        ("cameras: {a: {source: 'rtsp://c/s', to: TMP/x-%S.mkv, segment: 1e30}}", "takes a duration"),
+        (
+            "cameras: {a: {source: 'rtsp://c/s', to: TMP/x-%F-%T.mkv},"
+            " b: {source: 'rtsp://d/s', to: 'TMP/x-%Y-%m-%d-%H:%M:%S.mkv'}}",
+            "also written by a",
+        ),
+        ("status: ²\ncameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1'}}", "takes HOST:PORT"),
         ("status: here\ncameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1'}}", "takes HOST:PORT"),
         (
             "cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1'}, b: {source: 'rtsp://d/s', to: 'udp://h:1'}}",
@@ -160,7 +170,15 @@ def test_what_is_wrong_is_told(tmp_path: Path, text: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["udp://:9000", "udp://@239.0.0.1:9000", "srt://:9000?mode=listener", "rtsp://u:p@s/:#@c/s"]
+    "address",
+    [
+        "udp://:9000",
+        "udp://@239.0.0.1:9000",
+        "srt://:9000?mode=listener",
+        "srt://c:9000?streamid=read:path",
+        "srt://c:9000?streamid=#!::m=request,u=name,r=path",
+        "rtsp://u:p@s/:#@c/s",
+    ],
 )
 def test_addresses_that_are_right(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _program: "/usr/bin/srt-live-transmit")
@@ -174,6 +192,26 @@ def test_outputs_that_differ_in_what_is_hidden_are_told_apart(tmp_path: Path) ->
     made = plan("gate", CameraSection("rtsp://camera/s", to))
     shown = [target.shown for target in made.settings.targets]
     assert shown == ["rtmp://server/***", "rtmp://server/*** (2)", str(tmp_path / "x.mkv")]
+
+
+def test_whatever_is_wrong_with_a_changed_file_the_cameras_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = _Site(write(tmp_path, "cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1'}}"))
+    site.plans()
+    lines: list[str] = []
+    flags = _Flags()
+    journal = Journal(False, lines.append)
+    reloading = _Reloading(site, Service(journal, cores=1), journal, flags)
+
+    def fails(_self: _Site) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(_Site, "plans", fails)
+    flags.reload = True
+    reloading.look()
+    assert len(lines) == 1
+    assert lines[0].startswith("streamanon: all: not reloaded: ")
 
 
 def test_a_source_is_not_overwritten_by_its_own_output(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ serving.set_launch(
     f"d. ! queue ! h264parse config-interval=1 ! {os.environ.get('RTSP_FILTER', '')} "
     f"rtph264pay name=pay0 pt=96 {os.environ.get('RTSP_PAYLOADER', '')} )"
 )
-serving.set_shared(True)
+# FFmpeg asks for the beginning, to which a stream that others play already cannot go back.
+serving.set_shared(False)
 mounts.add_factory("/live", serving)
 
 taking = GstRtspServer.RTSPMediaFactory()
