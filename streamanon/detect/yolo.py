@@ -40,8 +40,10 @@ NMS_IOU, SAME_IOU = 0.5, 0.75
 #: this share of its size: close up the network takes a cheek or half a face for a face. Smaller ones may
 #: be another person's face.
 PART_AREA, PART_SIZE = 0.6, 0.25
-#: A worse detection around a better one is dropped if the better one has at least this share of its size.
-LOOSE_SIZE = 0.5
+#: A worse detection around a better one is dropped if the better one has at least this share of its size,
+#: and their keypoints are so near in the mean, in sizes of the better one: in crowds those of one face were
+#: up to 0.56 apart, those of a face and another one that it half hides up to 0.98.
+LOOSE_SIZE, LOOSE_APART = 0.5, 0.6
 #: Faces larger than this in a view, px of the network's input, are best seen in the coarsest view: of the
 #: largest that it was trained on, 280 px, others mostly show parts.
 LARGE_PX = 200
@@ -179,13 +181,18 @@ def best(faces: Faces, ranks: Float | None = None) -> Faces:
 
 
 def without_parts(faces: Faces) -> Faces:
-    """Faces, best first, but for those that are parts of a better one, or loose boxes around it."""
+    """Faces, best first, but for parts of better ones that stay, and loose boxes around them."""
     sizes, shares_within = sizes_of(faces.boxes), shares_of(faces.boxes, faces.boxes)
     shares = sizes[:, None] / np.maximum(sizes[None], 1e-6)
     part = (shares_within > PART_AREA) & (shares > PART_SIZE)
-    loose = (shares_within.T > PART_AREA) & (shares.T > LOOSE_SIZE)
-    better = np.tri(len(faces), k=-1, dtype=bool) & (faces.scores[None] >= WHOLE_SCORE)
-    return faces[~((part | loose) & better).any(axis=1)]
+    apart = np.linalg.norm(faces.keypoints[:, None] - faces.keypoints[None], axis=3).mean(axis=2)
+    one_face = apart <= LOOSE_APART * sizes[None]
+    loose = (shares_within.T > PART_AREA) & (shares.T > LOOSE_SIZE) & one_face
+    hidden = (part | loose) & (faces.scores[None] >= WHOLE_SCORE)
+    stays = np.zeros(len(faces), bool)
+    for row in range(len(faces)):
+        stays[row] = not hidden[row, stays].any()
+    return faces[stays]
 
 
 def within(faces: Faces, others: Faces) -> NDArray[np.bool_]:

@@ -145,6 +145,21 @@ def test_a_loose_box_around_a_better_one_is_left_out() -> None:
     assert without_parts(found).boxes.tolist() == [face, crowd]
 
 
+def test_a_face_behind_a_smaller_one_is_no_loose_box() -> None:
+    """A child held before somebody's cheek: most of its face lies in the other one's box."""
+    child, adult = [242, 147, 305, 226], [266, 107, 386, 255]
+    found = faces_at(np.array([child, adult], np.float32), 0.98)
+    assert without_parts(found).boxes.tolist() == [child, adult]
+
+
+def test_a_box_that_is_left_out_takes_no_other_one_along() -> None:
+    """A box over two faces side by side is loose around the one, and holds most of the other."""
+    one, both, other = [204, 135, 294, 236], [200, 124, 364, 251], [280, 110, 386, 255]
+    found = faces_at(np.array([one, both, other], np.float32), 0.98)
+    assert without_parts(found).boxes.tolist() == [one, other]
+    assert without_parts(found[[1, 2]]).boxes.tolist() == [both]
+
+
 class FineModel(PerfectModel):
     """Sees the given boxes in the coarsest view, and others in the finer ones, more surely."""
 
