@@ -341,9 +341,14 @@ class Config:
     compute: ComputeConfig = field(default_factory=ComputeConfig)
 
     def __post_init__(self) -> None:
-        for key, _hint, _default, setting in settings():
+        for section, kind in get_type_hints(Config).items():
+            if not isinstance(getattr(self, section), kind):
+                given = type(getattr(self, section)).__name__
+                raise ConfigError(f"{section} must be of the class {kind.__name__}, not {given}")
+        for key, hint, _default, setting in settings():
             section, name = key.split(".")
             value = getattr(getattr(self, section), name)
+            _convert(hint, str(value) if isinstance(value, Path) else value, key)
             if value is None or setting.low is None or setting.high is None:
                 continue
             if not setting.low <= value <= setting.high:
@@ -566,6 +571,8 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
     if isinstance(value, _Text):
         value = _read_text(hint, value, name)
     if dataclasses.is_dataclass(hint):
+        if isinstance(value, typing.cast("type[Any]", hint)):
+            return value
         if not isinstance(value, Mapping):
             raise ConfigError(f"{name} is a section and takes keys, not {value!r}")
         return build(typing.cast("type[Any]", hint), value, f"{name}.")

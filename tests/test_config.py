@@ -2,13 +2,23 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamanon.config import Config, CoverConfig, DetectConfig, as_dict, load_config
+from streamanon.config import (
+    Config,
+    CoverConfig,
+    DetectConfig,
+    IdentityConfig,
+    OutputConfig,
+    PersonRule,
+    as_dict,
+    load_config,
+)
 from streamanon.errors import ConfigError
 
 
@@ -240,3 +250,26 @@ def test_a_report_names_nobody_and_no_secret_of_the_draw() -> None:
 def test_a_report_names_no_folder_of_a_model() -> None:
     config = load_config(None, ["detect.model=/home/ann/face.onnx"])
     assert as_dict(config)["detect"]["model"] == "face.onnx"
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"output": (OutputConfig, {"audio": "off"})}, "output.audio must be one of copy, drop, not 'off'"),
+        ({"cover": (CoverConfig, {"method": "blurred"})}, "cover.method must be one of"),
+        ({"cover": (CoverConfig, {"paranoid": "false"})}, "cover.paranoid must be true or false"),
+        ({"output": (OutputConfig, {"crf": "18"})}, "output.crf must be a whole number"),
+        ({"cover": (CoverConfig, {"keep_regions": ((0, 0, 9, 9),)})}, r"keep_regions\[0\] must be text"),
+        ({"output": (dict, {"crf": 18})}, "output must be of the class OutputConfig, not dict"),
+    ],
+)
+def test_a_configuration_made_in_code_is_checked_as_a_profile_is(
+    sections: dict[str, tuple[Any, dict[str, Any]]], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Config(**{name: kind(**values) for name, (kind, values) in sections.items()})
+
+
+def test_a_configuration_made_in_code_takes_paths_and_rules() -> None:
+    gallery: Any = Path("a.npz")
+    Config(identity=IdentityConfig(gallery=gallery, people=(PersonRule("a.jpg"),)))

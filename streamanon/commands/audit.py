@@ -124,8 +124,9 @@ def _write_reports(args: argparse.Namespace, result: AuditResult, thumbnails: li
 def _check_outputs(args: argparse.Namespace, *inputs: str) -> None:
     """Before the work, which takes minutes."""
     outputs = [path for path in (args.json, args.html) if path is not None]
+    read = (*inputs, *args.recogniser, *([] if args.yunet is None else [args.yunet]))
     for path in outputs:
-        check_writable(path, args.overwrite, inputs)
+        check_writable(path, args.overwrite, read)
     if len(outputs) == 2 and is_same_file(*outputs):
         raise ConfigError(f"--json and --html are both {args.json}; give another name")
     if args.html is not None:

@@ -20,7 +20,7 @@ from streamanon.media.images import (
     encode_image,
     read_image_file,
 )
-from streamanon.media.output_file import check_free, is_same_file, write_file
+from streamanon.media.output_file import check_free, is_same_file, is_stdout, write_file
 from streamanon.media.yuv import from_rgb, to_rgb
 from streamanon.pipeline import anonymise
 from streamanon.runtime.run_report import RunReport
@@ -29,6 +29,10 @@ from streamanon.types import RawFrame
 
 def run_image(anonymizer: Anonymizer, source: str, output: Path, overwrite: bool) -> RunReport:
     """Anonymise an image or animation. Raises :class:`StreamanonError`."""
+    if is_stdout(output):
+        raise ConfigError(
+            f"{Path(source).name} is an image, and standard output is for videos; give -o a file"
+        )
     if output.suffix.lower() not in IMAGES:
         raise ConfigError(
             f"an image becomes an image: end {output} with .jpg, .png, .webp, .gif, .tiff or .avif"

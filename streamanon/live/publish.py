@@ -198,7 +198,8 @@ def _clear_playlist(folder: Path) -> None:
 
 def _die_with_parent() -> None:
     """The parent closes the pipe when it ends, which a process that hangs in a call does not notice."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the parent decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # they may go to all processes: the parent decides
+        signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -101,6 +101,8 @@ def test_people_in_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["a.mp4", "b.mp4", "--json", "no-folder/a.json"], "no-folder"),
         (["a.mp4", "b.mp4", "--json", "a.json", "--html", "a.json"], "both"),
         (["a.mp4", "b.mp4", "--html", "b.mp4", "--overwrite"], "is an input"),
+        (["a.mp4", "b.mp4", "--json", "r.onnx", "--recogniser", "r.onnx", "--overwrite"], "is an input"),
+        (["a.mp4", "b.mp4", "--json", "y.onnx", "--yunet", "y.onnx", "--overwrite"], "is an input"),
         (["--identities", ".", "--photos", ".", "--method", "blur"], "--method"),
     ],
 )

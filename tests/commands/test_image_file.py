@@ -524,6 +524,7 @@ def test_images_with_impossible_outputs_are_told(anonymizer: Anonymizer, tmp_pat
     Image.fromarray(smooth()).save(source)
     outputs: tuple[tuple[Path, type[Exception], str], ...] = (
         (tmp_path / "b.mp4", ConfigError, "an image becomes an image"),
+        (Path("-.mp4"), ConfigError, "standard output is for videos; give -o a file"),
         (source, ConfigError, "is the input itself"),
         (tmp_path / "missing" / "b.png", SinkError, "cannot write"),
     )

@@ -536,6 +536,20 @@ def test_a_child_for_which_no_thread_can_be_started_is_tried_again(
     assert sender.told[1:] == [(State.RUNNING, ""), (State.ENDED, "")]
 
 
+def test_a_signal_to_all_processes_leaves_the_file_to_its_parent(tmp_path: Path) -> None:
+    """systemd sends SIGTERM to all of a unit's, by default; the file was left without its end."""
+    sender = Sender(sound=False)
+    output = sender.open(str(tmp_path / "out.mkv"))
+    sender.send(10, output)
+    assert wait_for(lambda: output.newest is not None, 60)
+    child = output._child
+    assert child is not None
+    os.kill(child._process.pid, signal.SIGTERM)
+    sender.send(10, output)
+    finish(output)
+    assert len(look_at(tmp_path / "out.mkv")) == 20
+
+
 def test_a_file_in_the_working_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)

@@ -24,6 +24,7 @@ from streamanon.config import (
     DetectConfig,
     IdentityConfig,
     LookaheadConfig,
+    as_dict,
 )
 from streamanon.cover import composite as compositor_module
 from streamanon.cover.covering import Covering
@@ -512,9 +513,9 @@ def test_every_error_is_one_line_without_what_it_quotes() -> None:
     assert "full" in sentence(OSError(28, "full", secret))
     assert "memory" in sentence(MemoryError())
     assert sentence(StreamanonError("two\nlines")) == "two lines"
-    with pytest.raises(AttributeError) as caught:
-        Config(detect=3)  # type: ignore[arg-type]
-    assert "AttributeError in config.py:" in sentence(caught.value)
+    with pytest.raises(TypeError) as caught:
+        as_dict(3)  # type: ignore[arg-type]
+    assert "TypeError in config.py:" in sentence(caught.value)
 
 
 # -- the real models, on both runtimes for processors
