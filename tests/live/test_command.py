@@ -188,14 +188,14 @@ def test_check_starts_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path
 
 def test_a_terminal_that_is_closed_ends_one_camera_and_reloads_many() -> None:
     """It went on, sending a camera's picture to the net with nobody to see."""
-    before = signal.getsignal(signal.SIGHUP)
-    with _signals(reloads=False) as flags:
-        signal.raise_signal(signal.SIGHUP)
-        assert flags.stop == signal.SIGHUP
-    with _signals(reloads=True) as flags:
-        signal.raise_signal(signal.SIGHUP)
-        assert (flags.stop, flags.reload) == (0, True)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
+        with _signals(reloads=False) as flags:
+            signal.raise_signal(signal.SIGHUP)
+            assert flags.stop == signal.SIGHUP
+        with _signals(reloads=True) as flags:
+            signal.raise_signal(signal.SIGHUP)
+            assert (flags.stop, flags.reload) == (0, True)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
         with _signals(reloads=False) as flags:
             signal.raise_signal(signal.SIGHUP)

@@ -517,7 +517,7 @@ def _place(track_id: int, index: int, speeds: Float) -> Box:
     return (float(x), float(y), float(x) + 40, float(y) + 50)
 
 
-@settings(max_examples=125, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(scenarios())
 def test_the_promise(scenario: Scenario) -> None:
     """A track has a target where, and only where, it was detected within reach in the same shot; one in
