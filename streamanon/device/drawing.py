@@ -16,9 +16,8 @@ from streamanon.generate.network import (
     DETAIL_SCALE,
     FRONT_SLACK,
     FRONT_SURE,
-    MOST_FRONT,
+    in_front,
     opacity_bounds,
-    reaching_in,
     region_of_cut,
 )
 from streamanon.generate.proportions import Proportions
@@ -89,10 +88,8 @@ def draw(picture: Picture, face: Placed, mask: NDArray[np.bool_], shares: Float)
     """
     before = None if face.job.last is None else face.job.last.front
     cells = np.asarray(shares > FRONT_SURE - (0 if before is None else FRONT_SLACK * before))
-    front = reaching_in(cells, mask)
-    if (front & mask).sum() > MOST_FRONT * max(int(mask.sum()), 1):
-        return None
     try:
+        front = in_front(cells, mask, face.local)
         outlines = outlines_of(face.local, mask, front)
         region = region_of_cut(picture, outlines.cut, invert(face.matrix))
     except SynthesisError:

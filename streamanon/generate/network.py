@@ -31,7 +31,7 @@ from streamanon.geometry import CROP_PX, alignment, invert, scale_of, transform
 from streamanon.media.coloured_light import share_left_out
 from streamanon.media.yuv import read_luma, read_rgb
 from streamanon.mesh.face_mesh import aligned_crop, network_input, snap
-from streamanon.mesh.landmarks import mesh_keypoints
+from streamanon.mesh.landmarks import BRIDGE_TOP, NOSE_BASE, mesh_keypoints, yaw_degrees
 from streamanon.runtime.backends import Backend
 from streamanon.runtime.models import Engines
 from streamanon.types import Assignment, Float, Picture
@@ -51,6 +51,9 @@ STEPS_SIGMA_PX = 0.7
 DETAIL_SCALE = 1.25
 #: Something in front of a face reaches in from the rim if one of its cells is less than so much face.
 AT_RIM = 0.9
+#: A face turned by so much has a far side, beyond a line from its forehead over nose and chin, and from so
+#: many crop pixels before it: a cell, and the ramp beside it.
+TURNED_DEG, MIDLINE, BEFORE_PX = 20.0, (10, BRIDGE_TOP, NOSE_BASE, 152), 8
 #: Frame pixels a crop pixel below which crop pixels are averaged first, and the blur for that (sigma, in
 #: frame pixels).
 AVERAGED_SCALE, AVERAGING_SIGMA = 0.8, 0.42
@@ -146,9 +149,7 @@ class NetworkGenerator:
         places, mask = self._textures.places(local, (CROP_PX, CROP_PX))
         warped = sampled(self._textures.level(local, assignment.delegate), places)
         cells = self._in_front(crop, None if job.last is None else job.last.front)
-        front = reaching_in(cells, mask)
-        if (front & mask).sum() > MOST_FRONT * max(int(mask.sum()), 1):
-            raise SynthesisError("too much of the face is hidden")
+        front = in_front(cells, mask, local)
         inputs = make_inputs(crop, local, warped, mask, front, job.last)
         light = _levels(inputs.planes[10:])
         detail = replace(inputs.detail, front=cells)
@@ -183,7 +184,7 @@ class NetworkGenerator:
             return None
         crop = aligned_crop(picture, found.matrix)
         cells = self._in_front(crop, job.last.front)
-        front = reaching_in(cells, kept.mask)
+        front = in_front(cells, kept.mask, kept.local)
         cut, light = kept.cut_without(front), found.light(crop)
         if cut is None or light is None:
             return None
@@ -288,6 +289,31 @@ def chunks(rows: list[int]) -> Iterator[list[int]]:
         size = next(size for size in CHUNKS if size <= len(rows))
         yield rows[:size]
         rows = rows[size:]
+
+
+def in_front(cells: NDArray[np.bool_], mask: NDArray[np.bool_], local: Float) -> NDArray[np.bool_]:
+    """What is in front of a face [128, 128], by the network's ``cells`` [32, 32], and stays; ``local``
+    [478, 3] px: its mesh, which is where ``mask`` [128, 128] is. Raises :class:`SynthesisError` where too
+    much is hidden.
+    """
+    front = reaching_in(cells, mask)
+    if (front & mask).sum() > MOST_FRONT * max(int(mask.sum()), 1):
+        raise SynthesisError("too much of the face is hidden")
+    return front & ~beyond_nose(local, mask.shape)
+
+
+def beyond_nose(local: Float, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The far side [h, w] of a face that is turned: there the network takes the background along nose and
+    lips for something in front, and a soft edge beside it would show the person's profile.
+    """
+    yaw = yaw_degrees(local)
+    if abs(yaw) < TURNED_DEG:
+        return np.zeros(shape, np.bool_)
+    x, y = local[list(MIDLINE), :2].T
+    order = np.argsort(y)
+    middle = np.interp(np.arange(shape[0]), y[order], x[order])[:, None]
+    across = np.arange(shape[1])
+    return np.asarray(across > middle - BEFORE_PX if yaw > 0 else across < middle + BEFORE_PX)
 
 
 def reaching_in(cells: NDArray[np.bool_], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

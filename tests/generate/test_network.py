@@ -7,6 +7,7 @@ from painting import CELLS, Networks, assignment, face, generator, one, picture
 from streamanon.generate import Job, Patch
 from streamanon.geometry import CROP_PX
 from streamanon.media.yuv import from_rgb
+from streamanon.mesh.landmarks import LIP_MIDDLES, NOSE_BASE, NOSE_TIP, yaw_degrees
 from streamanon.types import Float, Geometry
 
 
@@ -14,6 +15,15 @@ def paint(networks: Networks, size: float = 40.0) -> Patch:
     painting = one(generator(networks), picture(), face(size), assignment())
     assert painting is not None
     return painting.patch
+
+
+def turned(degrees: float) -> Geometry:
+    """A face that looks to one side."""
+    mesh = face(40)
+    middle = (mesh.points.max(axis=0) + mesh.points.min(axis=0)) / 2
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
+    return Geometry(np.asarray((mesh.points - middle) @ turn + middle, np.float32), 0.9)
 
 
 def at(patch: Patch, values: Float, point: Float) -> float:
@@ -58,6 +68,33 @@ def test_in_coloured_light_nothing_is_taken_for_in_front() -> None:
     assert painting is not None
     assert painting.patch.front is not None
     assert painting.patch.front.max() == 0
+
+
+@pytest.mark.parametrize("degrees", [-45.0, 30.0, 45.0])
+def test_a_profile_is_painted_though_the_background_beside_it_counts_as_in_front(degrees: float) -> None:
+    """Cells of 4 px reach over nose and lips, and the soft edge beside them would show the person's."""
+    mesh = turned(degrees)
+    far = range(CELLS // 2) if yaw_degrees(mesh.points) < 0 else range(CELLS // 2, CELLS)
+    front = np.zeros((CELLS, CELLS), np.float32)
+    front[:, far] = 0.95
+    painting = one(generator(Networks(front)), picture(), mesh, assignment())
+    assert painting is not None
+    patch = painting.patch
+    tip, base, *lips = mesh.points[[NOSE_TIP, NOSE_BASE, *LIP_MIDDLES]]
+    middle = mesh.points.mean(axis=0)
+    for point in (base, *lips, tip + 0.25 * (middle - tip)):
+        assert at(patch, patch.alpha, point) > 0.9
+
+
+def test_a_hand_before_the_near_side_of_a_turned_face_stays() -> None:
+    mesh = turned(30.0)
+    front = np.zeros((CELLS, CELLS), np.float32)
+    near = slice(0, 13) if yaw_degrees(mesh.points) > 0 else slice(19, CELLS)
+    front[18:24, near] = 0.95
+    painting = one(generator(Networks(front)), picture(), mesh, assignment())
+    assert painting is not None
+    assert painting.patch.front is not None
+    assert (painting.patch.front > 0.9).sum() > 50
 
 
 def test_nothing_hovers_before_a_face() -> None:
