@@ -57,6 +57,8 @@ ROWS: tuple[str, ...] = ("ids", "jpegs", "jpeg_sizes", "shapes", "codes", "mascu
 ROWS += ("weights", "features", "embeddings", "worn_masculine", "worn_ages")
 #: Where nobody measured it a delegate looks younger when worn, by that factor: fine wrinkles are lost.
 WORN_AGE = 0.93
+#: What reading an archive raises that is cut off, damaged, encrypted or compressed in another way.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 #: Pictures of delegates are named after their ids.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _FIELDS = ("version", *ROWS, "uv", "triangles", "mirror", "mean", "head", "head_points")
@@ -128,7 +130,7 @@ def open_gallery(engines: Engines, file: Path | str | None = None) -> DelegateGa
             raise ConfigError(
                 f"cannot read the gallery {file}: {error.strerror}; check the path"
             ) from error
-        except (ValueError, zipfile.BadZipFile) as error:
+        except ValueError as error:
             why = "" if "pickle" in str(error) else f" ({error})"  # how NumPy calls what is no .npz
             raise ConfigError(f"{file} is no gallery{why}; make one by streamanon delegates add") from error
     path = engines.path("delegates")
@@ -154,14 +156,14 @@ def read_fields(path: Path | str) -> dict[str, NDArray[Any]]:
 
 def _known_fields(path: Path | str) -> dict[str, NDArray[Any]]:
     """Those of a gallery that are in a file. Raises as :func:`read_fields` does."""
-    opened = np.load(path, allow_pickle=False)
-    if isinstance(opened, np.ndarray):
-        raise ValueError("one array alone")
     try:
+        opened = np.load(path, allow_pickle=False)
+        if isinstance(opened, np.ndarray):
+            raise ValueError("one array alone")
         with opened as archive:
             return {name: archive[name] for name in archive.files if name in _FIELDS}
-    except zlib.error as error:
-        raise ValueError(str(error)) from error
+    except _DAMAGE as error:
+        raise ValueError(str(error) or "it is cut off") from error
 
 
 def write_fields(path: Path | str | IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -245,8 +245,10 @@ class Assigner:
         delegates = self._gallery.delegates
         live = {track.person.delegate.id for track in self._tracks.values()}
         known = live | {person.delegate.id for person in self._people}
+        ruled = {rule.delegate.id for rule in self._rules if rule.delegate is not None}
         # With more persons than delegates one who left gives theirs away, before anybody in view does.
-        masks = [np.array([d.id not in taken for d in delegates]) for taken in (known, live, set())]
+        steps = (known | ruled, live | ruled, live, set())
+        masks = [np.array([d.id not in taken for d in delegates]) for taken in steps]
         allowed = next(mask for mask in masks if mask.any())
         self._count(draws=1, most=1)
         return delegates[draw(away, self._config.epsilon, allowed, self._noise(feature.embedding))]

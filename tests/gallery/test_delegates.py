@@ -245,16 +245,24 @@ def test_a_gallery_of_nobody_is_none() -> None:
         gallery_of(_first(read_fields(GALLERY), 0))
 
 
-@pytest.mark.parametrize("kind", ["array", "damaged"])
+@pytest.mark.parametrize("kind", ["array", "damaged", "empty", "compressed otherwise", "encrypted"])
 def test_a_file_that_is_no_archive_is_no_gallery(kind: str, engines: Engines, tmp_path: Path) -> None:
     path = tmp_path / "own.npz"
     if kind == "array":
         with path.open("wb") as file:
             np.save(file, np.zeros(3))
-    else:  # the first field's compressed bytes begin behind the local header
+    else:
         np.savez_compressed(path, allow_pickle=False, version=np.arange(4000))
         content = bytearray(path.read_bytes())
-        content[60:100] = b"\xff" * 40
+        entry = content.index(b"PK\x01\x02")  # of the archive's directory
+        if kind == "empty":
+            content.clear()
+        elif kind == "damaged":  # the first field's compressed bytes begin behind the local header
+            content[60:100] = b"\xff" * 40
+        elif kind == "encrypted":
+            content[6] = content[entry + 8] = 1
+        else:
+            content[8] = content[entry + 10] = 99
         path.write_bytes(content)
     with pytest.raises(ConfigError, match="is no gallery"):
         open_gallery(engines, path)

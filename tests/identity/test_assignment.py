@@ -458,6 +458,16 @@ def test_a_rule_holds_for_its_person_alone() -> None:
     assert other.delegate.id != "d007"
 
 
+def test_nobody_else_is_drawn_the_delegate_of_a_rule() -> None:
+    rules = (rule(0, delegate=GALLERY.delegates[7]),)
+    for seed in range(20):
+        stage = Stage(GALLERY, IdentityConfig(epsilon=0, seed=seed), rules=rules)
+        shown = [stage.meet(n, face(n), 0) for n in range(5)]
+        assert len(set(shown)) == 5
+    stage = Stage(GALLERY, rules=rules)
+    assert len({stage.meet(n, face(n), 0) for n in range(1, 13)}) == 12  # unless no other is left
+
+
 def test_a_rule_holds_for_its_person_while_all_others_get_one_delegate() -> None:
     rules = (rule(0, delegate=GALLERY.delegates[7]),)
     stage = Stage(GALLERY, only=GALLERY.delegates[2], rules=rules)
