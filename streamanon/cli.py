@@ -561,6 +561,7 @@ def _check_recording(args: argparse.Namespace, output: Path) -> None:
 def _output(args: argparse.Namespace) -> Path:
     """Where it goes; standard output is ``-`` with a container's suffix."""
     from streamanon.media.address import is_address
+    from streamanon.media.output_file import file_path
 
     if args.output == "-":
         if args.format is None:
@@ -580,7 +581,7 @@ def _output(args: argparse.Namespace) -> Path:
         )
     if args.output.endswith("/") and not os.path.isdir(args.output) and not os.path.isdir(args.input):
         raise ConfigError(f"there is no folder {args.output}; make it first")
-    return Path(args.output)
+    return file_path(Path(args.output))
 
 
 def _check_source(source: str) -> None:

@@ -17,6 +17,9 @@ try:
 except ImportError:  # not on Windows, which lets nobody else replace or delete an open file
     fcntl = None  # type: ignore[assignment]
 
+#: How a caller asks for it, for messages.
+_OVERWRITE = "--overwrite (in Python overwrite=True)"
+
 
 def partial_path(path: Path) -> Path:
     """Where a file is written before it is complete: it plays there, too."""
@@ -26,6 +29,11 @@ def partial_path(path: Path) -> Path:
 def is_stdout(path: Path) -> bool:
     """Whether this stands for standard output: ``-`` with the suffix of a container, in no folder."""
     return path.stem == "-" and path.parent == Path()
+
+
+def file_path(path: Path) -> Path:
+    """The path of a file, also where its name alone would stand for standard output."""
+    return path.absolute() if is_stdout(path) else path
 
 
 def shown(path: Path) -> str:
@@ -45,13 +53,13 @@ def check_free(path: Path, overwrite: bool) -> None:
         return
     if os.path.isfile(path):
         raise ConfigError(
-            f"{redact_url(str(path))} exists already; give another name, or --overwrite to replace it"
+            f"{redact_url(str(path))} exists already; give another name, or {_OVERWRITE} to replace it"
         )
     partial = partial_path(Path(os.path.realpath(path)))
     if os.path.isfile(partial):
         raise ConfigError(
             f"{redact_url(str(partial))} exists already, from another run, unfinished or interrupted; "
-            "move it away, or give --overwrite to replace it"
+            f"move it away, or give {_OVERWRITE} to replace it"
         )
 
 
