@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from streamanon.errors import ConfigError, SinkError, StreamanonError
+from streamanon.errors import ConfigError, SinkError, StreamanonError, plain
 from streamanon.media.address import is_address, redact_url
 
 try:
@@ -38,7 +38,7 @@ def file_path(path: Path) -> Path:
 
 def shown(path: Path) -> str:
     """What an output is called in messages."""
-    return "standard output" if is_stdout(path) else redact_url(str(path))
+    return "standard output" if is_stdout(path) else plain(redact_url(str(path)))
 
 
 def check_free(path: Path, overwrite: bool) -> None:
