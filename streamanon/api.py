@@ -307,7 +307,8 @@ class AnonymisedFrames(Iterator[SafeFrame]):
     """The frames of one video, in order. The file is opened when the first one is asked for.
 
     ``faults``: how many frames and faces are covered more so far, by what failed. ``report``: of the whole
-    run, once the last frame came or this was closed; None before, and after an error.
+    run, once the last frame came or this was closed; None before, after an error, and where this was closed
+    before its first frame: the file was never opened.
     """
 
     def __init__(self, anonymizer: Anonymizer, path: Path | str) -> None:

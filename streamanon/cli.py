@@ -19,7 +19,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from streamanon import __version__
 from streamanon.config import Config, PersonRule, find_profile, load_config, settings
-from streamanon.errors import ConfigError, answer, sentence, tell
+from streamanon.errors import ConfigError, answer, plain, sentence, tell
 from streamanon.media.address import redact_text
 from streamanon.types import METHODS
 
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         tell(f"streamanon: {sentence(error)}")
         return EXIT_ERROR
-    logging.basicConfig(level=logging.WARNING, format="streamanon: %(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[_log_handler()])
     _open_standard_streams()
     _forbid_core_dumps()
     try:
@@ -74,6 +74,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         tell(f"streamanon: {redact_text(sentence(error))}")
         return EXIT_ERROR
+
+
+def _log_handler() -> logging.Handler:
+    """Writes a line for each message to standard error, as :func:`tell` does."""
+
+    class OneLine(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return plain(super().format(record))
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine("streamanon: %(message)s"))
+    return handler
 
 
 def _check_none_empty(given: Sequence[str]) -> None:
@@ -561,6 +573,7 @@ def _check_recording(args: argparse.Namespace, output: Path) -> None:
 def _output(args: argparse.Namespace) -> Path:
     """Where it goes; standard output is ``-`` with a container's suffix."""
     from streamanon.media.address import is_address
+    from streamanon.media.output_file import file_path
 
     if args.output == "-":
         if args.format is None:
@@ -580,7 +593,7 @@ def _output(args: argparse.Namespace) -> Path:
         )
     if args.output.endswith("/") and not os.path.isdir(args.output) and not os.path.isdir(args.input):
         raise ConfigError(f"there is no folder {args.output}; make it first")
-    return Path(args.output)
+    return file_path(Path(args.output))
 
 
 def _check_source(source: str) -> None:

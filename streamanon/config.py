@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -56,13 +57,13 @@ class DetectConfig:
         limits=(0.0, 0.4),
     )
     score: float = _setting(
-        0.3, "minimum face probability for a detection to start a track", limits=(0.01, 1.0)
+        0.3, "minimum face probability for a detection to start a track", limits=(0.01, 0.95)
     )
     revive_score: float = _setting(
         0.15,
         "minimum face probability for a detection to continue a track; detections with a lower detector"
         " score are discarded",
-        limits=(0.01, 1.0),
+        limits=(0.01, 0.95),
     )
     model: str | None = _setting(
         None,
@@ -341,7 +342,7 @@ class Config:
     compute: ComputeConfig = field(default_factory=ComputeConfig)
 
     def __post_init__(self) -> None:
-        for section, kind in get_type_hints(Config).items():
+        for section, kind in _hints(Config).items():
             if not isinstance(getattr(self, section), kind):
                 given = type(getattr(self, section)).__name__
                 raise ConfigError(f"{section} must be of the class {kind.__name__}, not {given}")
@@ -359,13 +360,20 @@ class Config:
             parse_moment(moment)
 
 
-def settings() -> list[tuple[str, Any, Any, Setting]]:
+@functools.cache
+def settings() -> tuple[tuple[str, Any, Any, Setting], ...]:
     """All settings: "section.name", type, default and description."""
-    return [
-        (f"{section}.{one.name}", get_type_hints(kind)[one.name], one.default, one.metadata["setting"])
-        for section, kind in get_type_hints(Config).items()
+    return tuple(
+        (f"{section}.{one.name}", _hints(kind)[one.name], one.default, one.metadata["setting"])
+        for section, kind in _hints(Config).items()
         for one in dataclasses.fields(kind)
-    ]
+    )
+
+
+@functools.cache
+def _hints(kind: type[Any]) -> Mapping[str, Any]:
+    """The types of a class's fields: evaluating them anew takes milliseconds."""
+    return get_type_hints(kind)
 
 
 #: Keys of earlier versions, and what took their place.
@@ -519,7 +527,7 @@ def build(kind: type[Any], values: Mapping[str, Any], prefix: str) -> Any:
     """A dataclass of its keys' values; ``prefix``: what stands before them in messages. Raises
     :class:`ConfigError` for an unknown key and for a value of the wrong kind.
     """
-    hints = get_type_hints(kind)
+    hints = _hints(typing.cast(Hashable, kind))
     built: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"

@@ -20,10 +20,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
 from typing import TextIO
+
+#: Of ASCII and Latin-1, line separators, and those that turn the direction of what follows.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 class StreamanonError(Exception):
@@ -86,11 +90,24 @@ def _said(error: BaseException) -> str:
     return f"unexpected {type(error).__name__}{place}; this is a bug: please report it"
 
 
+def plain(text: str) -> str:
+    """One line in which control characters are written as \\x1b: names of files and what stands in them
+    may come from strangers, and a terminal or a log would obey.
+    """
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def _plain_lines(text: str) -> str:
+    return "\n".join(map(plain, text.split("\n")))
+
+
 def tell(line: str, stream: TextIO | None = None) -> None:
     """Print a line, to stderr by default, and do not fail if nobody reads it."""
     stream = sys.stderr if stream is None else stream
     try:
-        print(f"{line}\n", end="", file=stream, flush=True)  # in one write, as several threads tell
+        print(
+            f"{_plain_lines(line)}\n", end="", file=stream, flush=True
+        )  # in one write, as several threads tell
     except OSError:
         _close_quietly(stream)
 
@@ -100,7 +117,7 @@ def answer(text: str) -> None:
     written; a reader who goes away has read enough.
     """
     try:
-        print(text, flush=True)
+        print(_plain_lines(text), flush=True)
     except BrokenPipeError:
         _close_quietly(sys.stdout)
     except OSError as error:

@@ -209,6 +209,12 @@ def test_frames_tell_what_failed(plain: Anonymizer, clip: Path, monkeypatch: pyt
     assert next(frames, None) is None
 
 
+def test_frames_that_are_left_before_the_first_one_open_nothing(plain: Anonymizer) -> None:
+    with closing(plain.frames("no such file.mp4")) as frames:
+        pass
+    assert frames.report is None
+
+
 def test_frames_that_are_left_early_report_so(sure: Anonymizer, clip: Path) -> None:
     with closing(sure.frames(clip)) as frames:
         assert next(frames).index == 0

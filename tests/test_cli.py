@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import re
 import signal
@@ -19,7 +20,7 @@ import pytest
 from clips import write_clip
 
 import streamanon
-from streamanon.cli import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_SOME_FAILED, _stop_flag, main
+from streamanon.cli import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_SOME_FAILED, _log_handler, _stop_flag, main
 from streamanon.errors import tell
 from streamanon.media.decode import read_frames
 from streamanon.media.probe import probe
@@ -694,3 +695,17 @@ def test_output_that_cannot_hold_a_character_gets_it_escaped(
         main(["live", "--help"])
     tell("no\udcff.mp4: done", sys.stdout)  # a file's name that is no UTF-8, as Python has it
     assert b"no\\udcff.mp4: done" in written.getvalue()
+
+
+def test_control_characters_are_shown_and_not_obeyed(capfd: pytest.CaptureFixture[str]) -> None:
+    """They may stand in a file's name, or in what its tags are called."""
+    name = "a\x1b[31m\u202eb.mp4"
+    tell(f"streamanon: {name}: first\nsecond")
+    handler = _log_handler()
+    handler.emit(logging.LogRecord("x", logging.WARNING, "", 0, "%s: note\nline", (name,), None))
+    assert capfd.readouterr().err.split("\n") == [
+        r"streamanon: a\x1b[31m\u202eb.mp4: first",
+        "second",
+        r"streamanon: a\x1b[31m\u202eb.mp4: note\nline",
+        "",
+    ]

@@ -94,6 +94,8 @@ def test_what_is_written_out_reads_back_the_same(tmp_path: Path) -> None:
         ("detect.interval_seconds=-1", "between 0.0 and 0.4"),
         ("detect.interval_seconds=1", "between 0.0 and 0.4"),
         ("detect.score=nan", "detect.score must lie between"),
+        ("detect.score=1", "detect.score must lie between"),
+        ("detect.revive_score=1", "detect.revive_score must lie between"),
         ("lookahead.seconds=-1", "lookahead.seconds must lie between"),
         ("lookahead.frames=25", "lookahead.frames is now lookahead.seconds, in seconds"),
         ("lookahead.coast_frames=25", "lookahead.coast_frames is now lookahead.coast_seconds, in seconds"),
@@ -180,6 +182,17 @@ def test_a_wrong_config_cannot_be_made_by_hand_either() -> None:
 def test_config_errors_are_value_errors() -> None:
     with pytest.raises(ValueError):
         load_config(overrides=["detect.scre=2"])
+
+
+def test_types_are_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluating them takes milliseconds, and an image or a camera's section builds several."""
+    load_config()
+
+    def fails(_: object) -> None:
+        raise AssertionError("evaluated again")
+
+    monkeypatch.setattr("streamanon.config.get_type_hints", fails)
+    assert load_config(overrides=["detect.score=0.5"]).detect.score == 0.5
 
 
 def test_settings_are_frozen() -> None:

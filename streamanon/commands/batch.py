@@ -15,7 +15,7 @@ from streamanon.api import Anonymizer
 from streamanon.commands.image_file import run_image
 from streamanon.commands.jobs import Job
 from streamanon.commands.progress import hides_progress
-from streamanon.errors import ConfigError, SinkError, sentence, tell
+from streamanon.errors import ConfigError, SinkError, plain, sentence, tell
 from streamanon.media.address import is_address, redact_text, redact_url
 from streamanon.media.formats import WRITABLE_VIDEOS
 from streamanon.media.images import IMAGES
@@ -124,7 +124,7 @@ def _tell_of(job: Job, report: RunReport, quiet: bool, kept_nobody: str) -> None
         tell(f"streamanon: {shown(job.output)}: {report.troubles()}")
     if job.is_image:  # a video's are told as soon as it is opened
         for note in report.notes:
-            tell(f"streamanon: {job.output.name}: {note}")
+            tell(f"streamanon: {plain(job.output.name)}: {note}")
     if not quiet:
         tell(_summary(job, report), sys.stderr if is_stdout(job.output) else sys.stdout)
 
@@ -161,7 +161,7 @@ def _run_video(
 
 
 def _progress(info: SourceInfo, job: Job, quiet: bool) -> tqdm[Never]:
-    name, hidden = Path(info.name).name, hides_progress(quiet)
+    name, hidden = plain(Path(info.name).name), hides_progress(quiet)
     return tqdm(total=info.frames, desc=name, unit=" frames", disable=hidden)
 
 
@@ -172,6 +172,6 @@ def _summary(job: Job, report: RunReport) -> str:
     speed = f"{tally.frames / report.seconds:.1f} frames/s" if report.seconds else ""
     state = "stopped early" if report.interrupted else "done"
     kept = tally.by_method["kept"]
-    output = partial_path(job.output) if report.interrupted and job.in_folder else shown(job.output)
+    output = shown(partial_path(job.output) if report.interrupted and job.in_folder else job.output)
     visible = f"\nWARNING: {output} shows {kept} real faces, left visible as asked" if kept else ""
     return f"{output}: {state}, {tally.frames} frames, faces: {methods}{withheld}, {speed}{visible}"

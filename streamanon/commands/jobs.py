@@ -12,7 +12,7 @@ from streamanon.errors import ConfigError, SourceError
 from streamanon.media.address import is_address, redact_url
 from streamanon.media.formats import WRITABLE_VIDEOS
 from streamanon.media.images import IMAGES
-from streamanon.media.output_file import check_free, is_same_file, partial_path
+from streamanon.media.output_file import check_free, file_path, is_same_file, partial_path
 from streamanon.media.standard_input import STDIN
 
 #: Suffixes of the videos that are looked for in a folder. A file by itself may have any name.
@@ -70,7 +70,7 @@ def find_jobs(source: str, output: Path, recursive: bool = False) -> Found:
             raise ConfigError(f"--recursive is for folders and has no effect on {named}; leave it out")
         # An address may hold secrets, so nothing is named after it.
         name = Path("stream") if is_address(source) or source == STDIN else folder
-        return Found([Job(source, output / _name(name) if os.path.isdir(output) else output)])
+        return Found([Job(source, file_path(output / _name(name)) if os.path.isdir(output) else output)])
     _check_folder(output)
     files = list(_files(folder, output, recursive))
     media = [path for path in files if path.suffix.lower() in IMAGES + VIDEOS and not _is_hidden(path)]
@@ -124,7 +124,7 @@ def _counted(count: int, name: str) -> str:
 
 def _jobs(folder: Path, media: list[Path], output: Path) -> list[Job]:
     """Where two would become one file, as a.mp4 and a.mpg would, the second keeps its suffix: a.mpg.mp4."""
-    wanted = [output / path.relative_to(folder).parent / _name(path) for path in media]
+    wanted = [file_path(output / path.relative_to(folder).parent / _name(path)) for path in media]
     kept = {target for path, target in zip(media, wanted, strict=True) if target.name == path.name}
     jobs, taken = [], set(kept)
     for path, target in zip(media, wanted, strict=True):

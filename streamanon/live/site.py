@@ -30,7 +30,7 @@ from streamanon.live.connection import SourceOptions
 from streamanon.live.encode import ENCODERS
 from streamanon.live.targets import SEGMENT_SECONDS, Archiving, Target, target_of
 from streamanon.media import nvenc
-from streamanon.media.address import is_address, redact_text
+from streamanon.media.address import is_address, redact_text, redact_url
 from streamanon.media.output_file import is_same_file
 
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
@@ -132,6 +132,11 @@ def plan(
         raise ConfigError(f"camera {name} has no source: give it an address, a device or a file")
     if any(re.search(r"[\x00-\x1f\x7f]", text) for text in (section.source, *section.to)):
         raise ConfigError(f"camera {name}: an address or path holds a control character; leave it out")
+    for text in (section.source, *section.to):
+        if is_address(text) and text != text.strip():
+            raise ConfigError(
+                f"camera {name}: a space stands before or after {redact_url(text.strip())}; leave it out"
+            )
     if not section.to:
         raise ConfigError(f"camera {name} has no output: give it at least one, e.g. hls:///srv/hls/{name}")
     audio = _audio(section, config)

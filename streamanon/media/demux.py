@@ -94,7 +94,14 @@ def _close(source: str | SharedReader | BufferedReader) -> None:
 
 
 def video_stream(container: InputContainer, name: str) -> VideoStream:
-    """The first real video stream that can be decoded: cover pictures do not count."""
+    """The first real video stream that can be decoded: cover pictures do not count. Raises
+    :class:`SourceError` where there is none, and for a list of other files.
+    """
+    if container.format.name == "concat":  # under any name: who wrote it may not be meant to see those
+        raise SourceError(
+            f"{name} is a list of other files, which are not read; join them first: ffmpeg -f concat -i"
+            " LIST -c copy joined.mkv"
+        )
     streams = [stream for stream in container.streams.video if not stream.disposition & PICTURES]
     if not streams:
         raise SourceError(f"{name} has no video stream; give a file with video")

@@ -249,6 +249,8 @@ def can_carry_subtitles(path: Path) -> bool:
 
 def _choose_codec(path: Path, config: OutputConfig) -> tuple[str, tuple[str, ...]]:
     suffix = path.suffix.lower()
+    if path.name.lower() in CODECS:
+        raise ConfigError(f"cannot write {redact_url(str(path))}: give it a name before {path.name}")
     if suffix not in CODECS:
         raise ConfigError(f"cannot write {redact_url(str(path))}: end its name with {_listed(CODECS)}")
     if config.codec in CODECS[suffix]:

@@ -9,13 +9,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from streamanon.errors import ConfigError, SinkError, StreamanonError
+from streamanon.errors import ConfigError, SinkError, StreamanonError, plain
 from streamanon.media.address import is_address, redact_url
 
 try:
     import fcntl
 except ImportError:  # not on Windows, which lets nobody else replace or delete an open file
     fcntl = None  # type: ignore[assignment]
+
+#: How a caller asks for it, for messages.
+_OVERWRITE = "--overwrite (in Python overwrite=True)"
 
 
 def partial_path(path: Path) -> Path:
@@ -28,9 +31,14 @@ def is_stdout(path: Path) -> bool:
     return path.stem == "-" and path.parent == Path()
 
 
+def file_path(path: Path) -> Path:
+    """The path of a file, also where its name alone would stand for standard output."""
+    return path.absolute() if is_stdout(path) else path
+
+
 def shown(path: Path) -> str:
     """What an output is called in messages."""
-    return "standard output" if is_stdout(path) else redact_url(str(path))
+    return "standard output" if is_stdout(path) else plain(redact_url(str(path)))
 
 
 def check_free(path: Path, overwrite: bool) -> None:
@@ -45,13 +53,13 @@ def check_free(path: Path, overwrite: bool) -> None:
         return
     if os.path.isfile(path):
         raise ConfigError(
-            f"{redact_url(str(path))} exists already; give another name, or --overwrite to replace it"
+            f"{redact_url(str(path))} exists already; give another name, or {_OVERWRITE} to replace it"
         )
     partial = partial_path(Path(os.path.realpath(path)))
     if os.path.isfile(partial):
         raise ConfigError(
             f"{redact_url(str(partial))} exists already, from another run, unfinished or interrupted; "
-            "move it away, or give --overwrite to replace it"
+            f"move it away, or give {_OVERWRITE} to replace it"
         )
 
 

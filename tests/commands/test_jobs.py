@@ -6,6 +6,7 @@ import pytest
 
 from streamanon.commands.jobs import Job, check_jobs, find_jobs
 from streamanon.errors import ConfigError, SourceError
+from streamanon.media.output_file import is_stdout
 
 
 @pytest.fixture
@@ -97,6 +98,18 @@ def test_nothing_is_named_after_a_pipe(tmp_path: Path) -> None:
     assert find_jobs("-", tmp_path).jobs == [Job("-", tmp_path / "stream.mp4")]
 
 
+def test_a_file_called_like_standard_output_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    Path("in/-.mp4").touch()
+    for source in ("in", "in/-.mp4"):
+        (job,) = find_jobs(source, Path()).jobs
+        assert not is_stdout(job.output)
+        assert job.output == tmp_path / "-.mp4"
+
+
 def test_a_gif_may_become_a_video() -> None:
     assert not Job("a.gif", Path("b.mp4")).is_image
 
@@ -175,7 +188,7 @@ def test_a_report_that_exists_is_told_with_a_remedy_that_works(tmp_path: Path) -
     report = tmp_path / "r.json"
     report.touch()
     jobs = [Job("a.mp4", tmp_path / "b.mp4")]
-    with pytest.raises(ConfigError, match="--overwrite to replace it"):
+    with pytest.raises(ConfigError, match=r"--overwrite .* to replace it"):
         check_jobs(jobs, overwrite=False, report=report)
     with pytest.raises(ConfigError, match="give another name, or remove it"):
         check_jobs(jobs, overwrite=False, report=report, skip_existing=True)

@@ -123,6 +123,8 @@ def test_sound_goes_out_only_where_the_profile_or_the_camera_says_so(
         ),
         ("cameras: {'a b': {source: 'rtsp://c/s', to: 'udp://h:1'}}", "may only contain letters"),
         ("cameras: {a: {source: 'rtsp://c/s', to: \"x\\0.mkv\"}}", "holds a control character"),
+        ("cameras: {a: {source: ' rtsp://u:p@c/s', to: 'udp://h:1'}}", "before or after rtsp://***@c/s;"),
+        ("cameras: {a: {source: 'rtsp://c/s', to: 'udp://h:1 '}}", "before or after udp://h:1;"),
         ("cameras: {a: {source: 'rtsp://c/s', to: TMP/x-%S.mkv, segment: 1e30}}", "takes a duration"),
         (
             "cameras: {a: {source: 'rtsp://c/s', to: TMP/x-%F-%T.mkv},"

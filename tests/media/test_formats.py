@@ -22,6 +22,7 @@ from streamanon.media.probe import probe
     [
         ("b.avi", OutputConfig(), "mp4, .mov, .mkv, .webm or .ts"),
         ("b", OutputConfig(), "end its name with"),
+        (".mp4", OutputConfig(), "give it a name before .mp4"),
         ("b.webm", OutputConfig(codec="hevc"), "set output.codec to vp9 or av1"),
         ("b.mp4", OutputConfig(codec="ffv1"), "cannot hold ffv1"),
         ("b.mp4", OutputConfig(preset="warp"), "output.preset must be"),

@@ -36,7 +36,10 @@ def test_what_exists_is_not_replaced_unasked(tmp_path: Path, clip: Path) -> None
     target = tmp_path / "b.mp4"
     pass_through(clip, target)
     before = target.read_bytes()
-    with pytest.raises(ConfigError, match=r"b.mp4 exists already; give another name, or --overwrite"):
+    with pytest.raises(
+        ConfigError,
+        match=r"b.mp4 exists already; give another name, or --overwrite .in Python overwrite=True.",
+    ):
         pass_through(clip, target)
     assert target.read_bytes() == before
     assert os.listdir(tmp_path) == ["b.mp4"]

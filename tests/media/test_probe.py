@@ -11,6 +11,7 @@ import pytest
 from clips import write_clip
 
 from streamanon.errors import SourceError
+from streamanon.live.connection import Connection, SourceOptions
 from streamanon.media.decode import read_frames
 from streamanon.media.probe import Colour, probe
 
@@ -73,6 +74,17 @@ def test_what_cannot_be_opened_is_said_in_a_sentence(tmp_path: Path) -> None:
             probe(path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_a_list_of_other_files_is_not_followed(tmp_path: Path, clip: Path) -> None:
+    """It may be called .mp4, and come from somebody who must not see the others: their sound is copied."""
+    listed = tmp_path / "list.mp4"
+    (tmp_path / "other.mp4").write_bytes(clip.read_bytes())
+    listed.write_text("ffconcat version 1.0\nfile other.mp4\n")
+    with pytest.raises(SourceError, match=r"list.mp4 is a list of other files, which are not read"):
+        probe(listed)
+    with pytest.raises(SourceError, match=r"list.mp4 is a list of other files"):
+        Connection(SourceOptions(str(listed)))
 
 
 def test_a_name_that_begins_like_a_protocol_is_a_file(
