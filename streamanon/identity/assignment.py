@@ -247,7 +247,7 @@ class Assigner:
         known = live | {person.delegate.id for person in self._people}
         ruled = {rule.delegate.id for rule in self._rules if rule.delegate is not None}
         # With more persons than delegates one who left gives theirs away, before anybody in view does.
-        steps = (known | ruled, live | ruled, live, set())
+        steps: tuple[set[str], ...] = (known | ruled, live | ruled, live, set())
         masks = [np.array([d.id not in taken for d in delegates]) for taken in steps]
         allowed = next(mask for mask in masks if mask.any())
         self._count(draws=1, most=1)
