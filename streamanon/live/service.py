@@ -183,7 +183,8 @@ class Service:
             cameras = [self.cameras.pop(name) for name in names if name in self.cameras]
             for name in names:
                 self._plans.pop(name, None)
+        until = time.monotonic() + DRAIN_SECONDS
         for camera in cameras:
             camera.stop()
         for camera in cameras:
-            camera.join(DRAIN_SECONDS)
+            camera.join(max(0.0, until - time.monotonic()))

@@ -178,8 +178,13 @@ class OutputFile(io.FileIO):
 
 
 def _claim(partial: Path, overwrite: bool) -> int:
-    """The number of the file, open, empty and locked."""
+    """The number of the file, open, empty and locked. Nothing is written through a link: in a folder that
+    others may write to, anybody may have made it.
+    """
+    if partial.is_symlink():
+        raise ConfigError(f"{shown(partial)} is a link to another file; remove it, or give another output")
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    flags |= getattr(os, "O_NOFOLLOW", 0)
     try:
         number = os.open(partial, flags | (0 if overwrite else os.O_EXCL), 0o666)
     except FileExistsError:

@@ -55,8 +55,8 @@ FEI_TURNS = {1: 2, 2: 1, 3: 1, 8: 1, 9: 1, 10: 2}
 FEI_HELD_OUT = 5
 
 #: What people saw who looked at the network's own doubts in train: "face" is no background (a face that
-#: nobody had labelled, or not looked at), "behind" the back of a head, "nothing" a label that is no face. In
-#: val, what cannot be told counts neither way and is among them, too.
+#: nobody had labelled, or not looked at), "behind" the back of a head, "nothing" a label that is no face.
+#: In val, what cannot be told counts neither way and is among them, too.
 CORRECTIONS = Path(__file__).with_name("verifier_corrections.json")
 #: How many squares end at a picture's edge besides those that do.
 EDGES = 0.12

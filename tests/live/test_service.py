@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -81,6 +82,24 @@ def test_cameras_that_change_outputs_with_each_other_end_before_either_begins(
     service.start(plans(1, 2))
     service.reload(plans(2, 1))
     assert EVENTS[2:] == ["gate ended", "door ended", "gate begins 2", "door begins 1"]
+
+
+def test_cameras_that_hang_are_waited_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload holds up the end of the process, which is to come within seconds."""
+
+    class Hangs(FakeCamera):
+        def join(self, seconds: float) -> bool:
+            time.sleep(seconds)
+            return False
+
+    monkeypatch.setattr(under_test, "Camera", Hangs)
+    monkeypatch.setattr(under_test, "DRAIN_SECONDS", 0.1)
+    service = Service(Journal(False, lambda _: None), FakeModels())
+    service.start([plan(f"c{n}", CameraSection(f"rtsp://c/{n}", (f"udp://h:{n}",))) for n in range(1, 9)])
+    began = time.monotonic()
+    service.reload([])
+    assert time.monotonic() - began < 0.4
+    assert not service.cameras
 
 
 def test_the_end_waits_for_networks_that_are_prepared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,17 @@ def test_a_partial_file_is_kept_until_it_may_be_replaced(tmp_path: Path, clip: P
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
+def test_nothing_is_written_through_a_link_of_the_partial_name(tmp_path: Path, overwrite: bool) -> None:
+    """Who may write to the folder could have another file of the user's emptied."""
+    other = tmp_path / "other"
+    other.write_text("precious")
+    (tmp_path / "b.partial.mp4").symlink_to(other)
+    with pytest.raises(ConfigError, match=r"b.partial.mp4 (is a link to another file|exists already)"):
+        OutputFile(tmp_path / "b.mp4", overwrite)
+    assert other.read_text() == "precious"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
 def test_two_runs_never_write_one_file(tmp_path: Path, overwrite: bool) -> None:
     target = tmp_path / "b.mp4"
     with OutputFile(target, overwrite) as first:
