@@ -139,8 +139,8 @@ def test_a_missing_library_is_told_before_the_work(
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_demo_passes_an_audit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing leaks: one frame is told where hair fills half of the box of a man who is painted over. Of six
-    rendered people dlib takes one for themselves in two draws of five.
+    """Nothing leaks: one frame is told where hair fills half of the box of a man who is painted over. Of
+    six rendered people dlib takes one for themselves in two draws of five.
     """
     output = str(tmp_path / "out.mp4")
     assert main(["demo", "-o", output, "--quiet"]) == 0
