@@ -230,9 +230,7 @@ def _separated(frame: VideoFrame) -> tuple[Plane, ...]:
         planes = [view >> 6 for view in views]
     else:
         planes = [views[0], *(np.ascontiguousarray(view) for view in views[1:])]
-    for plane in planes:
-        plane.flags.writeable = False
-    return tuple(planes)
+    return tuple(_locked(plane) for plane in planes)
 
 
 def _shown_size(frame: VideoFrame, info: SourceInfo) -> tuple[int, int]:
@@ -263,8 +261,7 @@ def _with_bars(planes: tuple[Plane, ...], info: SourceInfo, full_range: bool) ->
         whole = np.full(shape, 1 << (bits - 1) if number and not rgb else black, plane.dtype)
         y, x = top // down, left // across
         whole[y : y + plane.shape[0], x : x + plane.shape[1]] = plane
-        whole.flags.writeable = False
-        made.append(whole)
+        made.append(_locked(whole))
     return tuple(made)
 
 
@@ -287,5 +284,11 @@ def _view(plane: VideoPlane, depth: np.dtype[np.generic]) -> Plane:
     view = rows[:, : plane.width]
     if plane.line_size < 0:  # stored bottom-up
         view = view[::-1]
+    return _locked(view)
+
+
+def _locked(plane: Plane) -> Plane:
+    """A read-only view. The memory itself stays writable: the encoder's DLPack takes no other."""
+    view = plane.view()
     view.flags.writeable = False
     return view

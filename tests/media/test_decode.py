@@ -30,6 +30,7 @@ from streamanon.media import decode as source
 from streamanon.media import yuv as pixels
 from streamanon.media.decode import read_frames
 from streamanon.media.demux import packets_of
+from streamanon.media.encode import _unlocked
 from streamanon.media.probe import SourceInfo, picture_format, probe
 from streamanon.types import PIXEL_FORMATS, RawFrame
 
@@ -161,6 +162,17 @@ def test_bars_are_black() -> None:
     picture = source.to_picture(white.reformat(format="yuv420p"), info)
     assert [int(plane[0, 0]) for plane in picture.planes] == [16, 128, 128]
     assert [int(plane[-1, -1]) for plane in picture.planes] == [16, 128, 128]
+
+
+@pytest.mark.parametrize("layout", ["yuv420p", "nv12", "p010le"])
+@pytest.mark.parametrize("size", [(64, 48), (48, 64)])
+def test_what_is_not_covered_reaches_the_encoder_without_a_copy(layout: str, size: tuple[int, int]) -> None:
+    """Planes are read-only for the chain, but their memory is not: DLPack refuses that."""
+    target = "yuv420p10le" if layout == "p010le" else "yuv420p"
+    info = replace(info_for(VideoFrame(64, 48, layout)), picture_format=target)
+    picture = source.to_picture(VideoFrame(*size, layout), info)
+    assert not any(plane.flags.writeable for plane in picture.planes)
+    assert all(_unlocked(plane).flags.writeable for plane in picture.planes)
 
 
 def test_pixels_that_are_not_square_may_become_so() -> None:
