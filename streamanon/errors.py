@@ -105,9 +105,8 @@ def tell(line: str, stream: TextIO | None = None) -> None:
     """Print a line, to stderr by default, and do not fail if nobody reads it."""
     stream = sys.stderr if stream is None else stream
     try:
-        print(
-            f"{_plain_lines(line)}\n", end="", file=stream, flush=True
-        )  # in one write, as several threads tell
+        # In one write, as several threads tell.
+        print(f"{_plain_lines(line)}\n", end="", file=stream, flush=True)
     except OSError:
         _close_quietly(stream)
 
